@@ -1,0 +1,94 @@
+"""What an architecture declares: a normalized config, its parameters, and its graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import onnx_ir as ir
+
+from convert.weights import Weight
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary position embedding, half-rotation form.
+
+    Args:
+        theta: Base of the frequencies.
+        kind: Scaling; parameters of the other kinds are left at their defaults.
+        factor: Scaling factor (linear, llama3, yarn).
+        low_freq_factor: llama3.
+        high_freq_factor: llama3.
+        original_max_positions: Context length before scaling (llama3, yarn).
+        beta_fast: yarn.
+        beta_slow: yarn.
+        attention_factor: Multiplies cos and sin (yarn); 1 otherwise.
+    """
+
+    theta: float
+    kind: Literal["default", "linear", "llama3", "yarn"] = "default"
+    factor: float = 1.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_max_positions: int = 0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Configuration of a decoder in one dialect, whatever the checkpoint's config called it.
+
+    Args:
+        family: ``model_type`` of the checkpoint: llama, mistral, qwen2, qwen3.
+        windows: Sliding window of each layer in tokens; None for full attention.
+    """
+
+    family: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    vocab: int
+    max_positions: int
+    norm_eps: float
+    rope: Rope
+    windows: tuple[int | None, ...]
+    activation: str = "silu"
+    qkv_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    tied: bool = False
+
+
+class Architecture(ABC):
+    """A family of checkpoints: from a Hugging Face config to a graph in standard operators."""
+
+    names: ClassVar[tuple[str, ...]]
+    """The values of ``architectures`` in config.json that this class handles."""
+
+    @abstractmethod
+    def parse(self, config: Mapping[str, Any]) -> DecoderConfig:
+        """Normalize ``config.json``.
+
+        Raises:
+            UnsupportedConfigError: A key changes the mathematics and is not implemented.
+            BrokenInputError: A key is missing or contradicts another.
+        """
+
+    @abstractmethod
+    def parameters(self, config: DecoderConfig) -> dict[str, Shape]:
+        """Name and shape of every parameter, as in the checkpoint, in the order of use."""
+
+    @abstractmethod
+    def build(self, config: DecoderConfig, weights: Mapping[str, Weight]) -> ir.Model:
+        """The float graph: no KV cache, batch and sequence symbolic. Reads no weight."""

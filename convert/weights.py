@@ -1,0 +1,146 @@
+"""Lazy weights: what is known of a checkpoint's tensor before its bytes are read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import TruncatedFileError
+
+Rows = NDArray[Any]
+"""Rows of a weight in their storage dtype: float32, float16 or ml_dtypes.bfloat16."""
+
+
+_NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype(np.float32),
+    "f16": np.dtype(np.float16),
+    "bf16": np.dtype(ml_dtypes.bfloat16),
+}
+
+
+class FloatType(Enum):
+    """The floating-point types a checkpoint may store a weight in."""
+
+    F32 = "f32"
+    F16 = "f16"
+    BF16 = "bf16"
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The numpy dtype with the same bits."""
+        return _NUMPY_DTYPES[self.value]
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.numpy.itemsize
+
+
+class Weight(ABC):
+    """A tensor of a checkpoint whose rows are read on demand.
+
+    A *row* is one index of the first axis; a vector has rows of one element.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: FloatType
+
+    @property
+    def rows(self) -> int:
+        """Length of the first axis."""
+        return self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Elements of one row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the storage dtype."""
+        return self.rows * self.columns * self.dtype.itemsize
+
+    @abstractmethod
+    def read_rows(self, start: int, stop: int) -> Rows:
+        """Read rows ``start`` to ``stop`` as an array ``[stop - start, columns]``.
+
+        Raises:
+            TruncatedFileError: The file has become shorter than its header says.
+        """
+
+
+@dataclass(frozen=True)
+class FileWeight(Weight):
+    """A weight stored contiguously, row-major, little-endian, in one file.
+
+    Args:
+        name: Name of the tensor in the checkpoint.
+        shape: At least one axis.
+        dtype: Storage type.
+        path: The file.
+        offset: Byte offset of the first element in the file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: FloatType
+    path: Path
+    offset: int
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        row_bytes = self.columns * self.dtype.itemsize
+        wanted = (stop - start) * row_bytes
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offset + start * row_bytes)
+            buffer = bytearray(wanted)
+            view, done = memoryview(buffer), 0
+            while done < wanted:
+                got = file.readinto(view[done:])
+                if not got:
+                    raise TruncatedFileError(
+                        f"{self.path} ends inside tensor {self.name!r}",
+                        expected=f"{wanted} bytes at offset {self.offset + start * row_bytes}",
+                        found=f"{done} bytes",
+                        remedy="download the file again",
+                    )
+                done += got
+        return np.frombuffer(buffer, self.dtype.numpy).reshape(stop - start, self.columns)
+
+
+@dataclass(frozen=True)
+class ArrayWeight(Weight):
+    """A small weight that is already in memory (constants, tests).
+
+    Args:
+        name: Name of the tensor.
+        array: float32, float16 or bfloat16, at least one axis.
+    """
+
+    name: str
+    array: Rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Shape of the array."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """Storage type of the array."""
+        return next(kind for kind in FloatType if kind.numpy == self.array.dtype)
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        return self.array[start:stop].reshape(stop - start, self.columns)
+
+
+def read_float32(weight: Weight) -> NDArray[np.float32]:
+    """The whole weight as float32, in its own shape. For small models and tests only."""
+    return weight.read_rows(0, weight.rows).astype(np.float32).reshape(weight.shape)

@@ -1,0 +1,76 @@
+"""The contract of a pass: requires, rewrite, ensures; and its claim to have changed is checked."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from convert.parameter import Parameter
+
+
+class Pass(ABC):
+    """A rewrite of the graph in place.
+
+    A pass reads shapes, dtypes and small constants, never weights. It refuses a graph by
+    raising `convert.errors.PassRefusedError`, before anything was changed.
+    """
+
+    name: ClassVar[str]
+    exact: ClassVar[bool]
+    """True: logits stay equal to float32 rounding. False: the gate bounds the difference."""
+
+    @abstractmethod
+    def requires(self, model: ir.Model) -> None:
+        """Raise PassRefusedError if the graph is not one that `rewrite` can rewrite."""
+
+    @abstractmethod
+    def rewrite(self, model: ir.Model) -> bool:
+        """Rewrite the graph; return whether anything changed."""
+
+    @abstractmethod
+    def ensures(self, model: ir.Model) -> None:
+        """Raise AssertionError if the graph does not have the form this pass promises."""
+
+    def __call__(self, model: ir.Model) -> bool:
+        """Apply the pass.
+
+        Returns:
+            Whether the graph changed.
+
+        Raises:
+            PassRefusedError: The pass cannot rewrite this graph.
+            AssertionError: The pass broke its own contract.
+        """
+        self.requires(model)
+        before = fingerprint(model)
+        changed = self.rewrite(model)
+        if changed != (fingerprint(model) != before):
+            raise AssertionError(f"pass {self.name} reports changed={changed}, which is not so")
+        self.ensures(model)
+        return changed
+
+
+def fingerprint(model: ir.Model) -> str:
+    """A hash of everything in the graph but the weights' values."""
+    graph = model.graph
+    digest = hashlib.sha256()
+
+    def add(*parts: object) -> None:
+        digest.update(repr(parts).encode())
+
+    for value in (*graph.inputs, *graph.outputs):
+        add(value.name, str(value.shape), str(value.dtype))
+    for name, value in sorted(graph.initializers.items()):
+        tensor = value.const_value
+        encoding = tensor.encoding if isinstance(tensor, Parameter) else None
+        add(name, str(value.shape), str(value.dtype), encoding.name if encoding else None)
+    for node in graph:
+        add(node.domain, node.op_type, node.name)
+        add([value.name if value else None for value in node.inputs])
+        add([value.name for value in node.outputs])
+        add(sorted((key, str(attribute)) for key, attribute in node.attributes.items()))
+    add(sorted(model.metadata_props.items()))
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""The contract of an encoding: how the rows of a weight are stored."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.weights import Rows
+
+Bytes = NDArray[np.uint8]
+
+ROW_ALIGNMENT = 8
+"""Chunks of rows start at multiples of this, so that any sub-byte row ends on a whole byte."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One array that an encoding stores: codes, scales, zero points, or whole blocks.
+
+    Args:
+        name: ``codes``, ``scales``, ``zero_points`` or ``blocks``.
+        dtype: Element type: ``f32 f16 bf16 i8 u8 i4 u4``; ``u8`` for interleaved blocks.
+        row_shape: Elements stored for one row of the weight.
+    """
+
+    name: str
+    dtype: str
+    row_shape: tuple[int, ...]
+
+    @property
+    def bits(self) -> int:
+        """Bits of one element."""
+        return {"f32": 32, "f16": 16, "bf16": 16, "i8": 8, "u8": 8, "i4": 4, "u4": 4}[self.dtype]
+
+    def nbytes(self, rows: int) -> int:
+        """Bytes that ``rows`` rows take, packed without gaps, rounded up to a whole byte."""
+        return math.ceil(rows * math.prod(self.row_shape) * self.bits / 8)
+
+
+class Encoding(ABC):
+    """A storage format for a matrix ``[rows, columns]`` of weights, row by row.
+
+    Rows are independent of each other, so they may be encoded in chunks of any size that is a
+    multiple of `ROW_ALIGNMENT` (the last chunk excepted), in any order.
+    """
+
+    name: str
+    lossless_from: frozenset[str] = frozenset()
+    """Names of the float types that survive a round trip unchanged."""
+
+    @abstractmethod
+    def planes(self, columns: int) -> tuple[Plane, ...]:
+        """The arrays stored for rows of ``columns`` weights, in a fixed order."""
+
+    @abstractmethod
+    def encode(self, rows: Rows) -> tuple[Bytes, ...]:
+        """Encode ``rows`` ``[n, columns]`` (f32, f16 or bf16) into one byte array a plane."""
+
+    @abstractmethod
+    def reference(self, rows: Rows) -> tuple[Bytes, ...]:
+        """What `encode` must equal bit for bit: plain numpy, slow and obvious."""
+
+    @abstractmethod
+    def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> NDArray[np.float32]:
+        """The weights ``[rows, columns]`` that the planes stand for, as float32."""
+
+    def fit(self, columns: int) -> Encoding | None:
+        """This encoding, or its nearest kin, for rows of ``columns`` weights; None if none fits."""
+        return self
+
+    def nbytes(self, rows: int, columns: int) -> int:
+        """Bytes of all planes together."""
+        return sum(plane.nbytes(rows) for plane in self.planes(columns))

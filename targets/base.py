@@ -1,0 +1,224 @@
+"""The contract of a target: what it can store, the files it lays out, and how they are run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.architectures.base import DecoderConfig
+from convert.weights import Weight
+from passes.base import Pass
+from passes.encodings.base import Encoding
+
+Message = Mapping[str, str]
+"""One turn of a chat: ``role`` and ``content``."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The checkpoint as a target sees it.
+
+    Args:
+        label: Name of the model for metadata; never a path of this machine.
+        folder: Holds config.json and, if the model has one, the tokenizer's files.
+        raw_config: config.json as it is.
+        config: The same, normalized.
+    """
+
+    label: str
+    folder: Path
+    raw_config: Mapping[str, Any]
+    config: DecoderConfig
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one plane of a weight goes: a file of the artifact and a byte offset in it."""
+
+    file: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class WriteJob:
+    """One weight to be encoded into one or more places.
+
+    Args:
+        weight: What to read.
+        encoding: How to store it.
+        placements: One for each plane of the encoding, in its order.
+        row_order: Row ``i`` of the output is row ``row_order[i]`` of the weight; None keeps
+            the order.
+    """
+
+    weight: Weight
+    encoding: Encoding
+    placements: tuple[Placement, ...]
+    row_order: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file of the artifact with its final size, known before any weight is read.
+
+    Args:
+        path: Relative to the artifact's folder.
+        size: Bytes.
+        segments: Bytes known already, by offset; write jobs fill the rest, gaps stay zero.
+    """
+
+    path: str
+    size: int
+    segments: tuple[tuple[int, bytes], ...] = ()
+
+    @classmethod
+    def whole(cls, path: str, data: bytes) -> OutputFile:
+        """A file whose contents are known altogether."""
+        return cls(path, len(data), ((0, data),))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything a target will write: files with sizes, and the jobs that fill them.
+
+    Args:
+        notes: What a user should know, one sentence each (a fallback, a feature left out).
+    """
+
+    files: tuple[OutputFile, ...]
+    jobs: tuple[WriteJob, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayoutRequest:
+    """What a target needs to lay out its artifact.
+
+    Args:
+        model: The graph after the target's passes; its parameters carry their encodings.
+        tokenizer: Whether to carry the tokenizer over.
+        options: The target's own settings from the recipe; unknown keys are refused.
+    """
+
+    source: Source
+    model: ir.Model
+    tokenizer: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Runner(ABC):
+    """An artifact, loaded in the runtime that its users use. One sequence at a time."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget the sequence: an empty KV cache."""
+
+    @abstractmethod
+    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Append tokens to the sequence.
+
+        Returns:
+            Logits ``[len(ids), vocab]``; row i predicts the token after ``ids[i]``.
+        """
+
+    def logits(self, ids: Sequence[int], prefill: int) -> NDArray[np.float32]:
+        """Logits ``[len(ids), vocab]`` of one sequence: a prefill, then token by token."""
+        self.reset()
+        parts = [self.feed(ids[:prefill])]
+        parts += [self.feed([token]) for token in ids[prefill:]]
+        return np.concatenate(parts)
+
+    def generate(self, ids: Sequence[int], new_tokens: int, stop: frozenset[int]) -> list[int]:
+        """Greedy continuation of ``ids``: at most ``new_tokens`` ids, ending before a stop id."""
+        self.reset()
+        generated: list[int] = []
+        last = self.feed(ids)[-1]
+        while len(generated) < new_tokens:
+            token = int(last.argmax())
+            if token in stop:
+                break
+            generated.append(token)
+            last = self.feed([token])[-1]
+        return generated
+
+    def tokenize(self, text: str) -> list[int] | None:
+        """Ids of ``text`` by the artifact's own tokenizer, no special tokens added, special
+        tokens in the text not parsed; None if the artifact carries no tokenizer.
+        """
+        return None
+
+    def chat(self, messages: Sequence[Message]) -> str | None:
+        """``messages`` by the artifact's own chat template, with the generation prompt;
+        None if it carries no template.
+        """
+        return None
+
+    def close(self) -> None:  # noqa: B027 - most runtimes are released with their objects
+        """Release the runtime."""
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Target(ABC):
+    """A runtime that artifacts are made for."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """What it emits and for whom, a short sentence."""
+
+    encodings: ClassVar[tuple[str, ...]]
+    """Names of the encodings it stores."""
+
+    families: ClassVar[frozenset[str]]
+    """The model families (`DecoderConfig.family`) it can express."""
+
+    requires_tokenizer: ClassVar[bool] = False
+    eight_bit: ClassVar[str | None] = None
+    """Encoding for embeddings and head unless asked otherwise, when the rest has fewer bits."""
+
+    default_encoding: ClassVar[str]
+
+    @abstractmethod
+    def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
+        """The target's own passes over the float graph, in order (KV cache, ...).
+
+        Raises:
+            UsageError: An option is unknown or has a value it cannot have.
+        """
+
+    @abstractmethod
+    def lay_out(self, request: LayoutRequest) -> Layout:
+        """Every file with its size, every weight with its place. Reads no weight.
+
+        Raises:
+            UnsupportedError: The graph, the tokenizer or an option cannot be expressed.
+        """
+
+    @abstractmethod
+    def runner(self, artifact: Path, *, threads: int) -> Runner:
+        """Load a finished artifact in its runtime.
+
+        Raises:
+            RunnerCrashedError: The runtime refuses the artifact.
+            UsageError: The runtime is not installed; the message names the extra that has it.
+        """
+
+
+TargetFactory = Callable[[], Target]
