@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -218,6 +218,14 @@ class Target(ABC):
         Raises:
             RunnerCrashedError: The runtime refuses the artifact.
             UsageError: The runtime is not installed; the message names the extra that has it.
+        """
+
+    @abstractmethod
+    def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Every parameter of a finished artifact, decoded by a reader that is not our encoder.
+
+        Yields:
+            Name, shape and row order as in the checkpoint; float32.
         """
 
 
