@@ -193,6 +193,13 @@ class Target(ABC):
     eight_bit: ClassVar[str | None] = None
     """Encoding for embeddings and head unless asked otherwise, when the rest has fewer bits."""
 
+    fallbacks: ClassVar[tuple[str, ...]] = ("bf16",)
+    """Encodings tried in order for a matrix whose rows the asked one does not fit; the last
+    fits every row."""
+
+    vector_encoding: ClassVar[str] = "f32"
+    """Encoding of norms and biases."""
+
     default_encoding: ClassVar[str]
 
     @abstractmethod

@@ -1,0 +1,163 @@
+"""The recipe schema: which artifacts to make from a model, and how good they must be."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from convert.errors import RecipeError, UsageError
+
+ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Override(_Strict):
+    """Another encoding for the tensors whose names match a glob pattern."""
+
+    pattern: str
+    encoding: str
+
+
+class Gate(_Strict):
+    """Thresholds that replace the defaults of the artifact's encoding."""
+
+    mean_kld: float | None = Field(None, gt=0, description="nats, at most")
+    top1: float | None = Field(None, ge=0, le=1, description="share of positions, at least")
+    perplexity_ratio: float | None = Field(None, gt=0, description="artifact / original, at most")
+
+    def given(self) -> dict[str, float]:
+        """The thresholds that are set."""
+        return {name: value for name, value in self if value is not None}
+
+
+class Artifact(_Strict):
+    """One artifact: a target, an encoding, and what departs from the defaults."""
+
+    format: str = Field(description="name of the target")
+    encoding: str | None = Field(None, description="default: the target's own default")
+    name: ArtifactName | None = Field(None, description="folder; default FORMAT-ENCODING")
+    embeddings: str | None = Field(None, description="encoding of the embedding matrix")
+    head: str | None = Field(None, description="encoding of the output head")
+    overrides: tuple[Override, ...] = ()
+    gate: Gate = Gate()
+    options: dict[str, Any] = Field(default_factory=dict, description="the target's own settings")
+
+    @property
+    def folder(self) -> str:
+        """Name of the artifact's folder."""
+        return self.name or f"{self.format}-{self.encoding}"
+
+
+class Recipe(_Strict):
+    """A deployment: a model and the artifacts to make of it."""
+
+    name: str
+    description: str = ""
+    model: str | None = Field(None, description="folder, GGUF file or hub id; MODEL overrides it")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
+    prompts: str | None = Field(None, description="file of gate prompts, beside the recipe")
+    artifacts: tuple[Artifact, ...] = Field(min_length=1)
+
+    @field_validator("artifacts")
+    @classmethod
+    def _folders_differ(cls, artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+        folders = [artifact.folder for artifact in artifacts]
+        twice = sorted({folder for folder in folders if folders.count(folder) > 1})
+        if twice:
+            raise ValueError(f"two artifacts would share the folder {', '.join(twice)}")
+        return artifacts
+
+    @model_validator(mode="after")
+    def _revision_has_a_model(self) -> Recipe:
+        if self.revision and not self.model:
+            raise ValueError("a revision without a model")
+        return self
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with Tricast."""
+    files = resources.files("recipes").iterdir()
+    return tuple(sorted(file.name[:-5] for file in files if file.name.endswith(".yaml")))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe file, or a shipped recipe by its name.
+
+    Raises:
+        RecipeError: No such recipe, not YAML, or not of the schema; every fault is named.
+    """
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return parse_recipe(_read_text(path), where=str(path), folder=path.parent)
+    if name_or_path not in shipped_recipes():
+        raise RecipeError(
+            f"there is no recipe {name_or_path!r}",
+            expected="a .yaml file, or one of: " + ", ".join(shipped_recipes()),
+            remedy="see `convert list recipes`",
+        )
+    text = (resources.files("recipes") / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    return parse_recipe(text, where=name_or_path)
+
+
+def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
+    """Parse a recipe; relative ``prompts`` are taken from ``folder``.
+
+    Raises:
+        RecipeError: Not YAML, or not of the schema.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {where} is not YAML", found=str(error)) from error
+    if not isinstance(document, dict):
+        raise RecipeError(
+            f"recipe {where} is not a mapping",
+            expected="keys such as name, artifacts",
+            found=type(document).__name__,
+        )
+    try:
+        recipe = Recipe.model_validate(document)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise RecipeError(
+            f"recipe {where} does not follow the schema",
+            found=faults,
+            remedy="see CONTRIBUTING.md and the shipped recipes for the keys",
+        ) from error
+    if recipe.prompts is None:
+        return recipe
+    return recipe.model_copy(update={"prompts": str(folder / recipe.prompts)})
+
+
+def parse_to(text: str) -> Artifact:
+    """Parse ``FORMAT[:ENCODING]`` of the command line.
+
+    Raises:
+        UsageError: Not of that form.
+    """
+    match = re.fullmatch(r"([a-z][a-z0-9_]*)(?::([a-z0-9][a-z0-9_]*))?", text)
+    if match is None:
+        raise UsageError(
+            f"cannot read --to {text!r}",
+            expected="FORMAT:ENCODING, for example gguf:q4_0",
+            remedy="see `convert list targets` and `convert list encodings`",
+        )
+    return Artifact(format=match[1], encoding=match[2])
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}", found=str(error)) from error

@@ -1,0 +1,210 @@
+"""Evaluates lazy weights into files: chunked by rows, each weight read once for all artifacts.
+
+Reading, encoding and writing overlap: while one chunk is encoded, the next is being read and
+the last is being written. Memory is bounded by the bytes of a few chunks, whatever the size
+of the model or of a single tensor.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import DiskFullError, NonFiniteWeightError
+from convert.finite import first_non_finite
+from convert.weights import Rows, Weight
+from passes.encodings.base import ROW_ALIGNMENT, Bytes
+from targets.base import Layout, OutputFile, WriteJob
+
+CHUNK_BYTES = 32 << 20
+"""Bytes of source read at a time; about four chunks are in memory at once."""
+
+BytesDone = Callable[[int], None]
+"""Called with the source bytes of each chunk that is on its way to disk."""
+
+
+@dataclass(frozen=True)
+class PlacedJob:
+    """A write job and the folder that its artifact is being written to."""
+
+    folder: Path
+    job: WriteJob
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows ``start`` to ``stop`` of a weight, and everything that wants them."""
+
+    weight: Weight
+    start: int
+    stop: int
+    jobs: tuple[PlacedJob, ...]
+
+
+def write_layouts(layouts: Sequence[tuple[Path, Layout]], done: BytesDone | None = None) -> None:
+    """Write every file of every layout, each below its own folder, which must exist.
+
+    Args:
+        layouts: Pairs of an artifact's folder and its layout.
+        done: Told of progress in bytes of source; see `source_bytes` for their sum.
+
+    Raises:
+        NonFiniteWeightError: A weight holds NaN or Inf.
+        BrokenInputError: A source file ends early.
+        DiskFullError: The file system ran out of space.
+    """
+    for folder, layout in layouts:
+        for file in layout.files:
+            _create(folder, file)
+    files: dict[Path, int] = {}
+    try:
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            _pump(_chunks(layouts), reader, writer, files, done or (lambda _: None))
+    except OSError as error:
+        raise _as_disk_full(error) from error
+    finally:
+        for descriptor in files.values():
+            os.close(descriptor)
+
+
+def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
+    """Bytes that `write_layouts` will read."""
+    return sum(jobs[0].job.weight.nbytes for jobs in _by_weight(layouts))
+
+
+def chunk_boundaries(jobs: Sequence[WriteJob], limit: int = CHUNK_BYTES) -> list[int]:
+    """Row numbers at which the common weight of ``jobs`` may be cut, first 0 and last its rows.
+
+    A chunk takes at most ``limit`` bytes unless a row order needs more: no output row of a
+    chunk may come from outside it. Chunks start at multiples of `ROW_ALIGNMENT`.
+    """
+    weight = jobs[0].weight
+    allowed = np.zeros(weight.rows + 1, bool)
+    allowed[::ROW_ALIGNMENT] = True
+    for job in jobs:
+        if job.row_order is not None:
+            allowed[1:] &= _closed_prefixes(job.row_order)
+    allowed[[0, -1]] = True
+    cuts = np.flatnonzero(allowed)
+    rows_at_most = max(1, limit // (weight.columns * weight.dtype.itemsize))
+    boundaries = [0]
+    while boundaries[-1] < weight.rows:
+        reach = int(np.searchsorted(cuts, boundaries[-1] + rows_at_most, side="right")) - 1
+        nearest = int(np.searchsorted(cuts, boundaries[-1], side="right"))
+        boundaries.append(int(cuts[max(reach, nearest)]))
+    return boundaries
+
+
+def _closed_prefixes(row_order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the first i + 1 output rows are a permutation of the first i + 1 source rows."""
+    closed: NDArray[np.bool_] = np.maximum.accumulate(row_order) == np.arange(len(row_order))
+    return closed
+
+
+def _by_weight(layouts: Sequence[tuple[Path, Layout]]) -> list[list[PlacedJob]]:
+    groups: dict[int, list[PlacedJob]] = {}
+    for folder, layout in layouts:
+        for job in layout.jobs:
+            groups.setdefault(id(job.weight), []).append(PlacedJob(folder, job))
+    return list(groups.values())
+
+
+def _chunks(layouts: Sequence[tuple[Path, Layout]]) -> Iterator[Chunk]:
+    for jobs in _by_weight(layouts):
+        boundaries = chunk_boundaries([placed.job for placed in jobs])
+        for start, stop in zip(boundaries, boundaries[1:], strict=False):
+            yield Chunk(jobs[0].job.weight, start, stop, tuple(jobs))
+
+
+def _pump(
+    chunks: Iterator[Chunk],
+    reader: ThreadPoolExecutor,
+    writer: ThreadPoolExecutor,
+    files: dict[Path, int],
+    done: BytesDone,
+) -> None:
+    """Keep one chunk being read and one being written while this thread encodes another."""
+    upcoming = next(chunks, None)
+    reading = reader.submit(_read, upcoming) if upcoming else None
+    writing: Future[None] | None = None
+    while upcoming is not None and reading is not None:
+        chunk, rows = upcoming, reading.result()
+        upcoming = next(chunks, None)
+        reading = reader.submit(_read, upcoming) if upcoming else None
+        encoded = [(placed, _encode(placed.job, chunk, rows)) for placed in chunk.jobs]
+        if writing is not None:
+            writing.result()
+        writing = writer.submit(_write, chunk, encoded, files)
+        done(rows.nbytes)
+    if writing is not None:
+        writing.result()
+
+
+def _read(chunk: Chunk) -> Rows:
+    rows = chunk.weight.read_rows(chunk.start, chunk.stop)
+    bad = first_non_finite(rows)
+    if bad is not None:
+        row, column = divmod(bad, chunk.weight.columns)
+        raise NonFiniteWeightError(
+            f"tensor {chunk.weight.name!r} holds a value that is not finite",
+            expected="finite weights only",
+            found=f"{rows[row, column]} at row {chunk.start + row}, column {column}",
+            remedy="the checkpoint is damaged or its training diverged; get another copy",
+        )
+    return rows
+
+
+def _encode(job: WriteJob, chunk: Chunk, rows: Rows) -> tuple[Bytes, ...]:
+    if job.row_order is not None:
+        rows = rows[job.row_order[chunk.start : chunk.stop] - chunk.start]
+    return job.encoding.encode(rows)
+
+
+def _write(
+    chunk: Chunk, encoded: list[tuple[PlacedJob, tuple[Bytes, ...]]], files: dict[Path, int]
+) -> None:
+    for placed, planes in encoded:
+        job = placed.job
+        kinds = job.encoding.planes(job.weight.columns)
+        for kind, placement, data in zip(kinds, job.placements, planes, strict=True):
+            path = placed.folder / placement.file
+            if path not in files:
+                files[path] = os.open(path, os.O_WRONLY)
+            _write_all(files[path], data, placement.offset + kind.nbytes(chunk.start))
+
+
+def _write_all(descriptor: int, data: Bytes, offset: int) -> None:
+    view = memoryview(np.ascontiguousarray(data)).cast("B")
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _create(folder: Path, file: OutputFile) -> None:
+    path = folder / file.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("xb") as stream:
+            stream.truncate(file.size)
+            for offset, data in file.segments:
+                stream.seek(offset)
+                stream.write(data)
+    except OSError as error:
+        raise _as_disk_full(error) from error
+
+
+def _as_disk_full(error: OSError) -> Exception:
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return error
+    return DiskFullError(
+        "the disk is full",
+        found=os.strerror(error.errno),
+        remedy="free some space, or choose another --out, and run again",
+    )
