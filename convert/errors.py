@@ -54,6 +54,10 @@ class UnavailableSourceError(UsageError):
     """The checkpoint is named but cannot be reached: no such folder, or a hub id while offline."""
 
 
+class GoldenMismatchError(UsageError):
+    """The recording given as golden was made from another model."""
+
+
 class GateError(TricastError):
     """An artifact does not match the original closely enough to be shipped."""
 
