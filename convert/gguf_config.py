@@ -1,0 +1,246 @@
+"""The config.json that the metadata of a GGUF stands for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import (
+    BadHeaderError,
+    UnsupportedArchitectureError,
+    UnsupportedConfigError,
+)
+from convert.sources.gguf_file import GgufFile
+
+_CLASSES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
+_UNDERSTOOD = frozenset(
+    {
+        "vocab_size",
+        "block_count",
+        "context_length",
+        "embedding_length",
+        "feed_forward_length",
+        "attention.head_count",
+        "attention.head_count_kv",
+        "attention.key_length",
+        "attention.value_length",
+        "attention.layer_norm_rms_epsilon",
+        "rope.freq_base",
+        "rope.dimension_count",
+        "rope.scaling.type",
+        "rope.scaling.factor",
+        "rope.scaling.original_context_length",
+        "rope.scaling.finetuned",
+        "rope.scale_linear",
+    }
+)
+_LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+_LLAMA3_CONTEXT = 8192
+
+
+def config_of(gguf: GgufFile) -> dict[str, Any]:
+    """Rebuild ``config.json`` from metadata and the presence of tensors.
+
+    Raises:
+        UnsupportedArchitectureError: The architecture is not one of llama, qwen2, qwen3.
+        UnsupportedConfigError: A metadata key changes the mathematics in an unknown way.
+        BadHeaderError: A key is missing.
+    """
+    family = gguf.metadata.get("general.architecture")
+    if family not in _CLASSES:
+        raise UnsupportedArchitectureError(
+            f"{gguf.path} holds a model of architecture {family!r}",
+            expected=f"one of {', '.join(_CLASSES)}",
+            remedy="convert from the original Hugging Face checkpoint",
+        )
+    own = {
+        key.removeprefix(f"{family}."): value
+        for key, value in gguf.metadata.items()
+        if key.startswith(f"{family}.")
+    }
+    _refuse_unknown(gguf, family, own)
+    keys = _Keys(gguf, family, own)
+    hidden, heads = keys.integer("embedding_length"), keys.integer("attention.head_count")
+    head_dim = keys.integer("attention.key_length", hidden // heads)
+    _check_head_dim(keys, head_dim)
+    config: dict[str, Any] = {
+        "architectures": [_CLASSES[family]],
+        "model_type": family,
+        "hidden_act": "silu",
+        "hidden_size": hidden,
+        "intermediate_size": keys.integer("feed_forward_length"),
+        "num_hidden_layers": keys.integer("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": keys.integer("attention.head_count_kv", heads),
+        "head_dim": head_dim,
+        "max_position_embeddings": keys.integer("context_length"),
+        "rms_norm_eps": float(keys.required("attention.layer_norm_rms_epsilon")),
+        "rope_theta": float(own.get("rope.freq_base", 10000.0)),
+        "rope_scaling": _rope_scaling(gguf, keys, head_dim),
+        "tie_word_embeddings": "output.weight" not in gguf.tensors,
+        "vocab_size": _vocabulary_size(gguf),
+        **_biases(gguf, family),
+        **_special_ids(gguf),
+    }
+    return config
+
+
+def head_counts(config: Mapping[str, Any]) -> dict[str, int]:
+    """Heads of the projections whose rows llama-type GGUFs keep in interleaved order."""
+    return {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
+
+
+class _Keys:
+    """The architecture's own metadata, with complaints that name the key."""
+
+    def __init__(self, gguf: GgufFile, family: str, own: Mapping[str, Any]) -> None:
+        self.gguf, self.family, self.own = gguf, family, own
+
+    def required(self, key: str) -> Any:
+        if key not in self.own:
+            raise BadHeaderError(
+                f"{self.gguf.path}: metadata key {self.family}.{key} is missing",
+                remedy="download or write the file again",
+            )
+        return self.own[key]
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        value = self.required(key) if default is None else self.own.get(key, default)
+        if isinstance(value, np.ndarray):
+            if value.size == 0 or (value != value[0]).any():
+                self.refuse(key, "one value for all layers", value.tolist())
+            value = value[0].item()
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise BadHeaderError(
+                f"{self.gguf.path}: bad metadata key {self.family}.{key}",
+                expected="a positive integer",
+                found=repr(value),
+                remedy="download or write the file again",
+            )
+        return value
+
+    def refuse(self, key: str, expected: str, found: object) -> None:
+        raise UnsupportedConfigError(
+            f"{self.gguf.path}: metadata key {self.family}.{key} is not supported",
+            expected=expected,
+            found=repr(found),
+            remedy="convert from the original Hugging Face checkpoint",
+        )
+
+
+def _refuse_unknown(gguf: GgufFile, family: str, own: Mapping[str, Any]) -> None:
+    if gguf.metadata.get("split.count", 1) > 1:
+        raise UnsupportedConfigError(
+            f"{gguf.path} is one part of a split GGUF",
+            remedy="merge the parts with `llama-gguf-split --merge` first",
+        )
+    for key in sorted(own.keys() - _UNDERSTOOD):
+        _Keys(gguf, family, own).refuse(key, "a key whose meaning is known", own[key])
+
+
+def _check_head_dim(keys: _Keys, head_dim: int) -> None:
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if keys.integer(key, head_dim) != head_dim:
+            keys.refuse(key, f"the head dimension, {head_dim}", keys.own[key])
+
+
+def _rope_scaling(gguf: GgufFile, keys: _Keys, head_dim: int) -> dict[str, Any] | None:
+    kind = keys.own.get("rope.scaling.type", "none")
+    factor = float(keys.own.get("rope.scaling.factor", keys.own.get("rope.scale_linear", 1.0)))
+    factors = gguf.tensors.get("rope_freqs.weight")
+    if factors is not None:
+        if kind != "none":
+            keys.refuse("rope.scaling.type", "none, beside the tensor rope_freqs", kind)
+        values = gguf.read_rows(factors, 0, factors.shape[0]).reshape(-1)
+        theta = float(keys.own.get("rope.freq_base", 10000.0))
+        return _llama3_scaling(gguf, values, theta, head_dim)
+    if kind == "linear" or (kind == "none" and factor != 1.0):
+        return {"rope_type": "linear", "type": "linear", "factor": factor}
+    if kind == "yarn":
+        context = keys.integer("rope.scaling.original_context_length")
+        return {
+            "rope_type": "yarn",
+            "type": "yarn",
+            "factor": factor,
+            "original_max_position_embeddings": context,
+        }
+    if kind != "none":
+        keys.refuse("rope.scaling.type", "none, linear or yarn", kind)
+    return None
+
+
+def _llama3_scaling(
+    gguf: GgufFile, factors: NDArray[np.float32], theta: float, head_dim: int
+) -> dict[str, Any]:
+    """Recognize the frequency divisors of llama 3.1: they follow from one factor alone.
+
+    Only the published low and high frequency factors (1, 4) and context (8192) are tried.
+    """
+    factor = round(float(factors.max()), 4)
+    wavelengths = 2 * math.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
+    low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]
+    smooth = np.clip((_LLAMA3_CONTEXT / wavelengths - low) / (high - low), 0, 1)
+    expected = 1 / ((1 - smooth) / factor + smooth)
+    if expected.shape != factors.shape or not np.allclose(factors, expected, rtol=1e-4, atol=0):
+        raise UnsupportedConfigError(
+            f"{gguf.path}: the tensor rope_freqs.weight holds unknown frequency factors",
+            expected="those of llama 3.1 scaling with an original context of 8192",
+            found=f"{factors.size} factors between {factors.min():.4g} and {factors.max():.4g}",
+            remedy="convert from the original Hugging Face checkpoint",
+        )
+    return {
+        "rope_type": "llama3",
+        "factor": factor,
+        **_LLAMA3,
+        "original_max_position_embeddings": _LLAMA3_CONTEXT,
+    }
+
+
+def _biases(gguf: GgufFile, family: str) -> dict[str, bool]:
+    present = {
+        part: f"blk.0.{part}.bias" in gguf.tensors
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+    }
+    attention = [present[f"attn_{part}"] for part in ("q", "k", "v", "output")]
+    mlp = [present[f"ffn_{part}"] for part in ("gate", "up", "down")]
+    right = {
+        "llama": attention in ([False] * 4, [True] * 4) and mlp in ([False] * 3, [True] * 3),
+        "qwen2": attention == [True, True, True, False] and not any(mlp),
+        "qwen3": attention in ([False] * 4, [True] * 4) and not any(mlp),
+    }
+    if not right[family]:
+        raise UnsupportedConfigError(
+            f"{gguf.path}: no {family} model of transformers has biases on just these layers",
+            found=", ".join(part for part, there in present.items() if there) or "no biases",
+            remedy="convert from the original Hugging Face checkpoint",
+        )
+    if family == "qwen2":
+        return {}
+    config = {"attention_bias": all(attention)}
+    return config | {"mlp_bias": all(mlp)} if family == "llama" else config
+
+
+def _special_ids(gguf: GgufFile) -> dict[str, int | None]:
+    names = {"bos": "bos", "eos": "eos", "pad": "padding"}
+    return {
+        f"{name}_token_id": gguf.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        for name, key in names.items()
+    }
+
+
+def _vocabulary_size(gguf: GgufFile) -> int:
+    embedding = gguf.tensors.get("token_embd.weight")
+    if embedding is None:
+        raise BadHeaderError(
+            f"{gguf.path}: tensor 'token_embd.weight' is missing",
+            remedy="download or write the file again",
+        )
+    return embedding.shape[0]
