@@ -1,0 +1,54 @@
+"""The architectures that can be converted, and which one a config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convert.architectures.base import Architecture
+from convert.architectures.llama import Llama
+from convert.architectures.mistral import Mistral
+from convert.architectures.qwen2 import Qwen2
+from convert.architectures.qwen3 import Qwen3
+from convert.errors import BrokenInputError, UnsupportedArchitectureError
+
+ARCHITECTURES: tuple[Architecture, ...] = (Llama(), Mistral(), Qwen2(), Qwen3())
+
+
+def architecture_of(config: Mapping[str, Any]) -> Architecture:
+    """The architecture that ``architectures`` in config.json names.
+
+    Raises:
+        UnsupportedArchitectureError: It is unknown, or needs code from the checkpoint.
+        BrokenInputError: The config names none, or several.
+    """
+    name = _stated_name(config)
+    known = {name: architecture for architecture in ARCHITECTURES for name in architecture.names}
+    if config.get("auto_map"):
+        raise UnsupportedArchitectureError(
+            f"{name} comes with code of its own (auto_map in config.json)",
+            expected=f"an architecture that is built in: {', '.join(known)}",
+            found=f"auto_map = {config['auto_map']!r}",
+            remedy="code from a checkpoint is never executed; remove auto_map only if the"
+            " checkpoint is the built-in architecture under another name",
+        )
+    if name not in known:
+        raise UnsupportedArchitectureError(
+            f"the architecture {name} is not known",
+            expected=f"one of {', '.join(known)}",
+            found=name,
+            remedy="see CONTRIBUTING.md for how to add an architecture",
+        )
+    return known[name]
+
+
+def _stated_name(config: Mapping[str, Any]) -> str:
+    stated = config.get("architectures")
+    if not isinstance(stated, list) or len(stated) != 1 or not isinstance(stated[0], str):
+        raise BrokenInputError(
+            "config.json does not say which architecture this is",
+            expected="a list of one name under 'architectures'",
+            found=repr(stated),
+            remedy='add it, for example "architectures": ["LlamaForCausalLM"]',
+        )
+    return stated[0]

@@ -1,0 +1,103 @@
+"""Writes nodes into a graph: every value named after the module it belongs to, typed and shaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.parameter import Parameter
+from convert.weights import Weight
+
+OPSET = 24
+IR_VERSION = 11
+
+Dim = int | str
+"""Length of an axis: a number, or the name of one that is known only when the graph runs."""
+
+
+class GraphBuilder:
+    """Collects the nodes of a graph in order of computation.
+
+    Args:
+        weights: The checkpoint's weights by name; none is read.
+    """
+
+    def __init__(self, weights: Mapping[str, Weight]) -> None:
+        self._weights = weights
+        self._nodes: list[ir.Node] = []
+        self._inputs: list[ir.Value] = []
+        self._initializers: dict[str, ir.Value] = {}
+
+    def input(self, name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
+        """Declare an input of the graph."""
+        value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+        self._inputs.append(value)
+        return value
+
+    def parameter(self, name: str) -> ir.Value:
+        """The initializer of a parameter of the checkpoint; one, however often it is used."""
+        if name not in self._initializers:
+            self._initializers[name] = _initializer(name, Parameter(self._weights[name]))
+        return self._initializers[name]
+
+    def constant(self, name: str, array: NDArray[Any]) -> ir.Value:
+        """An initializer with a small constant."""
+        if name not in self._initializers:
+            self._initializers[name] = _initializer(name, ir.tensor(array, name=name))
+        return self._initializers[name]
+
+    def integers(self, name: str, *values: int) -> ir.Value:
+        """A constant vector of int64: a shape to reshape to, or axes."""
+        return self.constant(name, np.array(values, np.int64))
+
+    def integer(self, name: str, value: int) -> ir.Value:
+        """A constant int64 without axes."""
+        return self.constant(name, np.array(value, np.int64))
+
+    def op(
+        self,
+        kind: str,
+        *inputs: ir.Value | None,
+        name: str,
+        shape: Sequence[Dim] | ir.Shape,
+        dtype: ir.DataType = ir.DataType.FLOAT,
+        output: str | None = None,
+        **attributes: int | float | Sequence[int],
+    ) -> ir.Value:
+        """Append a node with one output.
+
+        Args:
+            kind: Operator of the standard domain.
+            inputs: Its inputs; None for an optional one that is left out.
+            name: Name of the node, and of its output.
+            shape: Shape of the output.
+            dtype: Type of the output.
+            output: Name of the output, if not that of the node.
+            attributes: Attributes of the operator.
+        """
+        type_ = ir.TensorType(dtype)
+        result = ir.Value(name=output or name, type=type_, shape=ir.Shape(shape))
+        packed = [ir.convenience.convert_attribute(key, item) for key, item in attributes.items()]
+        self._nodes.append(ir.Node("", kind, inputs, packed, outputs=[result], name=name))
+        return result
+
+    def model(self, outputs: Sequence[ir.Value], name: str) -> ir.Model:
+        """The finished model."""
+        graph = ir.Graph(
+            self._inputs,
+            outputs,
+            nodes=self._nodes,
+            initializers=list(self._initializers.values()),
+            opset_imports={"": OPSET},
+            name=name,
+        )
+        return ir.Model(graph, ir_version=IR_VERSION, producer_name="tricast")
+
+
+def _initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
+    shape = ir.Shape(tensor.shape)
+    return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)

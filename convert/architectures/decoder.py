@@ -1,0 +1,153 @@
+"""The decoder that Llama, Mistral and Qwen share: its config, its parameters and its graph."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import onnx_ir as ir
+
+from convert.architectures import blocks
+from convert.architectures.base import Architecture, DecoderConfig, Shape
+from convert.architectures.builder import GraphBuilder
+from convert.architectures.dialect import ConfigReader
+from convert.architectures.rope import parse_rope
+from convert.weights import Weight
+
+
+class Decoder(Architecture):
+    """Pre-norm decoder with grouped-query attention, rotary positions and a gated MLP.
+
+    The defaults below are those of the family's configuration class in transformers; a
+    checkpoint's config.json may rely on them.
+    """
+
+    family: ClassVar[str]
+    default_max_positions: ClassVar[int]
+
+    @abstractmethod
+    def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
+        """Fill in what only this family has: windows, biases, norms."""
+
+    def kv_heads(self, reader: ConfigReader, heads: int) -> int:
+        """Key-value heads where the config may leave them out."""
+        return reader.integer("num_key_value_heads", heads)
+
+    def head_dim(self, reader: ConfigReader, hidden: int, heads: int) -> int:
+        """Size of a head where the config may leave it out."""
+        if reader.raw("head_dim") is None and hidden % heads:
+            raise reader.broken("hidden_size", f"a multiple of num_attention_heads ({heads})")
+        return reader.integer("head_dim", hidden // heads)
+
+    def parse(self, config: Mapping[str, Any]) -> DecoderConfig:
+        reader = ConfigReader(config)
+        layers = reader.integer("num_hidden_layers")
+        hidden = reader.integer("hidden_size")
+        heads = reader.integer("num_attention_heads")
+        kv_heads = self.kv_heads(reader, heads)
+        if heads % kv_heads:
+            raise reader.broken("num_key_value_heads", f"a divisor of {heads} attention heads")
+        head_dim = self.head_dim(reader, hidden, heads)
+        if head_dim % 2:
+            raise reader.unsupported("head_dim", "an even number: rotation pairs its halves")
+        if reader.text("hidden_act", "silu") not in ("silu", "swish"):
+            raise reader.unsupported("hidden_act", "silu")
+        max_positions = reader.integer("max_position_embeddings", self.default_max_positions)
+        common = DecoderConfig(
+            family=self.family,
+            layers=layers,
+            hidden=hidden,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            ffn=reader.integer("intermediate_size"),
+            vocab=reader.integer("vocab_size"),
+            max_positions=max_positions,
+            norm_eps=reader.number("rms_norm_eps", 1e-6),
+            rope=parse_rope(reader, max_positions),
+            windows=(None,) * layers,
+            tied=reader.flag("tie_word_embeddings"),
+        )
+        parsed = self.features(reader, common)
+        reader.refuse_unread()
+        return parsed
+
+    def parameters(self, config: DecoderConfig) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"model.embed_tokens.weight": (config.vocab, config.hidden)}
+        for layer in range(config.layers):
+            shapes |= _layer_parameters(config, f"model.layers.{layer}")
+        shapes["model.norm.weight"] = (config.hidden,)
+        if not config.tied:
+            shapes["lm_head.weight"] = (config.vocab, config.hidden)
+        return shapes
+
+    def build(self, config: DecoderConfig, weights: Mapping[str, Weight]) -> ir.Model:
+        b = GraphBuilder(weights)
+        tokens = (blocks.BATCH, blocks.SEQUENCE)
+        input_ids = b.input("input_ids", ir.DataType.INT64, tokens)
+        attention_mask = b.input(
+            "attention_mask", ir.DataType.INT64, (blocks.BATCH, blocks.TOTAL_SEQUENCE)
+        )
+        position_ids = b.input("position_ids", ir.DataType.INT64, tokens)
+
+        slots = blocks.slots(b, input_ids, attention_mask)
+        masks = {window: blocks.mask(b, slots, window) for window in dict.fromkeys(config.windows)}
+        turn = blocks.rotation(b, position_ids, config)
+
+        embedding = b.parameter("model.embed_tokens.weight")
+        x = b.op(
+            "Gather",
+            embedding,
+            input_ids,
+            name="model.embed_tokens.Gather",
+            shape=(*tokens, config.hidden),
+            axis=0,
+        )
+        for layer, window in enumerate(config.windows):
+            x = _layer(b, x, f"model.layers.{layer}", config, turn, masks[window])
+        x = blocks.rms_norm(b, x, "model.norm", config.norm_eps)
+        head = embedding if config.tied else b.parameter("lm_head.weight")
+        logits = blocks.matmul_transposed(b, x, head, "lm_head", output="logits")
+        return b.model([logits], name=config.family)
+
+
+def _layer(
+    b: GraphBuilder,
+    x: ir.Value,
+    scope: str,
+    config: DecoderConfig,
+    turn: blocks.Rotation,
+    allowed: ir.Value,
+) -> ir.Value:
+    """``h = x + attention(norm(x))``, then ``h + mlp(norm(h))``."""
+    normed = blocks.rms_norm(b, x, f"{scope}.input_layernorm", config.norm_eps)
+    mixed = blocks.attention(b, normed, f"{scope}.self_attn", config, turn, allowed)
+    x = b.op("Add", x, mixed, name=f"{scope}.self_attn.Add", shape=x.shape)
+    normed = blocks.rms_norm(b, x, f"{scope}.post_attention_layernorm", config.norm_eps)
+    fed = blocks.gated_mlp(b, normed, f"{scope}.mlp", bias=config.mlp_bias)
+    return b.op("Add", x, fed, name=f"{scope}.mlp.Add", shape=x.shape)
+
+
+def _layer_parameters(config: DecoderConfig, scope: str) -> dict[str, Shape]:
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    hidden, ffn = config.hidden, config.ffn
+    shapes: dict[str, Shape] = {f"{scope}.input_layernorm.weight": (hidden,)}
+
+    def linear(name: str, out: int, columns: int, *, bias: bool) -> None:
+        shapes[f"{scope}.{name}.weight"] = (out, columns)
+        if bias:
+            shapes[f"{scope}.{name}.bias"] = (out,)
+
+    linear("self_attn.q_proj", queries, hidden, bias=config.qkv_bias)
+    linear("self_attn.k_proj", keys, hidden, bias=config.qkv_bias)
+    linear("self_attn.v_proj", keys, hidden, bias=config.qkv_bias)
+    if config.qk_norm:
+        shapes[f"{scope}.self_attn.q_norm.weight"] = (config.head_dim,)
+        shapes[f"{scope}.self_attn.k_norm.weight"] = (config.head_dim,)
+    linear("self_attn.o_proj", hidden, queries, bias=config.output_bias)
+    shapes[f"{scope}.post_attention_layernorm.weight"] = (hidden,)
+    linear("mlp.gate_proj", ffn, hidden, bias=config.mlp_bias)
+    linear("mlp.up_proj", ffn, hidden, bias=config.mlp_bias)
+    linear("mlp.down_proj", hidden, ffn, bias=config.mlp_bias)
+    return shapes

@@ -1,0 +1,22 @@
+"""Llama 2, 3, 3.1, 3.3 and what shares their form (TinyLlama, SmolLM2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from convert.architectures.base import DecoderConfig
+from convert.architectures.decoder import Decoder
+from convert.architectures.dialect import ConfigReader
+
+
+class Llama(Decoder):
+    """Optional biases on all of attention and on the MLP."""
+
+    names = ("LlamaForCausalLM",)
+    family = "llama"
+    default_max_positions = 2048
+
+    def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
+        bias = reader.flag("attention_bias")
+        mlp_bias = reader.flag("mlp_bias")
+        return replace(config, qkv_bias=bias, output_bias=bias, mlp_bias=mlp_bias)

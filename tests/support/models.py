@@ -1,0 +1,111 @@
+"""Small random transformers models with odd shapes, and their weights without a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.architectures import architecture_of
+from convert.architectures.base import DecoderConfig
+from convert.weights import ArrayWeight, Weight
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 101,
+    "hidden_size": 48,
+    "intermediate_size": 72,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+"""Sizes that no power of two divides; a test overrides what it is about."""
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """A transformers model (float32, eager attention), with its config.json and weights."""
+
+    torch_model: Any
+    raw_config: dict[str, Any]
+    weights: dict[str, Weight]
+
+    @property
+    def config(self) -> DecoderConfig:
+        return architecture_of(self.raw_config).parse(self.raw_config)
+
+    def graph(self) -> ir.Model:
+        """The float graph."""
+        return architecture_of(self.raw_config).build(self.config, self.weights)
+
+    def save(self, folder: Path, **options: Any) -> Path:
+        """Write the checkpoint: config.json and safetensors."""
+        self.torch_model.save_pretrained(folder, **options)
+        return folder
+
+    def logits(
+        self, ids: NDArray[np.int64], attention_mask: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Logits ``[batch, sequence, vocab]`` by transformers, without a cache."""
+        import torch
+
+        mask = np.ones_like(ids) if attention_mask is None else attention_mask
+        with torch.no_grad():
+            out = self.torch_model(
+                input_ids=torch.from_numpy(ids),
+                attention_mask=torch.from_numpy(mask),
+                position_ids=torch.from_numpy(position_ids(mask)),
+                use_cache=False,
+            )
+        return out.logits.numpy()
+
+
+def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
+    """A random model of ``model_type`` (llama, mistral, qwen2, qwen3).
+
+    Weights are large enough for attention and logits to be far from uniform.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(model_type, **{**SMALL, **overrides})
+    config._attn_implementation = "eager"
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("norm.weight") or "layernorm" in name:
+                parameter.uniform_(0.5, 1.5)
+            else:
+                parameter.normal_(0.0, 0.2)
+    raw = model.config.to_diff_dict()
+    raw["architectures"] = [type(model).__name__]
+    return SmallModel(model, raw, _weights(model, tied=bool(config.tie_word_embeddings)))
+
+
+def position_ids(attention_mask: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions as transformers' generate makes them: padding counts for nothing."""
+    positions = attention_mask.cumsum(-1) - 1
+    return np.where(attention_mask == 0, 1, positions)
+
+
+def random_ids(batch: int, sequence: int, vocab: int, seed: int = 0) -> NDArray[np.int64]:
+    """Random tokens ``[batch, sequence]``."""
+    return np.random.default_rng(seed).integers(0, vocab, (batch, sequence), np.int64)
+
+
+def _weights(model: Any, *, tied: bool) -> dict[str, Weight]:
+    tensors = model.state_dict()
+    return {
+        name: ArrayWeight(name, tensor.numpy())
+        for name, tensor in tensors.items()
+        if not (tied and name == "lm_head.weight")
+    }
