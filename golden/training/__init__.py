@@ -1,0 +1,1 @@
+"""How the small models in `golden/models` are trained."""
