@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def _by_weight(layouts: Sequence[tuple[Path, Layout]]) -> list[list[PlacedJob]]:
 def _chunks(layouts: Sequence[tuple[Path, Layout]]) -> Iterator[Chunk]:
     for jobs in _by_weight(layouts):
         boundaries = chunk_boundaries([placed.job for placed in jobs])
-        for start, stop in zip(boundaries, boundaries[1:], strict=False):
+        for start, stop in pairwise(boundaries):
             yield Chunk(jobs[0].job.weight, start, stop, tuple(jobs))
 
 

@@ -1,0 +1,81 @@
+"""Runs the command line and turns errors into exit codes: the program `convert`, `tricast`."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from convert.errors import DiskFullError, InterruptedRunError, OutOfMemoryError, TricastError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; by default those of the process. ``--debug``,
+            anywhere, shows the traceback of an error.
+
+    Returns:
+        The exit code: 0, or that of the error (see `convert.errors`).
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        with _signals_as_errors():
+            return _invoke([argument for argument in given if argument != "--debug"])
+    except Exception as error:
+        if debug:
+            raise
+        known = _as_known(error)
+        print(f"error: {known}", file=sys.stderr)
+        return known.exit_code
+
+
+def _invoke(arguments: list[str]) -> int:
+    from convert.cli import app
+
+    try:
+        app(arguments, prog_name="convert")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+@contextmanager
+def _signals_as_errors() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM unwind the program as an error that has an exit code."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise InterruptedRunError("interrupted; nothing half-made was left behind")
+
+    before = {number: signal.signal(number, interrupt) for number in _ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _as_known(error: Exception) -> TricastError:
+    """The error of the catalogue that ``error`` is, or stands for."""
+    if isinstance(error, TricastError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError("memory ran out", remedy="close other programs and run again")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DiskFullError("the disk is full", remedy="free some space and run again")
+    return TricastError(
+        f"this is a fault of Tricast: {type(error).__name__}: {error}",
+        remedy="run again with --debug and report what it prints",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The command line: options and what they mean, no logic."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Convert a language-model checkpoint for Arm, Xeon and Gaudi, and check every artifact "
+    "against the original before it may exist. Add --debug to any command for tracebacks.",
+)
+golden_app = typer.Typer(no_args_is_help=True, help="Record the original; compare an artifact.")
+app.add_typer(golden_app, name="golden")
+
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtimes.")]
+GoldenFile = Annotated[
+    Path | None, typer.Option("--golden", help="A recording of the original made elsewhere.")
+]
+Prompts = Annotated[
+    Path | None, typer.Option("--prompts", help="Gate prompts, paragraphs of a text file.")
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+ALL_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@app.command()
+def run(
+    model: Annotated[
+        str | None, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the artifacts.")] = Path("out"),
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="FORMAT:ENCODING, for example gguf:q4_0. Repeatable."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")
+    ] = None,
+    revision: Revision = None,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Compare with the original before shipping.")
+    ] = True,
+    tokenizer: Annotated[
+        bool, typer.Option("--tokenizer/--no-tokenizer", help="Carry the tokenizer over.")
+    ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse tensors that do not fit the encoding.")
+    ] = False,
+    golden: GoldenFile = None,
+    prompts: Prompts = None,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
+    ] = False,
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Convert a checkpoint into one or more artifacts, each checked against the original."""
+    from convert import commands
+
+    commands.run(
+        model, recipe, to or [], out=out, revision=revision, gate=gate, tokenizer=tokenizer,
+        strict=strict, golden=golden, prompts=prompts, keep_failed=keep_failed, threads=threads,
+    )  # fmt: skip
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A GGUF file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],
+) -> None:
+    """Turn a GGUF file into a Hugging Face checkpoint."""
+    from convert import commands
+
+    commands.import_checkpoint(file, out)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A checkpoint, an artifact or a GGUF file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show tensors, shapes, encodings, bytes and metadata."""
+    from convert import commands
+
+    commands.inspect(path, as_json=as_json)
+
+
+@app.command()
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="Folder of a finished artifact.")],
+    golden: GoldenFile = None,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Run the gate again, or only the hashes.")
+    ] = True,
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Check an artifact's files against its manifest, and run its gate again."""
+    from convert import commands
+
+    commands.verify(artifact, golden=golden, gate=gate, threads=threads)
+
+
+@golden_app.command("record")
+def golden_record(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")],
+    out: Annotated[Path, typer.Option("--out", help="The recording to write.")],
+    prompts: Prompts = None,
+    revision: Revision = None,
+    tokenizer: Annotated[
+        bool, typer.Option("--tokenizer/--no-tokenizer", help="Record the tokenizer too.")
+    ] = True,
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Record float32 logits of the original, here or on a machine that can hold it."""
+    from convert import commands
+
+    commands.golden_record(
+        model, out, prompts=prompts, revision=revision, tokenizer=tokenizer, threads=threads
+    )
+
+
+@golden_app.command("compare")
+def golden_compare(
+    artifact: Annotated[Path, typer.Argument(help="Folder of a finished artifact.")],
+    golden: Annotated[Path, typer.Option("--golden", help="The recording to compare with.")],
+    as_json: AsJson = False,
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Compare an artifact with a recording of the original."""
+    from convert import commands
+
+    commands.golden_compare(artifact, golden, as_json=as_json, threads=threads)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="recipes, targets, passes, encodings or architectures")
+    ],
+) -> None:
+    """List what there is."""
+    from convert import commands
+
+    commands.list_things(what)

@@ -1,0 +1,171 @@
+"""What each command does, once its options are known."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.errors import GateError, UsageError
+from convert.progress import Reporter
+from convert.recipe import Recipe, load_recipe, parse_to
+
+
+def run(
+    model: str | None,
+    recipe: str | None,
+    to: Sequence[str],
+    *,
+    out: Path,
+    revision: str | None,
+    gate: bool,
+    tokenizer: bool,
+    strict: bool,
+    golden: Path | None,
+    prompts: Path | None,
+    keep_failed: bool,
+    threads: int,
+) -> None:
+    """Carry out `convert run`.
+
+    Raises:
+        TricastError: See `convert.pipeline.run`.
+    """
+    from convert.pipeline import RunRequest
+    from convert.pipeline import run as run_pipeline
+
+    if golden is not None and not gate:
+        raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
+    request = RunRequest(
+        recipe=_recipe(model, recipe, to, revision, prompts),
+        out=out,
+        threads=threads,
+        gate=gate,
+        tokenizer=tokenizer,
+        strict=strict,
+        golden=golden,
+        keep_failed=keep_failed,
+    )
+    for folder in run_pipeline(request, Reporter()):
+        print(folder)
+
+
+def _recipe(
+    model: str | None,
+    recipe: str | None,
+    to: Sequence[str],
+    revision: str | None,
+    prompts: Path | None,
+) -> Recipe:
+    """The recipe that the options amount to; what the command line says goes before the file."""
+    if recipe is None and not to:
+        raise UsageError(
+            "nothing to make",
+            expected="--to FORMAT:ENCODING, or --recipe NAME",
+            remedy="for example: convert run MODEL --to gguf:q4_0 --out OUT",
+        )
+    document = load_recipe(recipe).model_dump() if recipe else {"name": "command-line"}
+    if to:
+        document["artifacts"] = [parse_to(text).model_dump() for text in to]
+    if model:
+        document |= {"model": model, "revision": None}
+    if revision:
+        document["revision"] = revision
+    if prompts:
+        document["prompts"] = str(prompts)
+    try:
+        return Recipe.model_validate(document)
+    except ValueError as error:
+        raise UsageError("the options contradict each other", found=str(error)) from error
+
+
+def import_checkpoint(file: Path, out: Path) -> None:
+    """Carry out `convert import`."""
+    from convert.import_gguf import import_gguf
+
+    with Reporter().stage(f"import {file.name}"):
+        import_gguf(file, out)
+    print(out)
+
+
+def inspect(path: Path, *, as_json: bool) -> None:
+    """Carry out `convert inspect`."""
+    from convert.inspection import inspect as inspect_path
+
+    inspection = inspect_path(path)
+    print(inspection.as_json() if as_json else inspection.as_text())
+
+
+def verify(artifact: Path, *, golden: Path | None, gate: bool, threads: int) -> None:
+    """Carry out `convert verify`."""
+    from convert.verification import verify as verify_artifact
+
+    verify_artifact(artifact, golden=golden, gate=gate, threads=threads, reporter=Reporter())
+    print(f"{artifact}: verified")
+
+
+def golden_record(
+    model: str,
+    out: Path,
+    *,
+    prompts: Path | None,
+    revision: str | None,
+    tokenizer: bool,
+    threads: int,
+) -> None:
+    """Carry out `convert golden record`."""
+    from convert.checkpoint import open_checkpoint
+    from convert.pipeline import describe_source
+    from golden.gate import record_golden
+
+    reporter = Reporter()
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".tricast-") as scratch:
+        checkpoint = open_checkpoint(model, revision=revision, scratch=Path(scratch))
+        with reporter.stage("hash the checkpoint"):
+            origin = describe_source(checkpoint)
+        with reporter.stage("record the original"):
+            record_golden(
+                checkpoint.folder,
+                out,
+                prompts=prompts,
+                threads=threads,
+                label=origin.label,
+                digest=origin.digest,
+                tokenizer=tokenizer,
+            )
+    print(out)
+
+
+def golden_compare(artifact: Path, golden: Path, *, as_json: bool, threads: int) -> None:
+    """Carry out `convert golden compare`.
+
+    Raises:
+        GateError: A figure is beyond its threshold.
+    """
+    from convert.manifest import read_manifest
+    from convert.pipeline import thresholds
+    from golden.gate import run_gate
+
+    manifest = read_manifest(artifact)
+    result = run_gate(
+        artifact,
+        manifest.target,
+        golden,
+        thresholds(manifest.recipe),
+        threads=threads,
+        digest=manifest.source.digest,
+    )
+    print(json.dumps(result.as_dict(), indent=1) if as_json else "\n".join(result.lines()))
+    if not result.passed:
+        raise GateError(
+            f"{artifact} does not match the original", found="; ".join(result.failures)
+        )
+
+
+def list_things(what: str) -> None:
+    """Carry out `convert list`."""
+    from convert.listing import listing
+
+    for name, meaning in listing(what):
+        print(f"{name:<28} {meaning}".rstrip())

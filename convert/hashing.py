@@ -1,0 +1,45 @@
+"""SHA-256 of files, and one digest that stands for a whole checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+_BLOCK_BYTES = 4 << 20
+
+
+class FileRecord(BaseModel):
+    """A file as a manifest knows it: its path below a folder, its size in bytes, its hash."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    size: int
+    sha256: str
+
+
+def hash_file(folder: Path, path: Path) -> FileRecord:
+    """Record one file below ``folder``."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return FileRecord(
+        path=path.relative_to(folder).as_posix(),
+        size=path.stat().st_size,
+        sha256=digest.hexdigest(),
+    )
+
+
+def hash_files(folder: Path, paths: Iterable[Path]) -> tuple[FileRecord, ...]:
+    """Record files below ``folder``, sorted by path."""
+    return tuple(hash_file(folder, path) for path in sorted(paths))
+
+
+def combined_digest(records: Sequence[FileRecord]) -> str:
+    """One SHA-256 over paths and hashes: equal exactly when all the files are equal."""
+    lines = "".join(f"{record.sha256}  {record.path}\n" for record in records)
+    return hashlib.sha256(lines.encode()).hexdigest()

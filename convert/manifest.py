@@ -1,0 +1,137 @@
+"""The manifest of an artifact: what it was made of, how, how good it is, and every file's hash."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from convert.errors import BrokenInputError, MissingFileError, VerificationError
+from convert.hashing import FileRecord, hash_file, hash_files
+from convert.recipe import Artifact
+
+MANIFEST_NAME = "manifest.json"
+
+FORMAT_VERSION = 1
+
+_PACKAGES = (
+    "tricast", "torch", "transformers", "tokenizers", "numpy", "numba", "onnx-ir", "onnxruntime",
+    "openvino", "openvino-tokenizers", "openvino-genai", "gguf", "llama-cpp-python",
+)  # fmt: skip
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceRecord(_Strict):
+    """The checkpoint: its name, the digest over all its files, and each file."""
+
+    label: str
+    digest: str
+    files: tuple[FileRecord, ...]
+
+
+class TensorRecord(_Strict):
+    """How one parameter is stored; ``fallback`` says why not as asked."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+    encoding: str
+    bytes: int
+    fallback: str | None = None
+
+
+class GateRecord(_Strict):
+    """The outcome of the gate; *unverified* means that it was skipped on request."""
+
+    status: Literal["passed", "unverified"]
+    golden_sha256: str | None = None
+    result: dict[str, Any] | None = None
+
+
+class Manifest(_Strict):
+    """Everything that `convert verify` re-checks."""
+
+    version: Literal[1] = FORMAT_VERSION
+    artifact: str
+    target: str
+    recipe: Artifact
+    source: SourceRecord
+    versions: dict[str, str]
+    gate: GateRecord
+    notes: tuple[str, ...]
+    tensors: tuple[TensorRecord, ...]
+    files: tuple[FileRecord, ...]
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape an artifact or its check."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def record_files(folder: Path) -> tuple[FileRecord, ...]:
+    """Record every file of an artifact but its manifest, sorted by path."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return hash_files(folder, (path for path in paths if path != folder / MANIFEST_NAME))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` into the artifact's folder; equal manifests give equal bytes."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read an artifact's manifest.
+
+    Raises:
+        MissingFileError: The folder has none.
+        BrokenInputError: It is not JSON or not of the schema.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise MissingFileError(
+            f"{folder} has no {MANIFEST_NAME}",
+            expected="the folder of an artifact made by `convert run`",
+        )
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BrokenInputError(f"{path} is not a manifest", found=str(error)) from error
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare the artifact's files with its manifest.
+
+    Raises:
+        VerificationError: A file is missing, was added, or differs; all are named.
+    """
+    recorded = {record.path: record for record in manifest.files}
+    present = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
+    present.pop(MANIFEST_NAME, None)
+    faults = [f"{name} is missing" for name in sorted(recorded.keys() - present.keys())]
+    faults += [f"{name} was added" for name in sorted(present.keys() - recorded.keys())]
+    for name in sorted(recorded.keys() & present.keys()):
+        if hash_file(folder, present[name]) != recorded[name]:
+            faults.append(f"{name} differs")
+    if faults:
+        raise VerificationError(
+            f"{folder} is not what its manifest says",
+            expected=f"{len(recorded)} files with the recorded SHA-256",
+            found="; ".join(faults),
+            remedy="convert again, or get an undamaged copy",
+        )

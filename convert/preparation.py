@@ -1,0 +1,110 @@
+"""From an artifact's description to its layout: graph, passes, encodings, files. No weight read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from convert.architectures import architecture_of
+from convert.checkpoint import Checkpoint, require_tensors
+from convert.errors import UnsupportedEncodingError, UnsupportedError
+from convert.recipe import Artifact
+from passes.encodings import encoding
+from passes.quantize import Policy, Quantize
+from targets import target as target_named
+from targets.base import Layout, LayoutRequest, Source, Target
+
+_TYPICAL_COLUMNS = 4096
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An artifact that is ready to be written."""
+
+    artifact: Artifact
+    target: Target
+    model: ir.Model
+    layout: Layout
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.layout.files)
+
+
+def resolve_encoding(artifact: Artifact) -> Artifact:
+    """The artifact with its target's default encoding filled in.
+
+    Raises:
+        UsageError: There is no such target.
+        UnsupportedEncodingError: The target does not store the encoding.
+    """
+    target = target_named(artifact.format)
+    name = artifact.encoding or target.default_encoding
+    if encoding(name).name not in target.encodings:
+        raise UnsupportedEncodingError(
+            f"target {target.name} does not store {name}",
+            expected=f"one of {', '.join(target.encodings)}",
+            remedy="choose one of these, or another target",
+        )
+    return artifact.model_copy(update={"encoding": name})
+
+
+def open_source(checkpoint: Checkpoint) -> Source:
+    """Parse the checkpoint's config and hold its tensors against it.
+
+    Raises:
+        UnsupportedError: The architecture or a key of the config is not supported.
+        BrokenInputError: Config and tensors contradict each other.
+    """
+    architecture = architecture_of(checkpoint.config)
+    config = architecture.parse(checkpoint.config)
+    require_tensors(checkpoint, architecture.parameters(config))
+    return Source(checkpoint.label, checkpoint.folder, checkpoint.config, config)
+
+
+def prepare(
+    checkpoint: Checkpoint, source: Source, artifact: Artifact, *, tokenizer: bool, strict: bool
+) -> Prepared:
+    """Build, rewrite, quantize and lay out one artifact.
+
+    Args:
+        artifact: With its encoding resolved.
+        tokenizer: Whether to carry the tokenizer over.
+        strict: Refuse where a tensor does not fit the encoding, rather than fall back.
+
+    Raises:
+        UnsupportedError: The model cannot be expressed for the target.
+        UsageError: An option of the artifact is wrong.
+    """
+    target = target_named(artifact.format)
+    if source.config.family not in target.families:
+        raise UnsupportedError(
+            f"target {target.name} cannot express {source.config.family} models",
+            expected=f"one of {', '.join(sorted(target.families))}",
+            remedy="choose another target; see `convert list targets`",
+        )
+    architecture = architecture_of(checkpoint.config)
+    model = architecture.build(source.config, checkpoint.weights)
+    for rewrite in target.passes(artifact.options):
+        rewrite(model)
+    Quantize(_policy(target, artifact, strict))(model)
+    request = LayoutRequest(source, model, tokenizer=tokenizer, options=artifact.options)
+    return Prepared(artifact, target, model, target.lay_out(request))
+
+
+def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
+    main = artifact.encoding or target.default_encoding
+    bits = 8 * encoding(main).nbytes(1, _TYPICAL_COLUMNS) / _TYPICAL_COLUMNS
+    spared = target.eight_bit if target.eight_bit and bits < 8 else main
+    return Policy(
+        default=main,
+        embeddings=artifact.embeddings or spared,
+        head=artifact.head or spared,
+        overrides=tuple((item.pattern, item.encoding) for item in artifact.overrides),
+        allowed=target.encodings,
+        fallbacks=target.fallbacks,
+        vectors=target.vector_encoding,
+        strict=strict,
+    )

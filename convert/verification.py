@@ -1,0 +1,69 @@
+"""Checks a finished artifact again: its files against the manifest, its logits by the gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convert.errors import GateError, UsageError, VerificationError
+from convert.hashing import hash_file
+from convert.manifest import Manifest, check_files, read_manifest
+from convert.pipeline import GOLDEN_NAME, thresholds
+from convert.progress import Reporter
+from golden.gate import run_gate
+
+
+def verify(
+    artifact: Path, *, golden: Path | None, gate: bool, threads: int, reporter: Reporter
+) -> None:
+    """Re-check an artifact.
+
+    Args:
+        artifact: Its folder.
+        golden: Recording to compare with; by default the one that `convert run` left beside it.
+        gate: Whether to run the artifact again.
+
+    Raises:
+        VerificationError: The files, or the recording, are not what the manifest says.
+        GateError: The artifact no longer matches the original.
+        UsageError: There is no recording to compare with.
+    """
+    manifest = read_manifest(artifact)
+    with reporter.stage("check the files"):
+        check_files(artifact, manifest)
+    if not gate:
+        reporter.say(f"gate: not run again; the manifest says {manifest.gate.status}")
+        return
+    recording = golden or _recording_beside(artifact, manifest)
+    with reporter.stage("run the gate again"):
+        result = run_gate(
+            artifact,
+            manifest.target,
+            recording,
+            thresholds(manifest.recipe),
+            threads=threads,
+            digest=manifest.source.digest,
+        )
+    for line in result.lines():
+        reporter.say(f"  {line}")
+    if not result.passed:
+        raise GateError(
+            f"{artifact} does not match the original", found="; ".join(result.failures)
+        )
+
+
+def _recording_beside(artifact: Path, manifest: Manifest) -> Path:
+    path = artifact.resolve().parent / GOLDEN_NAME
+    if not path.is_file():
+        raise UsageError(
+            "there is no recording of the original to compare with",
+            expected=f"{GOLDEN_NAME} beside the artifact, or --golden FILE",
+            remedy="record one with `convert golden record`, or check hashes only with --no-gate",
+        )
+    recorded = manifest.gate.golden_sha256
+    if recorded is not None and hash_file(path.parent, path).sha256 != recorded:
+        raise VerificationError(
+            f"{path} is not the recording that the artifact was checked with",
+            expected=f"SHA-256 {recorded}",
+            remedy="give the right one with --golden",
+        )
+    return path
