@@ -22,7 +22,7 @@ class Plane:
     """One array that an encoding stores: codes, scales, zero points, or whole blocks.
 
     Args:
-        name: ``codes``, ``scales``, ``zero_points`` or ``blocks``.
+        name: ``values`` (plain floats), ``codes``, ``scales``, ``zero_points`` or ``blocks``.
         dtype: Element type: ``f32 f16 bf16 i8 u8 i4 u4``; ``u8`` for interleaved blocks.
         row_shape: Elements stored for one row of the weight.
     """
@@ -60,6 +60,11 @@ class Encoding(ABC):
     def encode(self, rows: Rows) -> tuple[Bytes, ...]:
         """Encode ``rows`` ``[n, columns]`` (f32, f16 or bf16) into one byte array a plane."""
 
+    def encode_into(self, rows: Rows, planes: tuple[Bytes, ...]) -> None:
+        """Encode ``rows`` into byte arrays made by `empty_planes` for as many rows."""
+        for plane, encoded in zip(planes, self.encode(rows), strict=True):
+            plane[:] = encoded
+
     @abstractmethod
     def reference(self, rows: Rows) -> tuple[Bytes, ...]:
         """What `encode` must equal bit for bit: plain numpy, slow and obvious."""
@@ -71,6 +76,10 @@ class Encoding(ABC):
     def fit(self, columns: int) -> Encoding | None:
         """This encoding, or its nearest kin, for rows of ``columns`` weights; None if none fits."""
         return self
+
+    def empty_planes(self, rows: int, columns: int) -> tuple[Bytes, ...]:
+        """Uninitialized arrays for the planes of ``rows`` rows."""
+        return tuple(np.empty(plane.nbytes(rows), np.uint8) for plane in self.planes(columns))
 
     def nbytes(self, rows: int, columns: int) -> int:
         """Bytes of all planes together."""

@@ -1,0 +1,49 @@
+"""The encodings by name. A new one is a file in this folder and a line in `ENCODINGS`."""
+
+from __future__ import annotations
+
+import re
+
+from convert.errors import UnsupportedEncodingError
+from convert.weights import FloatType
+from passes.encodings.base import Encoding
+from passes.encodings.floats import FloatEncoding
+from passes.encodings.int4 import int4, int4_sym
+from passes.encodings.int8 import INT8, INT8_ASYM
+from passes.encodings.integers import SMALLEST_GROUP
+from passes.encodings.q4_0 import Q4_0
+from passes.encodings.q4_1 import Q4_1
+from passes.encodings.q8_0 import Q8_0
+
+_NAMED: dict[str, Encoding] = {
+    known.name: known
+    for known in (
+        *(FloatEncoding(dtype) for dtype in FloatType),
+        *(Q8_0(), Q4_0(), Q4_1()),
+        *(INT8, INT8_ASYM),
+        *(int4(), int4(64), int4(32)),
+        *(int4_sym(), int4_sym(64), int4_sym(32)),
+    )
+}
+_GROUPED = {"int4": int4, "int4_sym": int4_sym}
+
+ENCODINGS: tuple[str, ...] = tuple(_NAMED)
+"""Names to choose from; ``int4_g<N>`` and ``int4_sym_g<N>`` exist for every group N >= 16."""
+
+
+def encoding(name: str) -> Encoding:
+    """The encoding of that name.
+
+    Raises:
+        UnsupportedEncodingError: There is none.
+    """
+    if name in _NAMED:
+        return _NAMED[name]
+    grouped = re.fullmatch(r"(\w+)_g([1-9][0-9]{0,6})", name)
+    if grouped and grouped[1] in _GROUPED and int(grouped[2]) >= SMALLEST_GROUP:
+        return _GROUPED[grouped[1]](int(grouped[2]))
+    raise UnsupportedEncodingError(
+        f"there is no encoding {name!r}",
+        expected=", ".join(ENCODINGS),
+        remedy="choose one of these; a group of 16 or more may be set as in int4_g48",
+    )

@@ -1,0 +1,72 @@
+"""What ggml's block formats share: interleaved blocks of 32 weights, rounded as ggml does."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.weights import Rows
+from passes.encodings.base import Bytes, Encoding, Plane
+from passes.encodings.compiled import CompiledEncoding
+
+BLOCK = 32
+Floats = NDArray[np.float32]
+
+
+class BlockEncoding(CompiledEncoding):
+    """A ggml block format; `encode` equals ``quantize_row_*_ref`` of ggml-quants.c.
+
+    One difference: where a scale is so small that its reciprocal is infinite, ggml's codes are
+    undefined; here they are those of a zero weight. The stored scale is zero either way.
+    """
+
+    block_bytes: int
+
+    @abstractmethod
+    def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
+        """Reference: the halves at the head of each block ``[n, 1]``, and the bytes of codes."""
+
+    @abstractmethod
+    def decode_blocks(self, blocks: Bytes) -> Floats:
+        """Weights ``[n, 32]`` of blocks ``[n, block_bytes]``."""
+
+    def planes(self, columns: int) -> tuple[Plane, ...]:
+        return (Plane("blocks", "u8", (columns // BLOCK * self.block_bytes,)),)
+
+    def fit(self, columns: int) -> Encoding | None:
+        return self if columns % BLOCK == 0 else None
+
+    def reference(self, rows: Rows) -> tuple[Bytes, ...]:
+        blocks = rows.astype(np.float32).reshape(-1, BLOCK)
+        with np.errstate(all="ignore"):
+            heads, codes = self.encode_blocks(blocks)
+        self.checked(rows, np.concatenate(heads))
+        return (np.concatenate([*(head.view(np.uint8) for head in heads), codes], 1).reshape(-1),)
+
+    def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> Floats:
+        return self.decode_blocks(planes[0].reshape(-1, self.block_bytes)).reshape(rows, columns)
+
+
+def reciprocal(scale: Floats) -> Floats:
+    """1 / scale, or 0 where that is not finite."""
+    inverse = np.float32(1) / scale
+    return np.where(np.isfinite(inverse), inverse, np.float32(0))
+
+
+def pack_halves(codes: NDArray[np.float32]) -> Bytes:
+    """Codes 0 to 15 ``[n, 32]`` in 16 bytes: code i in the low half of byte i, i + 16 above it."""
+    whole = np.minimum(np.trunc(codes), 15).astype(np.uint8)
+    packed: Bytes = whole[:, :16] | (whole[:, 16:] << 4)
+    return packed
+
+
+def unpack_halves(packed: Bytes) -> Floats:
+    """The inverse of `pack_halves`."""
+    return np.concatenate([packed & 15, packed >> 4], 1).astype(np.float32)
+
+
+def read_half(blocks: Bytes, at: int) -> Floats:
+    """The float16 at byte ``at`` of each block, ``[n, 1]``."""
+    return np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(np.float32)

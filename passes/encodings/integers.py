@@ -1,0 +1,147 @@
+"""Integer codes with a float16 scale for each group of weights: w = scale * (code - zero)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.weights import Rows
+from passes.encodings.base import Bytes, Encoding, Plane
+from passes.encodings.compiled import CompiledEncoding, Words
+
+Floats = NDArray[np.float32]
+
+SMALLEST_GROUP = 16
+
+
+class IntegerEncoding(CompiledEncoding):
+    """Codes ``lowest`` to ``highest``; a zero point for each group if there is no sign.
+
+    Scales are float16 because OpenVINO's compressed weights and GPTQ's take them so, and
+    codes are chosen with the scale as stored, so the rounding of the scale costs nothing. A
+    scale is rounded up: then the extremes of a group stay within the codes, and every weight
+    is at most half a step from what it decodes to. (Signed 4-bit codes reach farther to the
+    one side than to the other; a group with equal extremes misses one of them by a step.)
+
+    Args:
+        name: Name in recipes.
+        lowest: -127, -8 or 0.
+        highest: 127, 255, 7 or 15.
+        group: Weights that share a scale; None for the whole row.
+        regroup: Makes the encoding of the same kind with another group; None where the group
+            is the whole row.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lowest: int,
+        highest: int,
+        group: int | None = None,
+        regroup: Callable[[int], Encoding] | None = None,
+    ) -> None:
+        self.name = name
+        self.lowest = lowest
+        self.highest = highest
+        self.group = group
+        self.largest = f"{65504 * max(-lowest, highest):.2g} within a group"
+        self._regroup = regroup
+
+    @property
+    def code_dtype(self) -> str:
+        """Element type of the codes."""
+        return f"{'i' if self.lowest else 'u'}{4 if self.highest < 16 else 8}"
+
+    def planes(self, columns: int) -> tuple[Plane, ...]:
+        """Codes, scales, and zero points if there are any, shaped ``(groups, group)`` and
+        ``(groups, 1)``, or ``(columns,)`` and ``(1,)`` where the group is the whole row.
+        """
+        codes, one_each = ((columns,), (1,))
+        if self.group is not None:
+            codes, one_each = (columns // self.group, self.group), (columns // self.group, 1)
+        stored = [Plane("codes", self.code_dtype, codes), Plane("scales", "f16", one_each)]
+        if self.lowest == 0:
+            stored.append(Plane("zero_points", self.code_dtype, one_each))
+        return tuple(stored)
+
+    def fit(self, columns: int) -> Encoding | None:
+        """The same with the largest group that divides the columns, not above this group and
+        not under 16.
+        """
+        if self.group is None or columns % self.group == 0:
+            return self
+        for group in range(self.group - 1, SMALLEST_GROUP - 1, -1):
+            if columns % group == 0 and self._regroup is not None:
+                return self._regroup(group)
+        return None
+
+    def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
+        from passes.encodings.kernels import FLOAT32, integer_groups
+
+        group = self.group or words.shape[1] // (2 if kind == FLOAT32 else 1)
+        zero_points = planes[2] if self.lowest == 0 else np.empty(0, np.uint8)
+        return integer_groups(
+            words, kind, group, self.lowest, self.highest, planes[0], planes[1], zero_points
+        )
+
+    def reference(self, rows: Rows) -> tuple[Bytes, ...]:
+        groups = rows.astype(np.float32).reshape(-1, self.group or rows.shape[1])
+        with np.errstate(all="ignore"):
+            wanted, zero_span = self._unrounded_scale(groups)
+            scale = round_up(wanted)
+            self.checked(rows, scale)
+            inverse = np.float32(1) / scale.astype(np.float32)
+            inverse = np.where(scale == 0, np.float32(0), inverse)
+        zero = np.rint(zero_span * inverse)
+        codes = np.clip(np.rint(groups * inverse) + zero, self.lowest, self.highest)
+        stored = [self._pack(codes), scale.view(np.uint8).reshape(-1)]
+        return tuple(stored if self.lowest else [*stored, self._pack(zero)])
+
+    def _unrounded_scale(self, groups: Floats) -> tuple[Floats, Floats]:
+        """The scale of each group, and how far below zero its codes must reach."""
+        nothing = np.zeros((len(groups), 1), np.float32)
+        if self.lowest == 0:
+            low = np.minimum(groups.min(1, keepdims=True), 0)
+            high = np.maximum(groups.max(1, keepdims=True), 0)
+            return (high - low) / np.float32(self.highest), -low
+        if -self.lowest == self.highest:
+            return np.abs(groups).max(1, keepdims=True) / np.float32(self.highest), nothing
+        farthest = np.abs(groups).argmax(1)[:, None]
+        return np.take_along_axis(groups, farthest, 1) / np.float32(self.lowest), nothing
+
+    def _pack(self, codes: Floats) -> Bytes:
+        unpacked = codes.reshape(-1).astype(np.int16).astype(np.uint8)
+        if self.highest > 15:
+            return unpacked
+        padded = np.append(unpacked, np.zeros(unpacked.size % 2, np.uint8)) & 15
+        packed: Bytes = padded[::2] | (padded[1::2] << 4)
+        return packed
+
+    def _unpack(self, data: Bytes, count: int) -> Floats:
+        unpacked = data.reshape(-1)
+        if self.highest < 16:
+            unpacked = np.stack([unpacked & 15, unpacked >> 4], 1).reshape(-1)[:count]
+        bits = 4 if self.highest < 16 else 8
+        codes = unpacked.astype(np.float32)
+        return np.where(codes > self.highest, codes - 2**bits, codes).astype(np.float32)
+
+    def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> Floats:
+        group = self.group or columns
+        codes = self._unpack(planes[0], rows * columns).reshape(-1, group)
+        if self.lowest == 0:
+            codes = codes - self._unpack(planes[2], len(codes))[:, None]
+        scales = planes[1].reshape(-1).view(np.float16).astype(np.float32)
+        return (codes * scales[:, None]).reshape(rows, columns)
+
+
+def round_up(values: Floats) -> NDArray[np.float16]:
+    """The float16 nearest to each value among those whose magnitude is not smaller."""
+    nearest = values.astype(np.float16)
+    short = np.abs(nearest.astype(np.float32)) < np.abs(values)
+    return (
+        np.where(short, nearest.view(np.uint16) + 1, nearest.view(np.uint16))
+        .astype(np.uint16)
+        .view(np.float16)
+    )
