@@ -158,9 +158,7 @@ def golden_compare(artifact: Path, golden: Path, *, as_json: bool, threads: int)
     )
     print(json.dumps(result.as_dict(), indent=1) if as_json else "\n".join(result.lines()))
     if not result.passed:
-        raise GateError(
-            f"{artifact} does not match the original", found="; ".join(result.failures)
-        )
+        raise GateError(f"{artifact} does not match the original", found="; ".join(result.failures))
 
 
 def list_things(what: str) -> None:

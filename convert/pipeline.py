@@ -28,6 +28,7 @@ from convert.stream import source_bytes, write_layouts
 from golden.gate import record_golden, run_gate
 from golden.thresholds import Thresholds, thresholds_for
 from passes.quantize import coverage
+from targets.base import Source
 
 GOLDEN_NAME = "golden.safetensors"
 
@@ -57,6 +58,16 @@ class RunRequest:
     keep_failed: bool = False
 
 
+@dataclass(frozen=True)
+class Original:
+    """The opened checkpoint, its parsed config, its hashes, and its recording (None: no gate)."""
+
+    checkpoint: Checkpoint
+    source: Source
+    record: SourceRecord
+    golden: Path | None
+
+
 def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
     """Convert, check and publish every artifact of the recipe.
 
@@ -70,12 +81,10 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
     artifacts = [resolve_encoding(artifact) for artifact in request.recipe.artifacts]
     for artifact in artifacts:
         require_absent(request.out / artifact.folder)
-    request.out.mkdir(parents=True, exist_ok=True)
-
-    with ExitStack() as cleanup:
-        scratch = cleanup.enter_context(PendingFolder(request.out, "scratch")).path
+    with ExitStack() as folders:
+        scratch = folders.enter_context(PendingFolder(request.out, "scratch"))
         with reporter.stage("open the checkpoint"):
-            checkpoint = _open(request, scratch)
+            checkpoint = _open(request, scratch.path)
             source = open_source(checkpoint)
         prepared = [
             prepare(
@@ -85,20 +94,15 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         ]
         _require_space(request.out, prepared)
         with reporter.stage("hash the checkpoint"):
-            origin = describe_source(checkpoint)
-        golden = _golden(request, checkpoint, origin, reporter) if request.gate else None
-
+            record = describe_source(checkpoint)
+        golden = _golden(request, checkpoint, record, reporter) if request.gate else None
         pending = [
-            cleanup.enter_context(PendingFolder(request.out, item.artifact.folder))
+            folders.enter_context(PendingFolder(request.out, item.artifact.folder))
             for item in prepared
         ]
-        layouts = [
-            (folder.path, item.layout) for folder, item in zip(pending, prepared, strict=True)
-        ]
-        with reporter.transfer("convert", source_bytes(layouts)) as advance:
-            write_layouts(layouts, advance)
-
-        return _finish(request, checkpoint, origin, golden, prepared, pending, reporter)
+        _write(prepared, pending, reporter)
+        original = Original(checkpoint, source, record, golden)
+        return _finish(request, original, list(zip(prepared, pending, strict=True)), reporter)
 
 
 def _open(request: RunRequest, scratch: Path) -> Checkpoint:
@@ -129,7 +133,7 @@ def describe_source(checkpoint: Checkpoint) -> SourceRecord:
 
 
 def _golden(
-    request: RunRequest, checkpoint: Checkpoint, origin: SourceRecord, reporter: Reporter
+    request: RunRequest, checkpoint: Checkpoint, record: SourceRecord, reporter: Reporter
 ) -> Path:
     """The recording to compare with: the user's, or one made now and kept beside the artifacts."""
     if request.golden is not None:
@@ -141,58 +145,59 @@ def _golden(
             path,
             prompts=Path(request.recipe.prompts) if request.recipe.prompts else None,
             threads=request.threads,
-            label=origin.label,
-            digest=origin.digest,
+            label=record.label,
+            digest=record.digest,
             tokenizer=request.tokenizer,
         )
     return path
 
 
+def _write(prepared: list[Prepared], pending: list[PendingFolder], reporter: Reporter) -> None:
+    layouts = [(folder.path, item.layout) for folder, item in zip(pending, prepared, strict=True)]
+    with reporter.transfer("convert", source_bytes(layouts)) as advance:
+        write_layouts(layouts, advance)
+
+
 def _finish(
     request: RunRequest,
-    checkpoint: Checkpoint,
-    origin: SourceRecord,
-    golden: Path | None,
-    prepared: list[Prepared],
-    pending: list[PendingFolder],
+    original: Original,
+    written: list[tuple[Prepared, PendingFolder]],
     reporter: Reporter,
 ) -> tuple[Path, ...]:
+    """Gate each artifact; publish those that pass, and raise for those that do not."""
     finished: list[Path] = []
     failures: list[GateError] = []
-    for item, folder in zip(prepared, pending, strict=True):
+    for item, folder in written:
         try:
-            gate = _gate(request, item, folder, origin, golden, reporter)
+            gate = _gate(request, original, item, folder.path, reporter)
         except GateError as error:
-            failures.append(_explain(error, checkpoint, item, folder, request.keep_failed))
+            failures.append(_explain(error, original, item, folder.path))
+            if request.keep_failed:
+                reporter.say(f"kept as {folder.set_aside()}")
             continue
-        write_manifest(folder.path, _manifest(item, origin, gate, folder.path))
+        write_manifest(folder.path, _manifest(original, item, gate, folder.path))
         finished.append(folder.publish())
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
         for note in item.layout.notes:
             reporter.say(f"  note: {note}")
     if failures:
-        raise _combined(failures)
+        raise failures[0] if len(failures) == 1 else GateError("\n".join(map(str, failures)))
     return tuple(finished)
 
 
 def _gate(
-    request: RunRequest,
-    item: Prepared,
-    folder: PendingFolder,
-    origin: SourceRecord,
-    golden: Path | None,
-    reporter: Reporter,
+    request: RunRequest, original: Original, item: Prepared, folder: Path, reporter: Reporter
 ) -> GateRecord:
-    if golden is None:
+    if original.golden is None:
         return GateRecord(status="unverified")
     with reporter.stage(f"check {item.artifact.folder}"):
         result = run_gate(
-            folder.path,
+            folder,
             item.target.name,
-            golden,
+            original.golden,
             thresholds(item.artifact),
             threads=request.threads,
-            digest=origin.digest,
+            digest=original.record.digest,
         )
     for line in result.lines():
         reporter.say(f"  {line}")
@@ -202,8 +207,8 @@ def _gate(
             expected="figures within the thresholds of its encoding",
             found="; ".join(result.failures),
         )
-    record = hash_file(golden.parent, golden)
-    return GateRecord(status="passed", golden_sha256=record.sha256, result=result.as_dict())
+    golden = hash_file(original.golden.parent, original.golden)
+    return GateRecord(status="passed", golden_sha256=golden.sha256, result=result.as_dict())
 
 
 def thresholds(artifact: Artifact) -> Thresholds:
@@ -211,38 +216,27 @@ def thresholds(artifact: Artifact) -> Thresholds:
     return thresholds_for(artifact.encoding or "").updated(artifact.gate.given())
 
 
-def _explain(
-    error: GateError,
-    checkpoint: Checkpoint,
-    item: Prepared,
-    folder: PendingFolder,
-    keep: bool,
-) -> GateError:
-    """Add which tensors differ most, and where the failed artifact is."""
+def _explain(error: GateError, original: Original, item: Prepared, folder: Path) -> GateError:
+    """Add which tensors of a failed artifact differ most from the checkpoint."""
     try:
-        worst = largest_errors(item.target, folder.path, checkpoint.weights)
+        worst = largest_errors(item.target, folder, original.checkpoint.weights)
         tensors = ", ".join(f"{one.name} {one.relative_rms:.2%}" for one in worst)
     except TricastError as unreadable:
         tensors = f"unreadable ({unreadable.what})"
-    remedy = "choose an encoding with more bits, or set thresholds in the recipe's gate"
-    if keep:
-        remedy = f"look at {folder.set_aside()}; {remedy}"
-    found = f"{error.found or ''}; stored weights that differ most: {tensors}".lstrip("; ")
-    return type(error)(error.what, expected=error.expected, found=found, remedy=remedy)
+    return type(error)(
+        error.what,
+        expected=error.expected,
+        found=f"{error.found or ''}; stored weights that differ most: {tensors}".lstrip("; "),
+        remedy="choose an encoding with more bits, or set thresholds in the recipe's gate",
+    )
 
 
-def _combined(failures: list[GateError]) -> GateError:
-    if len(failures) == 1:
-        return failures[0]
-    return GateError("\n".join(str(failure) for failure in failures))
-
-
-def _manifest(item: Prepared, origin: SourceRecord, gate: GateRecord, folder: Path) -> Manifest:
+def _manifest(original: Original, item: Prepared, gate: GateRecord, folder: Path) -> Manifest:
     return Manifest(
         artifact=item.artifact.folder,
         target=item.target.name,
         recipe=item.artifact,
-        source=origin,
+        source=original.record,
         versions=installed_versions(),
         gate=gate,
         notes=item.layout.notes,

@@ -46,9 +46,7 @@ def verify(
     for line in result.lines():
         reporter.say(f"  {line}")
     if not result.passed:
-        raise GateError(
-            f"{artifact} does not match the original", found="; ".join(result.failures)
-        )
+        raise GateError(f"{artifact} does not match the original", found="; ".join(result.failures))
 
 
 def _recording_beside(artifact: Path, manifest: Manifest) -> Path:
