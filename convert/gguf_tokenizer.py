@@ -74,7 +74,7 @@ class _Vocabulary:
     tokens: list[str]
     types: list[int]
     scores: list[float]
-    merges: list[tuple[str, str]]
+    merges: list[tuple[str, ...]]
 
     @property
     def ids(self) -> dict[str, int]:
@@ -141,7 +141,7 @@ def _vocabulary(gguf: GgufFile, size: int) -> _Vocabulary:
     types = types or [_NORMAL] * len(tokens)
     scores = scores or [0.0] * len(tokens)
     merges = [tuple(merge.split(" ", 1)) for merge in metadata.get("tokenizer.ggml.merges", [])]
-    vocabulary = _Vocabulary(tokens, types, scores, merges)  # type: ignore[arg-type]
+    vocabulary = _Vocabulary(tokens, types, scores, merges)
     problem = _problem(vocabulary, size)
     if problem:
         raise BadHeaderError(
@@ -288,11 +288,12 @@ def _add_ends(
     from tokenizers import processors
 
     wanted = {"bos_token": bos, "eos_token": eos}
-    ends = {name: special.get(name) for name, asked in wanted.items() if asked}
-    if None in ends.values():
+    asked = [name for name, is_asked in wanted.items() if is_asked]
+    ends = {name: special[name] for name in asked if name in special}
+    if len(ends) < len(asked):
         raise BadHeaderError(
             f"{gguf.path}: the tokenizer adds a token that the file does not name",
-            expected=" and ".join(ends),
+            expected=" and ".join(asked),
             remedy="download or write the file again",
         )
     if not ends:

@@ -153,7 +153,8 @@ def halves_order(rows: Rows, head_dim: int) -> Rows:
     rows ``i`` and ``i + head_dim / 2`` do.
     """
     pairs = rows.reshape(-1, head_dim // 2, 2, *rows.shape[1:])
-    return pairs.swapaxes(1, 2).reshape(rows.shape)
+    halves: Rows = pairs.swapaxes(1, 2).reshape(rows.shape)
+    return halves
 
 
 def _check_interleaved(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convert.weights import FloatType, Rows
 
 INDEX_NAME = "model.safetensors.index.json"
@@ -86,7 +88,7 @@ def write_checkpoint(
             file.write(header_bytes(shard))
             for entry in shard:
                 for rows in chunks(entry.name):
-                    file.write(memoryview(rows.reshape(-1).view("u1")))
+                    file.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
     if len(shards) > 1:
         index = {
             "metadata": {"total_size": sum(entry.nbytes for entry in entries)},

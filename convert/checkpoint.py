@@ -1,0 +1,203 @@
+"""Opens a checkpoint, wherever it is: its configuration, and its weights unread."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.architectures.base import Shape
+from convert.errors import (
+    MissingFileError,
+    TensorMismatchError,
+    UnavailableSourceError,
+    UnsupportedConfigError,
+)
+from convert.sources import safetensors_files
+from convert.sources.shards import read_json_object
+from convert.weights import Weight
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_CONFIG_FILES = ("config.json", "generation_config.json")
+_INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+# Values that older checkpoints carry although they follow from the configuration.
+_DERIVED_BUFFERS = (
+    ".rotary_emb.inv_freq",
+    ".rotary_emb.cos_cached",
+    ".rotary_emb.sin_cached",
+    ".attn.masked_bias",
+    ".attention.masked_bias",
+    ".self_attn.masked_bias",
+)
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as it was found: nothing converted, no weight read.
+
+    Args:
+        label: Name of the model for people and metadata; never a path of this machine. A hub
+            checkpoint's label ends in ``@`` and the commit.
+        folder: Holds config.json and, if the model has one, the tokenizer's files.
+        config: config.json as it is.
+        weights: By name as in the checkpoint, in the order of the files.
+        files: Every input file that counts: configuration, index, weights, tokenizer.
+    """
+
+    label: str
+    folder: Path
+    config: Mapping[str, Any]
+    weights: Mapping[str, Weight]
+    files: tuple[Path, ...]
+
+
+def open_checkpoint(
+    source: str, *, revision: str | None = None, scratch: Path | None = None
+) -> Checkpoint:
+    """Open a folder, a GGUF file or a hub id; a path that exists wins over a hub id.
+
+    Code in the checkpoint is never executed.
+
+    Args:
+        source: A path, or ``organisation/name`` on the hub.
+        revision: Branch, tag or commit on the hub; meaningless for paths.
+        scratch: Where a GGUF is unpacked to (a temporary folder otherwise, not removed).
+
+    Raises:
+        UnavailableSourceError: No such path, and no such hub id or no connection.
+        UnsupportedError: Quantized already, or a GGUF of an unknown kind.
+        BrokenInputError: A file is missing, damaged, unsafe or contradicts another.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _open_folder(path, path.resolve().name)
+    if path.is_file():
+        return _open_file(path, scratch)
+    if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
+        raise UnavailableSourceError(
+            f"no checkpoint {source!r}",
+            expected="a folder, a GGUF file, or a hub id such as organisation/name",
+            remedy="check the path",
+        )
+    from convert.sources.hub import download
+
+    folder, commit = download(source, revision)
+    return _open_folder(folder, f"{source}@{commit}")
+
+
+def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tuple[str, ...]:
+    """Check that the checkpoint holds the parameters of its architecture and nothing else.
+
+    Args:
+        checkpoint: The checkpoint.
+        expected: Name and shape of every parameter.
+
+    Returns:
+        Notes on tensors that are there without need, one sentence each.
+
+    Raises:
+        TensorMismatchError: Tensors are missing, too many, or of another shape.
+    """
+    weights = checkpoint.weights
+    surplus = set(weights) - expected.keys()
+    spare_head = "lm_head.weight" in surplus and bool(
+        checkpoint.config.get("tie_word_embeddings", True)
+    )
+    if spare_head:
+        surplus.remove("lm_head.weight")
+    complaints = {
+        "missing": [name for name in expected if name not in weights],
+        "not known to the architecture": [name for name in weights if name in surplus],
+        "of another shape": [
+            f"{name} {list(weights[name].shape)}, not {list(shape)}"
+            for name, shape in expected.items()
+            if name in weights and tuple(weights[name].shape) != tuple(shape)
+        ],
+    }
+    found = [f"{len(names)} {what}: {_some(names)}" for what, names in complaints.items() if names]
+    if found:
+        raise TensorMismatchError(
+            f"the tensors of {checkpoint.label} are not those its config.json calls for",
+            expected=f"{len(expected)} tensors",
+            found="; ".join(found),
+            remedy="check that config.json and the weights are of the same model",
+        )
+    if not spare_head:
+        return ()
+    return ("lm_head.weight is not used: the configuration ties the head to the embedding.",)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _open_file(path: Path, scratch: Path | None) -> Checkpoint:
+    if path.suffix.lower() != ".gguf":
+        raise UnavailableSourceError(
+            f"{path} is no checkpoint",
+            expected="a folder with config.json, or a GGUF file",
+            remedy="name the folder that holds the file",
+        )
+    from convert.import_gguf import import_gguf
+
+    folder = (scratch or Path(tempfile.mkdtemp(prefix="tricast-"))) / path.stem
+    import_gguf(path, folder)
+    return _open_folder(folder, path.stem)
+
+
+def _open_folder(folder: Path, label: str) -> Checkpoint:
+    config = read_json_object(folder / "config.json")
+    _refuse_quantized(folder, config)
+    weights, weight_files = _open_weights(folder)
+    names = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
+    others = tuple(folder / name for name in names if (folder / name).is_file())
+    return Checkpoint(label, folder, config, weights, (*others, *weight_files))
+
+
+def _open_weights(folder: Path) -> tuple[dict[str, Weight], tuple[Path, ...]]:
+    files = safetensors_files.find_files(folder)
+    if files is not None:
+        weights = safetensors_files.open_weights(folder, files, skip=_is_derived)
+        return weights, tuple(folder / name for name in files)
+    from convert.sources import torch_files
+
+    files = torch_files.find_files(folder)
+    if files is None:
+        raise MissingFileError(
+            f"{folder} holds no weights",
+            expected="model.safetensors or pytorch_model.bin, or an index of shards",
+            remedy="download the whole checkpoint",
+        )
+    weights = torch_files.open_weights(folder, files, skip=_is_derived)
+    return weights, tuple(folder / name for name in files)
+
+
+def _is_derived(name: str) -> bool:
+    return name.endswith(_DERIVED_BUFFERS)
+
+
+def _refuse_quantized(folder: Path, config: Mapping[str, Any]) -> None:
+    for key in ("quantization_config", "compression_config"):
+        value = config.get(key)
+        if value:
+            method = value.get("quant_method") if isinstance(value, dict) else value
+            raise UnsupportedConfigError(
+                f"{folder} is quantized already",
+                expected="weights in F32, F16 or BF16",
+                found=f"{key} of method {method!r} in config.json",
+                remedy="convert from the original, unquantized checkpoint",
+            )

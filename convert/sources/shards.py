@@ -1,0 +1,108 @@
+"""The index of a sharded checkpoint: which file holds which tensor, inside the folder only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from convert.errors import BadHeaderError, MissingFileError, UnsafePathError
+
+
+def read_index(path: Path) -> dict[str, tuple[str, ...]]:
+    """File names with the tensors the index assigns to them, sorted.
+
+    Raises:
+        BadHeaderError: The index is no JSON object with a ``weight_map`` of strings.
+        UnsafePathError: A file name leads outside the folder.
+        MissingFileError: A file is not there.
+    """
+    weight_map = read_json_object(path).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BadHeaderError(
+            f"{path}: no weight_map",
+            expected="an object of tensor names and file names",
+            found=repr(weight_map)[:80],
+            remedy="download the index again",
+        )
+    files: dict[str, list[str]] = {}
+    for tensor, file in weight_map.items():
+        if not isinstance(file, str):
+            raise BadHeaderError(
+                f"{path}: tensor {tensor!r} has no file name",
+                expected="a string",
+                found=repr(file)[:80],
+                remedy="download the index again",
+            )
+        files.setdefault(file, []).append(tensor)
+    for file in files:
+        check_inside(path, file)
+    return {file: tuple(files[file]) for file in sorted(files)}
+
+
+def check_inside(index: Path, file: str) -> None:
+    """Refuse a file name that leads out of the index's folder, and one that leads nowhere.
+
+    A link may point out of the folder only from within the hub's cache, which is made of links;
+    there it must stay in the same repository's cache.
+
+    Raises:
+        UnsafePathError: The name is absolute, climbs, or is a link that leads out.
+        MissingFileError: There is no such file.
+    """
+    parts = PurePosixPath(file), PureWindowsPath(file)
+    unsafe = any(part.is_absolute() or part.drive or ".." in part.parts for part in parts)
+    target = index.parent / file
+    if unsafe or not file or "\0" in file or not _resolves_inside(index.parent, target):
+        raise UnsafePathError(
+            f"{index} points outside its folder",
+            expected="names of files beside the index",
+            found=repr(file),
+            remedy="do not use this checkpoint unless you know where it comes from",
+        )
+    if not target.is_file():
+        raise MissingFileError(
+            f"{target} is missing",
+            expected=f"the file that {index.name} names",
+            remedy="download the shard",
+        )
+
+
+def _resolves_inside(folder: Path, target: Path) -> bool:
+    allowed = [folder.resolve()]
+    # The hub's cache: REPO/snapshots/COMMIT/file links to REPO/blobs/HASH.
+    if folder.parent.name == "snapshots":
+        allowed.append(folder.parent.parent.resolve() / "blobs")
+    resolved = target.resolve()
+    return any(resolved.is_relative_to(root) for root in allowed)
+
+
+def read_json_object(path: Path) -> Mapping[str, Any]:
+    """A JSON file whose top is an object.
+
+    Raises:
+        MissingFileError: There is no such file.
+        BadHeaderError: It cannot be parsed, or its top is something else.
+    """
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"{path} is missing", remedy="download the whole checkpoint"
+        ) from error
+    except OSError as error:
+        raise MissingFileError(
+            f"{path} cannot be read", found=error.strerror, remedy="check the file's permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise BadHeaderError(
+            f"{path} is no JSON", found=str(error)[:120], remedy="download the file again"
+        ) from error
+    if not isinstance(value, dict):
+        raise BadHeaderError(
+            f"{path} is no JSON object",
+            found=type(value).__name__,
+            remedy="download the file again",
+        )
+    return value
