@@ -1,4 +1,4 @@
-"""The blocks decoders are made of, as standard operators: linear, norm, RoPE, masks, attention, MLP.
+"""The blocks of decoders in standard operators: linear, norm, RoPE, masks, attention, MLP.
 
 Shapes in this file: B batch, S new tokens, T all tokens (cached and new), H heads, D head_dim.
 Every function appends to a `GraphBuilder`; ``scope`` is the name of the module in the checkpoint.
@@ -14,11 +14,7 @@ import onnx_ir as ir
 from convert.architectures.base import DecoderConfig
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.rope import inverse_frequencies
-
-BATCH, SEQUENCE, TOTAL_SEQUENCE = "batch", "sequence", "total_sequence"
-
-QUERY_SLOTS = "query_slots"
-"""Name of the value ``[S]`` that says in which slot of the cache each new token sits."""
+from convert.graph import BATCH, KEY_SLOTS, QUERY_SLOTS, SEQUENCE, TOTAL_SEQUENCE
 
 BOOL, INT64 = ir.DataType.BOOL, ir.DataType.INT64
 
@@ -136,7 +132,7 @@ def slots(b: GraphBuilder, input_ids: ir.Value, attention_mask: ir.Value) -> Slo
         shape=(SEQUENCE, 1),
         dtype=INT64,
     )
-    key = b.op("Range", zero, total, one, name="key_slots", shape=(TOTAL_SEQUENCE,), dtype=INT64)
+    key = b.op("Range", zero, total, one, name=KEY_SLOTS, shape=(TOTAL_SEQUENCE,), dtype=INT64)
     tokens = b.op(
         "Cast",
         attention_mask,

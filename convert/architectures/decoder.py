@@ -13,6 +13,15 @@ from convert.architectures.base import Architecture, DecoderConfig, Shape
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.dialect import ConfigReader
 from convert.architectures.rope import parse_rope
+from convert.graph import (
+    ATTENTION_MASK,
+    BATCH,
+    INPUT_IDS,
+    LOGITS,
+    POSITION_IDS,
+    SEQUENCE,
+    TOTAL_SEQUENCE,
+)
 from convert.weights import Weight
 
 
@@ -84,12 +93,10 @@ class Decoder(Architecture):
 
     def build(self, config: DecoderConfig, weights: Mapping[str, Weight]) -> ir.Model:
         b = GraphBuilder(weights)
-        tokens = (blocks.BATCH, blocks.SEQUENCE)
-        input_ids = b.input("input_ids", ir.DataType.INT64, tokens)
-        attention_mask = b.input(
-            "attention_mask", ir.DataType.INT64, (blocks.BATCH, blocks.TOTAL_SEQUENCE)
-        )
-        position_ids = b.input("position_ids", ir.DataType.INT64, tokens)
+        tokens = (BATCH, SEQUENCE)
+        input_ids = b.input(INPUT_IDS, ir.DataType.INT64, tokens)
+        attention_mask = b.input(ATTENTION_MASK, ir.DataType.INT64, (BATCH, TOTAL_SEQUENCE))
+        position_ids = b.input(POSITION_IDS, ir.DataType.INT64, tokens)
 
         slots = blocks.slots(b, input_ids, attention_mask)
         masks = {window: blocks.mask(b, slots, window) for window in dict.fromkeys(config.windows)}
@@ -108,7 +115,7 @@ class Decoder(Architecture):
             x = _layer(b, x, f"model.layers.{layer}", config, turn, masks[window])
         x = blocks.rms_norm(b, x, "model.norm", config.norm_eps)
         head = embedding if config.tied else b.parameter("lm_head.weight")
-        logits = blocks.matmul_transposed(b, x, head, "lm_head", output="logits")
+        logits = blocks.matmul_transposed(b, x, head, "lm_head", output=LOGITS)
         return b.model([logits], name=config.family)
 
 

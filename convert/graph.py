@@ -1,0 +1,86 @@
+"""What the parts of a graph are: roles of its parameters, its attention nodes, its named values."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import onnx_ir as ir
+
+from convert.parameter import Parameter
+
+BATCH, SEQUENCE, TOTAL_SEQUENCE = "batch", "sequence", "total_sequence"
+"""Names of the axes that are known only when the graph runs."""
+
+INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = (
+    "input_ids",
+    "attention_mask",
+    "position_ids",
+    "logits",
+)
+
+QUERY_SLOTS = "query_slots"
+"""The value ``[sequence]`` that says in which slot of the cache each new token sits."""
+
+KEY_SLOTS = "key_slots"
+"""The value ``[total_sequence]`` that numbers the slots of the cache."""
+
+
+class Role(Enum):
+    """What a parameter does in the graph."""
+
+    EMBEDDING = "embedding"
+    HEAD = "head"
+    LINEAR = "linear"
+    OTHER = "other"
+
+
+def parameters(model: ir.Model) -> dict[str, Parameter]:
+    """The parameters of the checkpoint by name; constants are left out."""
+    return {
+        name: value.const_value
+        for name, value in model.graph.initializers.items()
+        if isinstance(value.const_value, Parameter)
+    }
+
+
+def roles(model: ir.Model) -> dict[str, Role]:
+    """The role of every parameter. An embedding tied to the head is an embedding."""
+    return {name: _role(model.graph.initializers[name]) for name in parameters(model)}
+
+
+def attention_nodes(model: ir.Model) -> list[ir.Node]:
+    """The Attention nodes, one a layer, in order of the layers."""
+    return [node for node in model.graph if node.op_type == "Attention"]
+
+
+def find_value(model: ir.Model, name: str) -> ir.Value | None:
+    """The value that a node computes under this name."""
+    outputs = (value for node in model.graph for value in node.outputs)
+    return next((value for value in outputs if value.name == name), None)
+
+
+def remove_dead_nodes(model: ir.Model) -> int:
+    """Remove nodes whose outputs nothing reads; return how many there were."""
+    graph, removed = model.graph, 0
+    for node in reversed(list(graph)):
+        if any(value.uses() or value.is_graph_output() for value in node.outputs):
+            continue
+        graph.remove(node, safe=True)
+        removed += 1
+    return removed
+
+
+def _role(value: ir.Value) -> Role:
+    consumers = value.consumers()
+    if any(node.op_type == "Gather" for node in consumers):
+        return Role.EMBEDDING
+    products = [
+        product
+        for node in consumers
+        if node.op_type == "Transpose"
+        for product in node.outputs[0].consumers()
+        if product.op_type == "MatMul"
+    ]
+    if any(product.outputs[0].name == LOGITS for product in products):
+        return Role.HEAD
+    return Role.LINEAR if products else Role.OTHER
