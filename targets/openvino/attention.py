@@ -1,0 +1,58 @@
+"""Cached grouped-query attention, in the form that the CPU plugin and paged attention recognize.
+
+ReadValue(zeros [B, Hkv, 0, D]) → Gather(beam_idx) → Concat(new) → Assign
+                                                   ↘ repeat heads → ScaledDotProductAttention
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from openvino import Node, PartialShape, Type
+from openvino import opset13 as ops
+
+
+def read_state(variable: str, batch: Node, *, kv_heads: int, head_dim: int) -> Node:
+    """A state variable ``[B, Hkv, tokens, D]`` that starts with no tokens.
+
+    Args:
+        variable: Id of the variable.
+        batch: i64 ``[1]``, the batch size of this call.
+        kv_heads: Hkv.
+        head_dim: D.
+    """
+    shape = ops.concat([batch, np.array([kv_heads, 0, head_dim], np.int64)], axis=0)
+    empty = ops.broadcast(np.float32(0.0), shape)
+    partial_shape = PartialShape([-1, kv_heads, -1, head_dim])
+    return ops.read_value(empty, variable, Type.f32, partial_shape)
+
+
+def attention(q: Node, k: Node, v: Node, mask: Node, *, scale: float) -> Node:
+    """Scaled dot product of ``q`` ``[B, H, S, D]`` with ``k`` and ``v`` ``[B, Hkv, T, D]``.
+
+    Args:
+        q: Queries, f32.
+        k: Keys, past and new.
+        v: Values, past and new.
+        mask: Boolean ``[B, 1, S, T]``; True where a query sees a key.
+        scale: Factor of the scores before softmax.
+    """
+    heads, kv_heads = _heads(q), _heads(k)
+    if heads != kv_heads:
+        k = _repeat_heads(k, heads // kv_heads)
+        v = _repeat_heads(v, heads // kv_heads)
+    return ops.scaled_dot_product_attention(q, k, v, mask, np.float32(scale))
+
+
+def _heads(x: Node) -> int:
+    return int(x.get_output_partial_shape(0)[1].get_length())
+
+
+def _repeat_heads(x: Node, times: int) -> Node:
+    """``[B, Hkv, T, D]`` to ``[B, Hkv * times, T, D]``, each head ``times`` times in a row."""
+    shape = x.get_output_partial_shape(0)
+    kv_heads, head_dim = shape[1].get_length(), shape[3].get_length()
+    grouped = ops.unsqueeze(x, np.array([2], np.int64))
+    target = np.array([1, 1, times, 1, 1], np.int64)
+    repeated = ops.broadcast(grouped, target, broadcast_spec="BIDIRECTIONAL")
+    merged = np.array([0, kv_heads * times, -1, head_dim], np.int64)
+    return ops.reshape(repeated, merged, special_zero=True)

@@ -1,0 +1,25 @@
+"""RMSNormalization: x · 1/sqrt(mean(x²) + ε) · gain, in the operators the runtime fuses to RMS."""
+
+from __future__ import annotations
+
+import numpy as np
+from openvino import Node
+from openvino import opset13 as ops
+
+
+def rms_normalization(x: Node, gain: Node, *, epsilon: float) -> Node:
+    """Normalize over the last axis.
+
+    Args:
+        x: f32 ``[..., n]``.
+        gain: f32 ``[n]``, a constant or the conversion of one.
+        epsilon: Added to the mean square.
+
+    Returns:
+        f32, the shape of ``x``.
+    """
+    square = ops.power(x, np.float32(2.0))
+    mean_square = ops.reduce_mean(square, np.array([-1], np.int64), keep_dims=True)
+    root = ops.sqrt(ops.add(mean_square, np.float32(epsilon)))
+    inverse = ops.divide(np.float32(1.0), root)
+    return ops.multiply(gain, ops.multiply(x, inverse))

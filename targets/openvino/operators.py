@@ -1,0 +1,211 @@
+"""The operator table: how each ONNX operator of a decoder graph is said in OpenVINO operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from openvino import Node, Type
+from openvino import opset13 as ops
+
+from convert.errors import UnsupportedError
+from convert.parameter import Parameter
+from targets.openvino.attention import attention
+from targets.openvino.context import Context, attributes, constant_integers, refuse_unless
+from targets.openvino.norm import rms_normalization
+from targets.openvino.rope import full_angles, rotate
+
+Lowering = Callable[[Context, ir.Node], Sequence[Node]]
+"""From a graph node to the runtime's nodes of its outputs."""
+
+_TYPES = {
+    ir.DataType.FLOAT: Type.f32,
+    ir.DataType.INT64: Type.i64,
+    ir.DataType.INT32: Type.i32,
+    ir.DataType.BOOL: Type.boolean,
+}
+
+
+def lower_node(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Lower one operator by the table.
+
+    Raises:
+        UnsupportedError: The table has no such operator, or not with these attributes.
+    """
+    if node.domain != "" or node.op_type not in OPERATORS:
+        operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+        raise UnsupportedError(
+            f"OpenVINO lowering does not know the operator {operator} (node {node.name!r})",
+            expected=f"one of {', '.join(sorted(OPERATORS))}",
+        )
+    return OPERATORS[node.op_type](context, node)
+
+
+def _same(operator: Callable[..., Node]) -> Lowering:
+    """An operator that means the same in both sets and has no attributes."""
+
+    def lower(context: Context, node: ir.Node) -> Sequence[Node]:
+        attributes(node, {})
+        return [operator(*context.inputs(node))]
+
+    return lower
+
+
+def _matmul(context: Context, node: ir.Node) -> Sequence[Node]:
+    x, right = node.inputs
+    weight = _transposed_weight(right)
+    if weight is None:
+        return [ops.matmul(context.node(x), context.node(right), False, False)]
+    # A weight stays compressed only as [out, in] under transpose_b, never behind a Transpose.
+    return [ops.matmul(context.node(x), context.node(weight), False, True)]
+
+
+def _transposed_weight(value: ir.Value | None) -> ir.Value | None:
+    """W if ``value`` is Transpose(W) of a stored matrix, else None."""
+    producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type != "Transpose":
+        return None
+    source = producer.inputs[0]
+    return source if source is not None and isinstance(source.const_value, Parameter) else None
+
+
+def _transpose(context: Context, node: ir.Node) -> Sequence[Node]:
+    order = attributes(node, {"perm": None})["perm"]
+    refuse_unless(order is not None, node, "a missing perm")
+    return [ops.transpose(context.node(node.inputs[0]), np.array(order, np.int64))]
+
+
+def _reshape(context: Context, node: ir.Node) -> Sequence[Node]:
+    keep_zeros = attributes(node, {"allowzero": 0})["allowzero"]
+    return [ops.reshape(*context.inputs(node), special_zero=not keep_zeros)]
+
+
+def _gather(context: Context, node: ir.Node) -> Sequence[Node]:
+    axis = attributes(node, {"axis": 0})["axis"]
+    return [ops.gather(*context.inputs(node), np.int64(axis))]
+
+
+def _concat(context: Context, node: ir.Node) -> Sequence[Node]:
+    return [ops.concat(context.inputs(node), axis=attributes(node, {"axis": None})["axis"])]
+
+
+def _slice(context: Context, node: ir.Node) -> Sequence[Node]:
+    attributes(node, {})
+    data, start, stop, *rest = context.inputs(node)
+    rank = data.get_output_partial_shape(0).rank.get_length()
+    axes = rest[0] if rest else ops.constant(np.arange(rank, dtype=np.int64))
+    count = axes.get_output_shape(0)[0]
+    step = rest[1] if len(rest) > 1 else ops.constant(np.ones(count, np.int64))
+    return [ops.slice(data, start, stop, step, axes)]
+
+
+def _cast(context: Context, node: ir.Node) -> Sequence[Node]:
+    to = attributes(node, {"to": None, "saturate": 1})["to"]
+    refuse_unless(to in _TYPES, node, f"type {to}")
+    return [ops.convert(context.node(node.inputs[0]), _TYPES[ir.DataType(to)])]
+
+
+def _shape(context: Context, node: ir.Node) -> Sequence[Node]:
+    bounds = attributes(node, {"start": 0, "end": None})
+    x = context.node(node.inputs[0])
+    rank = x.get_output_partial_shape(0).rank.get_length()
+    picked = range(rank)[bounds["start"] : bounds["end"]]
+    shape = ops.shape_of(x)
+    if len(picked) == rank:
+        return [shape]
+    return [ops.gather(shape, np.array(picked, np.int64), np.int64(0))]
+
+
+def _constant(context: Context, node: ir.Node) -> Sequence[Node]:
+    tensor = ir.convenience.get_const_tensor(node.outputs[0])
+    refuse_unless(tensor is not None, node, f"attributes {sorted(node.attributes)}")
+    assert tensor is not None
+    return [ops.constant(np.array(tensor.numpy()))]
+
+
+def _range(context: Context, node: ir.Node) -> Sequence[Node]:
+    start, stop, step = context.inputs(node)
+    return [ops.range(start, stop, step, start.get_output_element_type(0).to_string())]
+
+
+def _squeeze(context: Context, node: ir.Node) -> Sequence[Node]:
+    refuse_unless(len(node.inputs) == 2, node, "missing axes")
+    return [ops.squeeze(*context.inputs(node))]
+
+
+def _expand(context: Context, node: ir.Node) -> Sequence[Node]:
+    return [ops.broadcast(*context.inputs(node), broadcast_spec="BIDIRECTIONAL")]
+
+
+def _rms_normalization(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"axis": -1, "epsilon": 1e-5, "stash_type": 1})
+    refuse_unless(given["axis"] == -1, node, f"axis {given['axis']}")
+    refuse_unless(given["stash_type"] == 1, node, f"stash_type {given['stash_type']}")
+    return [rms_normalization(*context.inputs(node), epsilon=given["epsilon"])]
+
+
+def _rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"interleaved": 0, "rotary_embedding_dim": 0, "num_heads": 0})
+    refuse_unless(not given["interleaved"], node, "interleaved pairs")
+    refuse_unless(len(node.inputs) == 3, node, "position_ids as an input")
+    x = context.node(node.inputs[0])
+    shape = x.get_output_partial_shape(0)
+    refuse_unless(shape.rank.get_length() == 4, node, f"an input of shape {shape}")
+    head_dim = shape[3].get_length()
+    whole = given["rotary_embedding_dim"] in (0, head_dim)
+    refuse_unless(whole, node, f"rotating {given['rotary_embedding_dim']} of {head_dim}")
+    cos, sin = (context.shared("full_angles", angle, full_angles) for angle in node.inputs[1:])
+    return [rotate(x, cos, sin, head_dim=head_dim)]
+
+
+def _attention(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"scale": None, "is_causal": 0, "softcap": 0.0})
+    refuse_unless(not given["is_causal"], node, "is_causal; the mask must say it")
+    refuse_unless(not given["softcap"], node, "softcap")
+    refuse_unless(len(node.inputs) == 6, node, "attention without a cache and a mask")
+    q, k, v, mask, past_k, past_v = context.inputs(node)
+    keys, values = ops.concat([past_k, k], axis=2), ops.concat([past_v, v], axis=2)
+    scale = given["scale"]
+    if scale is None:
+        scale = q.get_output_partial_shape(0)[3].get_length() ** -0.5
+    return [attention(q, keys, values, mask, scale=scale), keys, values]
+
+
+OPERATORS: Mapping[str, Lowering] = {
+    "Add": _same(ops.add),
+    "And": _same(ops.logical_and),
+    "Attention": _attention,
+    "Cast": _cast,
+    "Concat": _concat,
+    "Constant": _constant,
+    "Cos": _same(ops.cos),
+    "Div": _same(ops.divide),
+    "Equal": _same(ops.equal),
+    "Expand": _expand,
+    "Gather": _gather,
+    "Greater": _same(ops.greater),
+    "GreaterOrEqual": _same(ops.greater_equal),
+    "Identity": lambda context, node: context.inputs(node),
+    "Less": _same(ops.less),
+    "LessOrEqual": _same(ops.less_equal),
+    "MatMul": _matmul,
+    "Mul": _same(ops.multiply),
+    "Neg": _same(ops.negative),
+    "Not": _same(ops.logical_not),
+    "Or": _same(ops.logical_or),
+    "RMSNormalization": _rms_normalization,
+    "Range": _range,
+    "Reshape": _reshape,
+    "RotaryEmbedding": _rotary_embedding,
+    "Shape": _shape,
+    "Sigmoid": _same(ops.sigmoid),
+    "Sin": _same(ops.sin),
+    "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Sub": _same(ops.subtract),
+    "Transpose": _transpose,
+    "Unsqueeze": _same(ops.unsqueeze),
+    "Where": _same(ops.select),
+}
+"""Every operator that a graph for this target may hold."""

@@ -1,0 +1,62 @@
+"""The target's own settings, written into the IR as runtime options of the CPU plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convert.errors import UsageError
+
+KV_CACHE_PRECISIONS = ("u8", "f16", "bf16", "f32")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the runtime shall hold its cache and multiply by compressed weights.
+
+    Args:
+        kv_cache_precision: Element type of the KV cache.
+        dynamic_quantization_group_size: Activations that meet a compressed weight are rounded to
+            8 bits in groups of this many; 0 leaves them as they are.
+    """
+
+    kv_cache_precision: str = "u8"
+    dynamic_quantization_group_size: int = 0
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Options:
+        """Check the settings of a recipe.
+
+        Raises:
+            UsageError: A setting is unknown or has a value it cannot have.
+        """
+        known = cls.__dataclass_fields__
+        unknown = sorted(given.keys() - known.keys())
+        if unknown:
+            raise UsageError(
+                f"the openvino target has no option {unknown[0]!r}",
+                expected=f"one of {', '.join(known)}",
+            )
+        options = cls(**given)
+        if options.kv_cache_precision not in KV_CACHE_PRECISIONS:
+            raise UsageError(
+                "kv_cache_precision is not one that the runtime has",
+                expected=f"one of {', '.join(KV_CACHE_PRECISIONS)}",
+                found=repr(options.kv_cache_precision),
+            )
+        size = options.dynamic_quantization_group_size
+        if type(size) is not int or size < 0 or size % 32:
+            raise UsageError(
+                "dynamic_quantization_group_size is not a number of activations",
+                expected="0 or a multiple of 32",
+                found=repr(size),
+            )
+        return options
+
+    def runtime(self) -> dict[str, str]:
+        """The settings under the names that the CPU plugin reads from an IR."""
+        return {
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(self.dynamic_quantization_group_size),
+            "KV_CACHE_PRECISION": self.kv_cache_precision,
+        }

@@ -1,0 +1,126 @@
+"""A finished IR in the CPU plugin: tokens in, logits out, the cache kept as state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from convert.errors import RunnerCrashedError, UsageError
+from targets.base import Message, Runner
+
+EXACT = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "KV_CACHE_PRECISION": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+}
+"""Overrides that leave float32 arithmetic throughout, for comparing graphs."""
+
+
+class OpenVinoRunner(Runner):
+    """One sequence at a time, or one batch at a time through `feed_batch`.
+
+    Args:
+        artifact: Folder with ``openvino_model.xml``.
+        threads: CPU threads.
+        overrides: Runtime options that replace those the artifact carries.
+
+    Raises:
+        RunnerCrashedError: The runtime refuses the artifact.
+    """
+
+    def __init__(
+        self, artifact: Path, *, threads: int, overrides: dict[str, str] | None = None
+    ) -> None:
+        self._artifact = artifact
+        options = {"INFERENCE_NUM_THREADS": str(threads), **(overrides or {})}
+        try:
+            model = openvino.Core().read_model(artifact / "openvino_model.xml")
+            self.compiled = openvino.Core().compile_model(model, "CPU", options)
+            self._request = self.compiled.create_infer_request()
+        except RuntimeError as error:
+            raise _crashed(error) from error
+        self._past = 0
+
+    def reset(self) -> None:
+        self._request.reset_state()
+        self._past = 0
+
+    def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        total = self._past + len(ids)
+        logits = self.feed_batch(
+            np.array([ids], np.int64),
+            attention_mask=np.ones((1, total), np.int64),
+            position_ids=np.arange(self._past, total)[None],
+        )
+        self._past = total
+        row: NDArray[np.float32] = logits[0]
+        return row
+
+    def feed_batch(
+        self,
+        input_ids: NDArray[np.int64],
+        *,
+        attention_mask: NDArray[np.int64],
+        position_ids: NDArray[np.int64],
+        beam_idx: Sequence[int] | None = None,
+    ) -> NDArray[np.float32]:
+        """Append tokens to a batch of sequences.
+
+        Args:
+            input_ids: ``[B, S]``.
+            attention_mask: ``[B, total]``, past and new tokens; 0 is padding.
+            position_ids: ``[B, S]``.
+            beam_idx: Which sequence of the cache each row continues; None for its own.
+
+        Returns:
+            Logits ``[B, S, vocab]``.
+        """
+        beams = np.arange(len(input_ids)) if beam_idx is None else np.array(beam_idx)
+        feeds = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "position_ids": position_ids,
+            "beam_idx": beams.astype(np.int32),
+        }
+        try:
+            logits = self._request.infer(feeds)["logits"]
+        except RuntimeError as error:
+            raise _crashed(error) from error
+        return np.array(logits, np.float32)
+
+    def tokenize(self, text: str) -> list[int] | None:
+        if self._tokenizer is None:
+            return None
+        ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
+        return [int(token) for token in ids]
+
+    def chat(self, messages: Sequence[Message]) -> str | None:
+        if self._tokenizer is None or not self._tokenizer.chat_template:
+            return None
+        turns = [dict(message) for message in messages]
+        return str(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True))
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """The tokenizer as LLM pipelines load it; None if the artifact carries none."""
+        if not (self._artifact / "openvino_tokenizer.xml").is_file():
+            return None
+        try:
+            from openvino_genai import Tokenizer
+        except ImportError as error:
+            raise UsageError(
+                "the artifact's tokenizer runs in openvino_genai, which is not installed",
+                remedy='pip install "tricast[xeon]"',
+            ) from error
+        return Tokenizer(self._artifact)
+
+
+def _crashed(error: RuntimeError) -> RunnerCrashedError:
+    lines = str(error).strip().splitlines()
+    return RunnerCrashedError("OpenVINO refuses the artifact", found=lines[-1] if lines else None)

@@ -1,0 +1,73 @@
+"""OpenVINO IR for Xeon: a stateful decoder with compressed weights, as LLM pipelines load it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passes.base import Pass
+from passes.kv_cache import StatefulCache
+from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target
+from targets.openvino.options import Options
+
+
+class OpenVinoTarget(Target):
+    """Emits ``openvino_model.xml`` and ``.bin``, with the tokenizer as OpenVINO models beside."""
+
+    name: ClassVar[str] = "openvino"
+    summary: ClassVar[str] = "OpenVINO IR with compressed weights, for openvino_genai on Xeon"
+    encodings: ClassVar[tuple[str, ...]] = (
+        "f32",
+        "f16",
+        "bf16",
+        "int8",
+        "int8_asym",
+        "int4",
+        "int4_g64",
+        "int4_g32",
+        "int4_sym",
+        "int4_sym_g64",
+        "int4_sym_g32",
+    )
+    families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    eight_bit: ClassVar[str | None] = "int8"
+    default_encoding: ClassVar[str] = "int8"
+
+    def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
+        """The KV cache as state."""
+        Options.parse(options)
+        return (StatefulCache(),)
+
+    def lay_out(self, request: LayoutRequest) -> Layout:
+        """The IR with its weights to be streamed, configurations, and the tokenizer."""
+        from targets.openvino.companions import configuration_files, tokenizer_files
+        from targets.openvino.ir_file import ir_files
+        from targets.openvino.lower import lower
+        from targets.openvino.tokenizer import converted_tokenizer
+
+        options = Options.parse(request.options)
+        lowered = lower(request.model)
+        for name, value in options.runtime().items():
+            lowered.model.set_rt_info(value, ["runtime_options", name])
+        ir = ir_files(lowered, "openvino_model")
+        files: list[OutputFile] = [ir.xml, ir.bin, *configuration_files(request.source)]
+        if request.tokenizer:
+            files += tokenizer_files(request.source)
+            files += converted_tokenizer(request.source.folder)
+        return Layout(tuple(files), ir.jobs)
+
+    def runner(self, artifact: Path, *, threads: int) -> Runner:
+        """The CPU plugin with the options that the artifact carries."""
+        from targets.openvino.run import OpenVinoRunner
+
+        return OpenVinoRunner(artifact, threads=threads)
+
+    def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The constants of the IR, read by OpenVINO, with their decompression carried out."""
+        from targets.openvino.stored import stored_weights
+
+        return stored_weights(artifact)
