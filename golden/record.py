@@ -1,0 +1,127 @@
+"""Record the float32 outputs of an original model, for artifacts to be compared with.
+
+Program: ``python -m golden.record FOLDER --out FILE``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from convert.errors import MissingFileError
+from golden import memory, program, reference, texts, tokenization
+from golden.format import Header, ModelIdentity, prompts_hash, write
+
+MAX_PROMPT_TOKENS = 224
+"""Longer prompts are cut: enough for a wrong RoPE base to show, short enough for every cache."""
+
+SAMPLED_PROMPTS, SAMPLED_TOKENS = 5, 96
+SAMPLE_WORDS = 5
+ROOM_TO_GENERATE = 32
+
+
+def record(
+    folder: Path,
+    out: Path,
+    *,
+    prompts: Sequence[str] | None = None,
+    threads: int = 1,
+    label: str | None = None,
+    digest: str = "",
+    tokenizer: bool = True,
+) -> None:
+    """Record the model in ``folder`` into the golden file ``out``.
+
+    The same model, prompts, threads and library versions give the same bytes.
+
+    Args:
+        folder: A Hugging Face checkpoint.
+        prompts: Texts; the shipped ones if None. Without a tokenizer the prompts are sampled
+            from the model itself.
+        label: Name of the model; the folder's name if None.
+        digest: Hash by which the caller tells checkpoints apart.
+        tokenizer: Whether to tokenize text and to record parity texts and chats.
+
+    Raises:
+        OutOfMemoryError: The model does not fit into memory in float32.
+        UnsupportedTokenizerError: ``tokenizer`` is asked for and there is none.
+        TricastError: The model cannot be loaded, see `golden.reference.load`.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        raise MissingFileError(f"{folder.name} holds no config.json")
+    memory.require_memory(folder)
+    words = tokenization.load(folder) if tokenizer else None
+    original = reference.load(folder, threads)
+    room = max(2, min(MAX_PROMPT_TOKENS, original.max_positions - ROOM_TO_GENERATE))
+    if words is None:
+        ids = original.sample(SAMPLED_PROMPTS, min(room, SAMPLED_TOKENS))
+    else:
+        chosen = texts.prompts() if prompts is None else prompts
+        ids = [tokenization.prompt_ids(words, text)[:room] for text in chosen]
+        ids = [prompt for prompt in ids if prompt]
+    header = Header(
+        model=ModelIdentity(
+            label=label or folder.resolve().name,
+            config_sha256=hashlib.sha256(config.read_bytes()).hexdigest(),
+            digest=digest,
+            vocab=original.vocab,
+        ),
+        versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
+        prompts_sha256=prompts_hash(ids),
+        stop_ids=original.stop_ids,
+        **_language(words, ids, prompts),
+    )
+    write(out, header, ids, reference.all_logits(original, ids))
+
+
+def _language(
+    tokenizer: Any, ids: Sequence[Sequence[int]], prompts: Sequence[str] | None
+) -> dict[str, Any]:
+    """The parts of the header that depend on the tokenizer."""
+    if tokenizer is None:
+        return {"sample_ids": tuple(ids[0][:8])}
+    first = (texts.prompts() if prompts is None else prompts)[0]
+    opening = " ".join(first.split(" ")[:SAMPLE_WORDS])
+    return {
+        "sample_ids": tuple(tokenization.prompt_ids(tokenizer, opening)),
+        "tokenized": tokenization.tokenize(tokenizer, texts.parity_texts()),
+        "chats": tokenization.render(tokenizer, texts.chats()),
+        "tokenizer_json": tokenization.serialized(tokenizer),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m golden.record", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a Hugging Face checkpoint")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="texts between lines of ---")
+    parser.add_argument("--label", help="name of the model")
+    parser.add_argument("--digest", default="", help="hash that tells checkpoints apart")
+    parser.add_argument("--no-tokenizer", action="store_true")
+    program.add_common_options(parser)
+    options = parser.parse_args(arguments)
+
+    def body() -> tuple[int, program.Report]:
+        record(
+            options.folder,
+            options.out,
+            prompts=texts.prompts(options.prompts) if options.prompts else None,
+            threads=options.threads,
+            label=options.label,
+            digest=options.digest,
+            tokenizer=not options.no_tokenizer,
+        )
+        return 0, {"golden": options.out.name}
+
+    return program.run(body, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The original model: transformers, float32, on this machine's CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import (
+    BrokenInputError,
+    NonFiniteWeightError,
+    TensorMismatchError,
+    UnsupportedArchitectureError,
+)
+
+SEED = 20240229
+
+
+class Reference:
+    """A causal language model of transformers, loaded in float32.
+
+    Attention is ``eager``: the formula in plain matrix products, with an explicit mask, whatever
+    kernels the machine has. Prompts are short, so its quadratic memory is nothing.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        text_config = model.config.get_text_config()
+        self.vocab = int(text_config.vocab_size)
+        self.max_positions = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
+        self.start_id = _first_id(model.config.bos_token_id, default=0)
+        self.stop_ids = _stop_ids(model)
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Logits ``[S, vocab]`` of one sequence.
+
+        Raises:
+            NonFiniteWeightError: The original itself gives NaN or infinite logits.
+        """
+        import torch
+
+        with torch.inference_mode():
+            output = self.model(input_ids=torch.tensor([list(ids)]), use_cache=False)
+        values = output.logits[0].to(torch.float32).numpy()
+        if not np.isfinite(values).all():
+            raise NonFiniteWeightError(
+                "the original gives NaN or infinite logits in float32",
+                expected="finite outputs",
+                remedy="check the checkpoint: a weight may be damaged",
+            )
+        return cast("NDArray[np.float32]", values)
+
+    def sample(self, count: int, length: int) -> list[list[int]]:
+        """``count`` sequences of ``length`` tokens drawn from the model at temperature 1.
+
+        They are in the model's own distribution where no text can be tokenized. Drawn with a
+        fixed seed, after one fixed token.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        generator = torch.Generator().manual_seed(SEED)
+        tokens = torch.full((count, 1), self.start_id)
+        drawn, cache = [tokens], DynamicCache(config=self.model.config)
+        with torch.inference_mode():
+            for _ in range(length - 1):
+                output = self.model(input_ids=tokens, past_key_values=cache, use_cache=True)
+                probabilities = torch.softmax(output.logits[:, -1].to(torch.float64), dim=-1)
+                tokens = torch.multinomial(probabilities, 1, generator=generator)
+                drawn.append(tokens)
+        return cast("list[list[int]]", torch.cat(drawn, dim=1).tolist())
+
+
+def load(folder: Path, threads: int) -> Reference:
+    """Load the model in ``folder``; nothing is downloaded and no code of it is run.
+
+    Raises:
+        UnsupportedArchitectureError: transformers itself does not know the architecture.
+        TensorMismatchError: Weights are missing or have other shapes than the config says.
+        BrokenInputError: transformers cannot read it.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        model, information = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _refusal(folder, error) from error
+    # Left alone, transformers fills a missing weight with random numbers.
+    wrong = [*information["missing_keys"], *information["mismatched_keys"]]
+    if wrong:
+        raise TensorMismatchError(
+            f"{len(wrong)} weights of {folder.name} are missing or have another shape",
+            found=", ".join(sorted(map(str, wrong))[:5]),
+        )
+    return Reference(model.eval())
+
+
+def all_logits(
+    reference: Reference, prompts: Sequence[Sequence[int]]
+) -> Iterator[NDArray[np.float32]]:
+    """The logits of each prompt, computed when asked for."""
+    for ids in prompts:
+        yield reference.logits(ids)
+
+
+def _refusal(folder: Path, error: Exception) -> BrokenInputError | UnsupportedArchitectureError:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        remote = "auto_map" in config
+    except (OSError, ValueError, TypeError):
+        remote = False
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if remote:
+        return UnsupportedArchitectureError(
+            "the original runs only with code from its checkpoint, which is never executed",
+            found=reason,
+            remedy="give a recording made elsewhere with --golden FILE, or --no-gate",
+        )
+    return BrokenInputError(f"transformers cannot load {folder.name}", found=reason)
+
+
+def _stop_ids(model: Any) -> tuple[int, ...]:
+    found: set[int] = set()
+    for config in (model.config, getattr(model, "generation_config", None)):
+        value = getattr(config, "eos_token_id", None)
+        found.update([value] if isinstance(value, int) else value or [])
+    return tuple(sorted(found))
+
+
+def _first_id(value: Any, default: int) -> int:
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else None
+    return default if value is None else int(value)

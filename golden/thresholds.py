@@ -1,0 +1,102 @@
+"""How far an artifact may be from its original: defaults by encoding, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convert.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What an artifact must keep to pass the gate.
+
+    Args:
+        mean_kld: Largest mean KL(original || artifact) in nats.
+        decoded_kld: The same over the tokens fed one by one, which a broken KV cache or a wrong
+            position spoils while the prefill stays right. Looser: there are only a few.
+        top1: Smallest fraction of positions where both rank the same token first.
+        perplexity_ratio: Largest perplexity on the prompts, relative to the original's.
+        differing_texts: How many parity texts the tokenizer may encode differently.
+        differing_chats: How many chats the template may render differently.
+    """
+
+    mean_kld: float
+    decoded_kld: float
+    top1: float
+    perplexity_ratio: float
+    differing_texts: int = 0
+    differing_chats: int = 0
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Thresholds:
+        """These thresholds with some replaced.
+
+        Raises:
+            RecipeError: A key is unknown, or a value is not a number that makes sense.
+        """
+        names = {field.name: field.type for field in dataclasses.fields(self)}
+        for key, value in overrides.items():
+            if key not in names:
+                raise RecipeError(
+                    f"there is no threshold {key!r}", expected=f"one of {', '.join(names)}"
+                )
+            _check(key, value, whole=names[key] == "int")
+        return dataclasses.replace(self, **overrides)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Thresholds:
+        """Thresholds that are given in full; those on texts and chats may be left out.
+
+        Raises:
+            RecipeError: A key is unknown or missing, or a value makes no sense.
+        """
+        required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise RecipeError(f"the thresholds lack {', '.join(missing)}")
+        return _EXACT.with_overrides(values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The thresholds by name."""
+        return dataclasses.asdict(self)
+
+
+_EXACT = Thresholds(mean_kld=0.01, decoded_kld=0.02, top1=0.95, perplexity_ratio=1.02)
+_EIGHT_BIT = Thresholds(mean_kld=0.02, decoded_kld=0.04, top1=0.92, perplexity_ratio=1.04)
+_FOUR_BIT = Thresholds(mean_kld=0.6, decoded_kld=1.0, top1=0.55, perplexity_ratio=1.8)
+
+_FAMILIES = (
+    (re.compile(r"(f32|f16|bf16)$"), _EXACT),
+    (re.compile(r"(q8|int8|fp8)(_|$)"), _EIGHT_BIT),
+    (re.compile(r"(q4|int4|nf4)(_|$)"), _FOUR_BIT),
+)
+
+
+def thresholds_for(encoding: str) -> Thresholds:
+    """Default thresholds for artifacts whose linear layers are stored in ``encoding``.
+
+    Raises:
+        RecipeError: No default is known for the encoding.
+    """
+    for names, thresholds in _FAMILIES:
+        if names.match(encoding):
+            return thresholds
+    raise RecipeError(
+        f"there are no default thresholds for the encoding {encoding!r}",
+        expected="f32, f16, bf16, or an encoding of 8 or 4 bits",
+        remedy="give all thresholds in the recipe",
+    )
+
+
+def _check(key: str, value: Any, *, whole: bool) -> None:
+    kinds = int if whole else (int, float)
+    # Not a number compares false with everything, so it fails here too.
+    sound = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+    if not sound or (key == "top1" and value > 1):
+        kind = "a whole number" if whole else "a number"
+        bounds = "from 0 to 1" if key == "top1" else "of at least 0"
+        raise RecipeError(f"the threshold {key} cannot be {value!r}", expected=f"{kind} {bounds}")
