@@ -1,0 +1,1 @@
+"""BF16 checkpoints for optimum-habana, DeepSpeed and vLLM on Gaudi."""

@@ -1,0 +1,1 @@
+"""The graph itself with external data, for onnxruntime."""

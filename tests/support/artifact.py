@@ -1,0 +1,42 @@
+"""Writes the artifact of a small model as a run would, with one encoding for all matrices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convert.parameter import Parameter
+from convert.stream import write_layouts
+from passes.encodings import encoding
+from targets.base import Layout, LayoutRequest, Source, Target
+from tests.support.models import SmallModel
+
+
+def lay_out(
+    target: Target, small: SmallModel, folder: Path, encoding_name: str, *, tokenizer: bool = False
+) -> Layout:
+    """The layout of ``small``; ``folder`` holds the companion files of the checkpoint."""
+    graph = small.graph()
+    for step in target.passes({}):
+        step(graph)
+    for value in graph.graph.initializers.values():
+        parameter = value.const_value
+        if isinstance(parameter, Parameter) and len(parameter.weight.shape) == 2:
+            parameter.encoding = encoding(encoding_name).fit(parameter.weight.columns)
+    source = Source("small", folder, small.raw_config, small.config)
+    return target.lay_out(LayoutRequest(source, graph, tokenizer=tokenizer))
+
+
+def write_artifact(
+    target: Target,
+    small: SmallModel,
+    folder: Path,
+    encoding_name: str,
+    *,
+    checkpoint: Path | None = None,
+    tokenizer: bool = False,
+) -> Path:
+    """Write the artifact of ``small`` into ``folder``, which must be new."""
+    folder.mkdir(parents=True)
+    layout = lay_out(target, small, checkpoint or folder, encoding_name, tokenizer=tokenizer)
+    write_layouts([(folder, layout)])
+    return folder
