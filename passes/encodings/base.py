@@ -52,6 +52,11 @@ class Encoding(ABC):
     lossless_from: frozenset[str] = frozenset()
     """Names of the float types that survive a round trip unchanged."""
 
+    @property
+    def family(self) -> str:
+        """The name without a group size: what a target's list of encodings covers."""
+        return self.name
+
     @abstractmethod
     def planes(self, columns: int) -> tuple[Plane, ...]:
         """The arrays stored for rows of ``columns`` weights, in a fixed order."""

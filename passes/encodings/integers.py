@@ -50,6 +50,10 @@ class IntegerEncoding(CompiledEncoding):
         self._regroup = regroup
 
     @property
+    def family(self) -> str:
+        return self.name.partition("_g")[0]
+
+    @property
     def code_dtype(self) -> str:
         """Element type of the codes."""
         return f"{'i' if self.lowest else 'u'}{4 if self.highest < 16 else 8}"

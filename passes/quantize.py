@@ -1,0 +1,183 @@
+"""W → decode(encode(W)): choose for every parameter how it will be stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from convert.errors import RecipeError, UnsupportedEncodingError
+from convert.graph import Role, parameters, roles
+from convert.parameter import Parameter
+from passes.base import Pass
+from passes.encodings import encoding
+from passes.encodings.base import Encoding
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which encoding each parameter gets. Encodings are given by name.
+
+    Args:
+        default: For the matrices of linear layers.
+        embeddings: For embedding matrices, tied ones included.
+        head: For an output head of its own.
+        overrides: Pairs of a glob pattern over parameter names and an encoding; the first
+            pattern that matches decides.
+        allowed: What the target stores. A group size set by name counts as its family.
+        fallbacks: Tried in order for rows that the asked encoding does not fit.
+        vectors: For norms and biases; None keeps the float type of the checkpoint.
+        strict: Refuse rather than fall back.
+    """
+
+    default: str
+    embeddings: str
+    head: str
+    overrides: tuple[tuple[str, str], ...]
+    allowed: tuple[str, ...]
+    fallbacks: tuple[str, ...] = ("bf16",)
+    vectors: str | None = "f32"
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class TensorCoverage:
+    """How one parameter is stored.
+
+    Args:
+        name: As in the checkpoint.
+        shape: As in the checkpoint.
+        role: ``embedding``, ``head``, ``linear`` or ``other``.
+        encoding: Name of the encoding.
+        bits_per_weight: Of all its planes together.
+        nbytes: Of all its planes together.
+        fallback: Why the encoding is not the one that was asked for, if it is not.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+    encoding: str
+    bits_per_weight: float
+    nbytes: int
+    fallback: str | None
+
+
+class Quantize(Pass):
+    """Give every parameter its encoding; the graph keeps its float meaning.
+
+    Raises (before anything is changed):
+        RecipeError: An override matches no parameter.
+        UnsupportedEncodingError: An encoding is unknown, the target does not store it, or
+            (strict, or no fallback fits) a parameter's rows do not fit it.
+    """
+
+    name: ClassVar[str] = "quantize"
+    exact: ClassVar[bool] = False
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def requires(self, model: ir.Model) -> None:
+        names = parameters(model)
+        for pattern, _ in self.policy.overrides:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise RecipeError(
+                    f"the override {pattern!r} matches no tensor",
+                    expected="a glob pattern over names such as " + repr(next(iter(names), "")),
+                    remedy="`convert inspect` lists the names",
+                )
+        choices = self._choices(model)
+        refused = [f"{name}: {chosen.fallback}" for name, chosen in choices if chosen.fallback]
+        if self.policy.strict and refused:
+            raise UnsupportedEncodingError(
+                f"{len(refused)} tensors do not fit the encoding that was asked for",
+                expected="no fallback, because of --strict",
+                found="; ".join(refused),
+                remedy="choose a group size that divides the rows, or leave out --strict",
+            )
+
+    def rewrite(self, model: ir.Model) -> bool:
+        before = parameters(model)
+        changed = False
+        for name, chosen in self._choices(model):
+            old = before[name].encoding
+            changed = changed or old is None or old.name != _stored(chosen).name
+            model.graph.initializers[name].const_value = chosen
+        return changed
+
+    def ensures(self, model: ir.Model) -> None:
+        for name, parameter in parameters(model).items():
+            if parameter.encoding is None:
+                raise AssertionError(f"{name} has no encoding")
+            if parameter.encoding.fit(parameter.weight.columns) is not parameter.encoding:
+                raise AssertionError(f"{name} does not fit {parameter.encoding.name}")
+
+    def _choices(self, model: ir.Model) -> list[tuple[str, Parameter]]:
+        role_of, choices = roles(model), []
+        for name, parameter in parameters(model).items():
+            asked = self._asked(name, role_of[name], parameter)
+            fitted = self._fit(name, asked, parameter.weight.columns)
+            reason = None
+            if fitted is not asked:
+                reason = f"{asked.name} does not fit rows of {parameter.weight.columns} weights"
+            choices.append((name, Parameter(parameter.weight, fitted, reason)))
+        return choices
+
+    def _asked(self, name: str, role: Role, parameter: Parameter) -> Encoding:
+        policy = self.policy
+        by_role = {
+            Role.LINEAR: policy.default,
+            Role.EMBEDDING: policy.embeddings,
+            Role.HEAD: policy.head,
+            Role.OTHER: policy.vectors or parameter.weight.dtype.value,
+        }
+        overrides = (item for pattern, item in policy.overrides if fnmatchcase(name, pattern))
+        asked = encoding(next(overrides, by_role[role]))
+        if asked.name not in policy.allowed and asked.family not in policy.allowed:
+            raise UnsupportedEncodingError(
+                f"the target does not store {asked.name}, asked for {name}",
+                expected=f"one of {', '.join(policy.allowed)}",
+                remedy="choose one of these, or another target",
+            )
+        return asked
+
+    def _fit(self, name: str, asked: Encoding, columns: int) -> Encoding:
+        for candidate in (asked, *(encoding(fallback) for fallback in self.policy.fallbacks)):
+            fitted = candidate.fit(columns)
+            if fitted is not None:
+                return fitted
+        raise UnsupportedEncodingError(
+            f"neither {asked.name} nor a fallback fits {name}",
+            expected=f"rows of {columns} weights to divide by the group size",
+            found=f"fallbacks {', '.join(self.policy.fallbacks) or 'none'}",
+            remedy="override this tensor with an encoding that fits every row, such as bf16",
+        )
+
+
+def coverage(model: ir.Model) -> tuple[TensorCoverage, ...]:
+    """How every parameter of a quantized graph is stored, in the graph's order."""
+    role_of = roles(model)
+    covered = []
+    for name, parameter in parameters(model).items():
+        weight, stored = parameter.weight, _stored(parameter)
+        nbytes = stored.nbytes(weight.rows, weight.columns)
+        bits = 8 * nbytes / (weight.rows * weight.columns)
+        covered.append(
+            TensorCoverage(
+                name,
+                weight.shape,
+                role_of[name].value,
+                stored.name,
+                bits,
+                nbytes,
+                parameter.fallback,
+            )
+        )
+    return tuple(covered)
+
+
+def _stored(parameter: Parameter) -> Encoding:
+    return parameter.encoding or encoding(parameter.weight.dtype.value)
