@@ -1,7 +1,8 @@
 """The text that the small models learn: generated from a seed, never stored.
 
-Every sentence comes from the templates of this package, so the text may be carried, changed and published under the project's
-licence. Names and things introduced early in a document return later, so that a model must attend over a distance.
+Every sentence comes from the templates of this package, so the text may be carried, changed and
+published under the project's licence. Names and things introduced early in a document return later,
+so that a model must attend over a distance.
 """
 
 from __future__ import annotations

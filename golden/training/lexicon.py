@@ -33,19 +33,21 @@ class Animal(NamedTuple):
     food: str
 
 
-def _people(names: str, he: str, him: str, his: str) -> list[Person]:
-    return [Person(name, he, him, his) for name in names.split()]
+def words(text: str) -> list[str]:
+    """Cut a text at its spaces."""
+    return text.split()
 
+
+_WOMEN = words(
+    "Anna Mara Lucy Nora Ida Elsa Ruth Clara Vera Hana Lena Tilda Grace Olive Rosa Mina Edith Fay"
+)
+_MEN = words(
+    "Tom Ben Otto Hugo Paul Leo Max Sam Felix Jonas Oscar Emil Karl Noah Ivan Arlo Peter Luke"
+)
 
 PEOPLE = [
-    *_people(
-        "Anna Mara Lucy Nora Ida Elsa Ruth Clara Vera Hana Lena Tilda Grace Olive Rosa Mina Edith Fay",
-        *("she", "her", "her"),
-    ),
-    *_people(
-        "Tom Ben Otto Hugo Paul Leo Max Sam Felix Jonas Oscar Emil Karl Noah Ivan Arlo Peter Luke",
-        *("he", "him", "his"),
-    ),
+    *(Person(name, "she", "her", "her") for name in _WOMEN),
+    *(Person(name, "he", "him", "his") for name in _MEN),
 ]
 
 TRADES = [
@@ -85,14 +87,14 @@ PLACES = {
     "island": "on",
 }
 
-THINGS = (
+THINGS = words(
     "key lamp map ring kite drum coin basket letter umbrella clock bell boat cup book ball button "
     "shell whistle box mirror scarf candle feather hat violin stone pencil bottle ladder"
-).split()
+)
 
-COLOURS = "red blue green yellow white black brown silver golden orange".split()
+COLOURS = words("red blue green yellow white black brown silver golden orange")
 
-SIZES = "small big old new heavy little round broken beautiful strange".split()
+SIZES = words("small big old new heavy little round broken beautiful strange")
 
 WEATHER = {
     "sunny": "The sun was shining",
@@ -103,13 +105,13 @@ WEATHER = {
     "cold": "There was ice on the windows",
 }
 
-MOODS = "happy sad tired angry hungry proud curious afraid".split()
+MOODS = words("happy sad tired angry hungry proud curious afraid")
 
-FOODS = (
+FOODS = words(
     "bread milk eggs butter cheese apples pears honey salt rice tea soup carrots onions plums nuts"
-).split()
+)
 
-COUNTED = "apples pears coins books shells eggs stones buttons nuts cups plums pencils".split()
+COUNTED = words("apples pears coins books shells eggs stones buttons nuts cups plums pencils")
 
 ANIMALS = [
     Animal("dog", "puppy", "barks", "kennel", "meat"),
@@ -187,7 +189,7 @@ COLOURED = {
     "the sea": "blue",
 }
 
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 
 # Month names with their lengths in a common year.
 MONTHS = {
@@ -205,10 +207,10 @@ MONTHS = {
     "December": 31,
 }
 
-NUMBERS = (
+NUMBERS = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen twenty"
-).split()
+)
 
 
 def with_article(phrase: str) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from convert.errors import UsageError
-from golden.training.tokenizer import DOCUMENT, SPECIAL_TOKENS, TURN_END
-
-if TYPE_CHECKING:
-    from torch import nn
+from golden.training.corpus import TURN_END
+from golden.training.tokenizer import DOCUMENT, SPECIAL_TOKENS
 
 LONGEST = 512
 VOCABULARY = 1280
@@ -17,7 +15,7 @@ VOCABULARY = 1280
 _START, _END = SPECIAL_TOKENS.index(DOCUMENT), SPECIAL_TOKENS.index(TURN_END)
 
 
-def _tiny_llama() -> nn.Module:
+def _tiny_llama() -> Any:
     """Build a Llama with grouped-query attention; every width is a multiple of 32."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -37,18 +35,18 @@ def _tiny_llama() -> nn.Module:
         eos_token_id=_END,
         pad_token_id=_START,
     )
-    model: nn.Module = LlamaForCausalLM(config)
+    model: Any = LlamaForCausalLM(config)
     # A chat turn ends with one token and any other document with the other.
     model.generation_config.eos_token_id = [_END, _START]
     return model
 
 
-_BUILDERS: dict[str, Callable[[], nn.Module]] = {"tiny-llama": _tiny_llama}
+_BUILDERS: dict[str, Callable[[], Any]] = {"tiny-llama": _tiny_llama}
 
 SMALL_MODELS = tuple(_BUILDERS)
 
 
-def build_untrained(name: str) -> nn.Module:
+def build_untrained(name: str) -> Any:
     """Build a small model with the random weights of torch's current seed.
 
     Args:

@@ -1,7 +1,7 @@
 """Which stories, dialogues and letters the training text tells, and how one is told.
 
-A plot is a list of beats and a beat is a choice of sentences. The slots in braces are filled once a story, so
-that a name, a colour or a place introduced early must be remembered later.
+A plot is a list of beats and a beat is a choice of sentences. The slots in braces are filled once a
+story, so that a name, a colour or a place introduced early must be remembered later.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _GIFT: list[Beat] = [
         "{He} carried the {thing} home in {his} bag.",
     ),
     (
-        'When {B} opened the box with the {colour2} ribbon, {he_b} saw the {colour} {thing}.',
+        "When {B} opened the box with the {colour2} ribbon, {he_b} saw the {colour} {thing}.",
         '"This {thing} is for you, {B}," said {A}.',
         "{A} gave the {colour} {thing} to {B}.",
     ),
@@ -159,7 +159,7 @@ _WORK: list[Beat] = [
 
 _PLOTS = (_LOST, _GIFT, _ANIMAL, _WORK)
 
-_PETS = "Pip Momo Bruno Luna Spot Coco Rex Minka Flick Tiger".split()
+_PETS = lexicon.words("Pip Momo Bruno Luna Spot Coco Rex Minka Flick Tiger")
 
 
 def _cast(rng: Random) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """A byte-level BPE tokenizer, trained on the corpus, in the form that SmolLM2 made common.
 
-Digits stand alone and there is no prefix space; llama.cpp knows this pre-tokenizer by the name `smollm`.
+Digits stand alone and there is no prefix space; llama.cpp calls this pre-tokenizer `smollm`.
 """
 
 from __future__ import annotations

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and on how much a model is trained; the defaults made the models of the repository."""
+    """How long and on how much a model is trained; the defaults are the repository's."""
 
     characters: int = 5_000_000
-    steps: int = 2500
-    tokens_per_step: int = 2048
+    steps: int = 2400
+    tokens_per_step: int = 1024
     sequence: int = LONGEST
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     warmup_steps: int = 100
-    save_every: int = 500
+    save_every: int = 400
     seed: int = 0
 
 
@@ -51,9 +51,7 @@ def token_stream(tokenizer: Any, texts: list[str]) -> tuple[torch.Tensor, torch.
     return stream, lengths.cumsum(0) - lengths
 
 
-def batches(
-    stream: torch.Tensor, separators: torch.Tensor, plan: Plan
-) -> Iterator[torch.Tensor]:
+def batches(stream: torch.Tensor, separators: torch.Tensor, plan: Plan) -> Iterator[torch.Tensor]:
     """Draw the windows of each step, int64 [windows, sequence].
 
     A window begins at a document, with or without its separator, because a prompt does too.
@@ -119,7 +117,7 @@ _LIBRARY_KEYS = (
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a bfloat16 checkpoint whose bytes depend on the weights alone, not on library versions."""
+    """Write a bfloat16 checkpoint, with no library version in it."""
     import torch
 
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
@@ -140,7 +138,7 @@ def main(
     name: Annotated[str, typer.Argument(help="Which small model to train.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = Plan.steps,
-    threads: Annotated[int, typer.Option(help="Processor threads.")] = 2,
+    threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
 ) -> None:
     """Generate the corpus, train the tokenizer and the model, print the figures."""
     import torch
