@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import DiskFullError, NonFiniteWeightError
-from convert.finite import first_non_finite
+from convert.finite import all_finite, first_nonfinite
 from convert.weights import Rows, Weight
 from passes.encodings.base import ROW_ALIGNMENT, Bytes
 from targets.base import Layout, OutputFile, WriteJob
@@ -49,12 +49,18 @@ class Chunk:
     jobs: tuple[PlacedJob, ...]
 
 
-def write_layouts(layouts: Sequence[tuple[Path, Layout]], done: BytesDone | None = None) -> None:
+def write_layouts(
+    layouts: Sequence[tuple[Path, Layout]],
+    done: BytesDone | None = None,
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> None:
     """Write every file of every layout, each below its own folder, which must exist.
 
     Args:
         layouts: Pairs of an artifact's folder and its layout.
         done: Told of progress in bytes of source; see `source_bytes` for their sum.
+        chunk_bytes: Bytes of source to read at a time.
 
     Raises:
         NonFiniteWeightError: A weight holds NaN or Inf.
@@ -67,7 +73,7 @@ def write_layouts(layouts: Sequence[tuple[Path, Layout]], done: BytesDone | None
     files: dict[Path, int] = {}
     try:
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            _pump(_chunks(layouts), reader, writer, files, done or (lambda _: None))
+            _pump(_chunks(layouts, chunk_bytes), reader, writer, files, done or (lambda _: None))
     except OSError as error:
         raise _as_disk_full(error) from error
     finally:
@@ -80,7 +86,7 @@ def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
     return sum(jobs[0].job.weight.nbytes for jobs in _by_weight(layouts))
 
 
-def chunk_boundaries(jobs: Sequence[WriteJob], limit: int = CHUNK_BYTES) -> list[int]:
+def chunk_boundaries(jobs: Sequence[WriteJob], limit: int) -> list[int]:
     """Row numbers at which the common weight of ``jobs`` may be cut, first 0 and last its rows.
 
     A chunk takes at most ``limit`` bytes unless a row order needs more: no output row of a
@@ -117,9 +123,9 @@ def _by_weight(layouts: Sequence[tuple[Path, Layout]]) -> list[list[PlacedJob]]:
     return list(groups.values())
 
 
-def _chunks(layouts: Sequence[tuple[Path, Layout]]) -> Iterator[Chunk]:
+def _chunks(layouts: Sequence[tuple[Path, Layout]], chunk_bytes: int) -> Iterator[Chunk]:
     for jobs in _by_weight(layouts):
-        boundaries = chunk_boundaries([placed.job for placed in jobs])
+        boundaries = chunk_boundaries([placed.job for placed in jobs], chunk_bytes)
         for start, stop in pairwise(boundaries):
             yield Chunk(jobs[0].job.weight, start, stop, tuple(jobs))
 
@@ -150,16 +156,19 @@ def _pump(
 
 def _read(chunk: Chunk) -> Rows:
     rows = chunk.weight.read_rows(chunk.start, chunk.stop)
-    bad = first_non_finite(rows)
-    if bad is not None:
-        row, column = divmod(bad, chunk.weight.columns)
-        raise NonFiniteWeightError(
-            f"tensor {chunk.weight.name!r} holds a value that is not finite",
-            expected="finite weights only",
-            found=f"{rows[row, column]} at row {chunk.start + row}, column {column}",
-            remedy="the checkpoint is damaged or its training diverged; get another copy",
-        )
+    if not all_finite(rows):
+        raise _not_finite(chunk, rows)
     return rows
+
+
+def _not_finite(chunk: Chunk, rows: Rows) -> NonFiniteWeightError:
+    row, column = first_nonfinite(rows) or (0, 0)
+    return NonFiniteWeightError(
+        f"tensor {chunk.weight.name!r} holds a value that is not finite",
+        expected="finite weights only",
+        found=f"{rows[row, column]} at row {chunk.start + row}, column {column}",
+        remedy="the checkpoint is damaged or its training diverged; get another copy",
+    )
 
 
 def _encode(job: WriteJob, chunk: Chunk, rows: Rows) -> tuple[Bytes, ...]:

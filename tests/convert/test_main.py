@@ -1,0 +1,71 @@
+"""The program: exit codes, messages instead of tracebacks, signals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convert import commands
+from convert.__main__ import main
+from convert.errors import GateError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ending_with(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(commands, "list_things", fail)
+    return main(["list", "recipes"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (GateError("too different"), 3, "too different"),
+        (MemoryError(), 5, "memory ran out"),
+        (OSError(errno.ENOSPC, "No space"), 5, "disk is full"),
+        (ValueError("odd"), 1, "fault of Tricast: ValueError: odd"),
+    ],
+)
+def test_errors_become_exit_codes_without_tracebacks(monkeypatch, capsys, error, code, says):
+    assert ending_with(monkeypatch, error) == code
+    shown = capsys.readouterr().err
+    assert says in shown
+    assert "Traceback" not in shown
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setattr(commands, "list_things", lambda what: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["list", "recipes", "--debug"])
+
+
+def test_a_terminating_signal_ends_with_130(monkeypatch, capsys):
+    monkeypatch.setattr(commands, "list_things", lambda what: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["list", "recipes"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["run", "--threads", "0"], ["list"]])
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    assert main(arguments) == 2
+
+
+@pytest.mark.parametrize("program", [["-m", "convert"]])
+def test_it_runs_as_a_module(program):
+    ended = subprocess.run(
+        [sys.executable, *program, "list", "nothing"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "cannot list 'nothing'" in ended.stderr

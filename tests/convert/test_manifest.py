@@ -1,0 +1,86 @@
+"""Manifests: equal bytes for equal contents, and every way in which files can differ is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert.errors import BrokenInputError, MissingFileError, VerificationError
+from convert.hashing import FileRecord
+from convert.manifest import (
+    GateRecord,
+    Manifest,
+    SourceRecord,
+    check_files,
+    installed_versions,
+    read_manifest,
+    record_files,
+    write_manifest,
+)
+from convert.recipe import Artifact
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    (tmp_path / "sub" / "config.json").write_text("{}")
+    write_manifest(tmp_path, manifest_of(tmp_path))
+    return tmp_path
+
+
+def manifest_of(folder):
+    return Manifest(
+        artifact="gguf-q8_0",
+        target="gguf",
+        recipe=Artifact(format="gguf", encoding="q8_0"),
+        source=SourceRecord(
+            label="m", digest="0", files=(FileRecord(path="a", size=1, sha256="2"),)
+        ),
+        versions=installed_versions(),
+        gate=GateRecord(status="unverified"),
+        notes=(),
+        tensors=(),
+        files=record_files(folder),
+    )
+
+
+def test_a_manifest_survives_the_round_trip_byte_for_byte(artifact):
+    before = (artifact / "manifest.json").read_bytes()
+    manifest = read_manifest(artifact)
+    assert [record.path for record in manifest.files] == ["model.bin", "sub/config.json"]
+    write_manifest(artifact, manifest)
+    assert (artifact / "manifest.json").read_bytes() == before
+
+
+def test_untouched_files_pass(artifact):
+    check_files(artifact, read_manifest(artifact))
+
+
+def test_a_flipped_byte_a_missing_and_an_added_file_are_all_named(artifact):
+    manifest = read_manifest(artifact)
+    (artifact / "model.bin").write_bytes(b"weighty")
+    (artifact / "sub" / "config.json").unlink()
+    (artifact / "extra").write_text("")
+    with pytest.raises(VerificationError) as caught:
+        check_files(artifact, manifest)
+    assert "model.bin differs" in str(caught.value)
+    assert "sub/config.json is missing" in str(caught.value)
+    assert "extra was added" in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_folder_without_a_manifest_is_named(tmp_path):
+    with pytest.raises(MissingFileError, match=r"no manifest\.json"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}'])
+def test_a_broken_manifest_is_named(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(BrokenInputError, match="not a manifest"):
+        read_manifest(tmp_path)
+
+
+def test_versions_name_what_ran():
+    versions = installed_versions()
+    assert {"python", "torch", "transformers", "openvino", "gguf"} <= versions.keys()

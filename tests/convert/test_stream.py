@@ -1,0 +1,139 @@
+"""The stream: right bytes wherever they go, one read for all, bounded chunks, named errors."""
+
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convert import stream
+from convert.errors import DiskFullError, NonFiniteWeightError, TruncatedFileError
+from convert.stream import chunk_boundaries, source_bytes, write_layouts
+from convert.weights import ArrayWeight, FileWeight, FloatType
+from passes.encodings import encoding
+from targets.base import Layout, OutputFile, Placement, WriteJob
+
+
+class CountingWeight(ArrayWeight):
+    """Remembers which rows were read."""
+
+    reads: list[tuple[int, int]]
+
+    def read_rows(self, start, stop):
+        self.__dict__.setdefault("reads", []).append((start, stop))
+        return super().read_rows(start, stop)
+
+
+def random_weight(rows, columns, name="w", kind=ArrayWeight):
+    rng = np.random.default_rng(rows * 1000 + columns)
+    return kind(name, rng.normal(size=(rows, columns)).astype(np.float32))
+
+
+def one_file_layout(jobs_of, encodings, weight, row_order=None, file="data.bin", gap=64):
+    """Every plane of every encoding of one weight behind each other, with gaps."""
+    offset, jobs = gap, []
+    for name in encodings:
+        kind = encoding(name)
+        placements = []
+        for plane in kind.planes(weight.columns):
+            placements.append(Placement(file, offset))
+            offset += plane.nbytes(weight.rows) + gap
+        jobs.append(jobs_of(weight, kind, tuple(placements), row_order))
+    return Layout((OutputFile(file, offset, ((0, b"head"),)),), tuple(jobs))
+
+
+def expected_bytes(layout):
+    (file,) = layout.files
+    data = bytearray(file.size)
+    for offset, segment in file.segments:
+        data[offset : offset + len(segment)] = segment
+    for job in layout.jobs:
+        rows = job.weight.read_rows(0, job.weight.rows)
+        rows = rows if job.row_order is None else rows[job.row_order]
+        for placement, plane in zip(job.placements, job.encoding.encode(rows), strict=True):
+            data[placement.offset : placement.offset + plane.nbytes] = plane.tobytes()
+    return bytes(data)
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows=st.integers(1, 70), columns=st.integers(1, 40), chunk=st.integers(1, 3000))
+def test_chunks_of_any_size_give_the_bytes_of_the_whole(tmp_path_factory, rows, columns, chunk):
+    folder = tmp_path_factory.mktemp("out")
+    weight = random_weight(rows, 2 * columns)
+    layout = one_file_layout(WriteJob, ["f32", "bf16", "int8", "int8_asym"], weight)
+    write_layouts([(folder, layout)], chunk_bytes=chunk)
+    assert (folder / "data.bin").read_bytes() == expected_bytes(layout)
+
+
+def test_a_row_order_within_heads_is_followed_across_chunks(tmp_path):
+    weight = random_weight(96, 32)
+    order = np.arange(96).reshape(4, 2, 12).transpose(0, 2, 1).reshape(96)
+    layout = one_file_layout(WriteJob, ["q8_0", "f16"], weight, row_order=order)
+    write_layouts([(tmp_path, layout)], chunk_bytes=24 * 32 * 4)
+    assert (tmp_path / "data.bin").read_bytes() == expected_bytes(layout)
+
+
+def test_a_weight_is_read_once_for_all_artifacts(tmp_path):
+    weight = random_weight(64, 64, kind=CountingWeight)
+    layouts = [
+        (tmp_path / name, one_file_layout(WriteJob, [name], weight)) for name in ("q8_0", "int8")
+    ]
+    for folder, _ in layouts:
+        folder.mkdir()
+    write_layouts(layouts)
+    assert weight.reads == [(0, 64)]
+    assert source_bytes(layouts) == weight.nbytes
+
+
+def test_chunk_boundaries_bound_the_bytes_and_keep_rows_aligned():
+    job = WriteJob(random_weight(1000, 16), encoding("f32"), (Placement("f", 0),))
+    boundaries = chunk_boundaries([job], limit=100 * 64)
+    assert boundaries[0] == 0
+    assert boundaries[-1] == 1000
+    assert all(start % 8 == 0 for start in boundaries[:-1])
+    assert max(np.diff(boundaries)) * 64 <= 100 * 64
+
+
+def test_a_row_order_that_reverses_everything_is_one_chunk():
+    weight = random_weight(64, 8)
+    job = WriteJob(weight, encoding("f32"), (Placement("f", 0),), np.arange(64)[::-1])
+    assert chunk_boundaries([job], limit=8) == [0, 64]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_not_finite_is_named_with_its_place(tmp_path, value):
+    weight = random_weight(16, 8, name="model.bad.weight")
+    weight.array[9, 3] = value
+    layout = one_file_layout(WriteJob, ["f32"], weight)
+    with pytest.raises(NonFiniteWeightError, match=r"model\.bad\.weight") as caught:
+        write_layouts([(tmp_path, layout)])
+    assert "row 9, column 3" in str(caught.value)
+
+
+def test_a_source_that_shrank_is_named(tmp_path):
+    path = tmp_path / "w.bin"
+    path.write_bytes(bytes(100))
+    weight = FileWeight("w", (64, 8), FloatType.F32, path, 0)
+    with pytest.raises(TruncatedFileError, match=r"w\.bin"):
+        write_layouts([(tmp_path, one_file_layout(WriteJob, ["f32"], weight))])
+
+
+def test_a_full_disk_has_its_own_error(tmp_path, monkeypatch):
+    def no_room(descriptor, data, offset):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stream.os, "pwrite", no_room)
+    with pytest.raises(DiskFullError):
+        write_layouts([(tmp_path, one_file_layout(WriteJob, ["f32"], random_weight(8, 8)))])
+
+
+def test_progress_adds_up_to_the_source(tmp_path):
+    weight = random_weight(128, 32)
+    layouts = [(tmp_path, one_file_layout(WriteJob, ["bf16"], weight))]
+    told = []
+    write_layouts(layouts, told.append, chunk_bytes=1024)
+    assert len(told) > 1
+    assert sum(told) == source_bytes(layouts)
