@@ -74,7 +74,7 @@ class _Vocabulary:
     tokens: list[str]
     types: list[int]
     scores: list[float]
-    merges: list[tuple[str, ...]]
+    merges: list[tuple[str, str]]
 
     @property
     def ids(self) -> dict[str, int]:
@@ -140,7 +140,7 @@ def _vocabulary(gguf: GgufFile, size: int) -> _Vocabulary:
     scores = [float(score) for score in metadata.get("tokenizer.ggml.scores", [])]
     types = types or [_NORMAL] * len(tokens)
     scores = scores or [0.0] * len(tokens)
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata.get("tokenizer.ggml.merges", [])]
+    merges = [merge.partition(" ")[::2] for merge in metadata.get("tokenizer.ggml.merges", [])]
     vocabulary = _Vocabulary(tokens, types, scores, merges)
     problem = _problem(vocabulary, size)
     if problem:
@@ -163,7 +163,7 @@ def _problem(vocabulary: _Vocabulary, size: int) -> str | None:
         return "a token that occurs twice"
     ids = vocabulary.ids
     for merge in vocabulary.merges:
-        if len(merge) != 2 or not {*merge, "".join(merge)} <= ids.keys():
+        if not {*merge, "".join(merge)} <= ids.keys():
             return f"the merge {' '.join(merge)!r} of tokens that are not in the vocabulary"
     return None
 

@@ -20,7 +20,7 @@ from convert.errors import (
     TruncatedFileError,
     UnsupportedConfigError,
 )
-from convert.sources.shards import read_index
+from convert.sources.shards import check_promised, read_index
 from convert.weights import FileWeight, FloatType, Weight
 
 SINGLE_NAME = "model.safetensors"
@@ -139,8 +139,7 @@ def open_weights(
     weights: dict[str, Weight] = {}
     for name, promised in files.items():
         tensors = read_header(folder / name).tensors
-        if promised and set(promised) != tensors.keys():
-            raise _disagreement(folder / name, set(promised), set(tensors))
+        check_promised(folder / name, promised, tensors)
         for tensor in tensors.values():
             if tensor.name in weights:
                 raise TensorMismatchError(
@@ -217,16 +216,6 @@ def _weight(tensor: StoredTensor) -> Weight:
         )
     dtype = FloatType(tensor.dtype.lower())
     return FileWeight(tensor.name, tensor.shape, dtype, tensor.path, tensor.offset)
-
-
-def _disagreement(path: Path, promised: set[str], present: set[str]) -> TensorMismatchError:
-    missing, surplus = sorted(promised - present), sorted(present - promised)
-    return TensorMismatchError(
-        f"{path.name} does not hold the tensors that the index names",
-        expected=f"{len(promised)} tensors" + (f", {missing[0]!r} among them" if missing else ""),
-        found=f"{len(present)} tensors" + (f", {surplus[0]!r} among them" if surplus else ""),
-        remedy="download the shards and the index from the same revision",
-    )
 
 
 def _bad(

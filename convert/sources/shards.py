@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from convert.errors import BadHeaderError, MissingFileError, UnsafePathError
+from convert.errors import (
+    BadHeaderError,
+    MissingFileError,
+    TensorMismatchError,
+    UnsafePathError,
+)
 
 
 def read_index(path: Path) -> dict[str, tuple[str, ...]]:
@@ -67,6 +72,23 @@ def check_inside(index: Path, file: str) -> None:
             expected=f"the file that {index.name} names",
             remedy="download the shard",
         )
+
+
+def check_promised(path: Path, promised: Collection[str], present: Collection[str]) -> None:
+    """Compare the tensors of a file with those the index promised; no promise fits all.
+
+    Raises:
+        TensorMismatchError: They differ.
+    """
+    missing, surplus = sorted({*promised} - {*present}), sorted({*present} - {*promised})
+    if not promised or not (missing or surplus):
+        return
+    raise TensorMismatchError(
+        f"{path.name} does not hold the tensors that the index names",
+        expected=f"{len(promised)} tensors" + (f", {missing[0]!r} among them" if missing else ""),
+        found=f"{len(present)} tensors" + (f", {surplus[0]!r} among them" if surplus else ""),
+        remedy="download the shards and the index from the same revision",
+    )
 
 
 def _resolves_inside(folder: Path, target: Path) -> bool:
