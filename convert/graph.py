@@ -59,15 +59,15 @@ def find_value(model: ir.Model, name: str) -> ir.Value | None:
     return next((value for value in outputs if value.name == name), None)
 
 
-def remove_dead_nodes(model: ir.Model) -> int:
-    """Remove nodes whose outputs nothing reads; return how many there were."""
-    graph, removed = model.graph, 0
+def remove_dead_nodes(model: ir.Model) -> None:
+    """Remove nodes whose outputs nothing reads, and constants that nothing reads then."""
+    graph = model.graph
     for node in reversed(list(graph)):
-        if any(value.uses() or value.is_graph_output() for value in node.outputs):
-            continue
-        graph.remove(node, safe=True)
-        removed += 1
-    return removed
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in list(graph.initializers.items()):
+        if not value.uses() and not isinstance(value.const_value, Parameter):
+            del graph.initializers[name]
 
 
 def _role(value: ir.Value) -> Role:

@@ -15,7 +15,10 @@ from passes.cache_form import (
 )
 from passes.static_cache import StaticCache
 
-__all__ = ["FORM", "DynamicCache", "StatefulCache", "StaticCache"]
+__all__ = ["BEAM_IDX", "FORM", "DynamicCache", "StatefulCache", "StaticCache"]
+
+BEAM_IDX = "beam_idx"
+"""Input ``[batch]``: which row of the cache each row of the batch continues."""
 
 _FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
@@ -52,24 +55,18 @@ class StatefulCache(DynamicCache):
     form = "stateful"
 
     def rewrite(self, model: ir.Model) -> bool:
-        self._beams(model)
+        kind, shape = ir.TensorType(ir.DataType.INT32), ir.Shape((BATCH,))
+        model.graph.inputs.append(ir.Value(name=BEAM_IDX, type=kind, shape=shape))
         return super().rewrite(model)
 
     def past(self, model: ir.Model, tensor: CachedTensor, past: ir.Value) -> ir.Value:
         scope = f"{past.name}.Gather"
         picked = ir.Value(name=scope, type=_FLOAT, shape=past.shape)
-        rows = next(value for value in model.graph.inputs if value.name == "beam_idx")
+        rows = next(value for value in model.graph.inputs if value.name == BEAM_IDX)
         axis = {"axis": ir.AttrInt64("axis", 0)}
         gather = ir.Node("", "Gather", (past, rows), axis, outputs=(picked,), name=scope)
         model.graph.insert_before(tensor.node, gather)
         return picked
-
-    def _beams(self, model: ir.Model) -> ir.Value:
-        rows = ir.Value(
-            name="beam_idx", type=ir.TensorType(ir.DataType.INT32), shape=ir.Shape((BATCH,))
-        )
-        model.graph.inputs.append(rows)
-        return rows
 
 
 def _attend_to_past(tensor: CachedTensor, past: ir.Value) -> ir.Value:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
+from convert.architectures.builder import initializer
 from convert.errors import PassRefusedError
 from convert.graph import (
     BATCH,
@@ -125,8 +127,7 @@ def _size(axis: int | ir.SymbolicDim, sizes: dict[str, int]) -> int | ir.Symboli
     return axis
 
 
-def _constant(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
-    tensor = ir.tensor(array, name=name)
-    value = ir.Value(name=name, type=_INT64, shape=ir.Shape(array.shape), const_value=tensor)
+def _constant(model: ir.Model, name: str, array: NDArray[np.int64]) -> ir.Value:
+    value = initializer(name, ir.tensor(array, name=name))
     model.graph.register_initializer(value)
     return value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from convert.architectures.base import Shape
 from convert.parameter import Parameter
 from convert.weights import Weight
 
@@ -32,7 +33,7 @@ class GraphBuilder:
         self._inputs: list[ir.Value] = []
         self._initializers: dict[str, ir.Value] = {}
 
-    def input(self, name: str, dtype: ir.DataType, shape: Sequence[Dim]) -> ir.Value:
+    def input(self, name: str, dtype: ir.DataType, shape: Iterable[Dim]) -> ir.Value:
         """Declare an input of the graph."""
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
         self._inputs.append(value)
@@ -41,14 +42,18 @@ class GraphBuilder:
     def parameter(self, name: str) -> ir.Value:
         """The initializer of a parameter of the checkpoint; one, however often it is used."""
         if name not in self._initializers:
-            self._initializers[name] = _initializer(name, Parameter(self._weights[name]))
+            self._initializers[name] = initializer(name, Parameter(self._weights[name]))
         return self._initializers[name]
 
     def constant(self, name: str, array: NDArray[Any]) -> ir.Value:
         """An initializer with a small constant."""
         if name not in self._initializers:
-            self._initializers[name] = _initializer(name, ir.tensor(array, name=name))
+            self._initializers[name] = initializer(name, ir.tensor(array, name=name))
         return self._initializers[name]
+
+    def shape(self, parameter: ir.Value) -> Shape:
+        """Shape of a parameter."""
+        return self._weights[str(parameter.name)].shape
 
     def integers(self, name: str, *values: int) -> ir.Value:
         """A constant vector of int64: a shape to reshape to, or axes."""
@@ -61,9 +66,9 @@ class GraphBuilder:
     def op(
         self,
         kind: str,
-        *inputs: ir.Value | None,
+        *inputs: ir.Value,
         name: str,
-        shape: Sequence[Dim] | ir.Shape,
+        shape: Iterable[Dim] | None = None,
         dtype: ir.DataType = ir.DataType.FLOAT,
         output: str | None = None,
         **attributes: int | float | Sequence[int],
@@ -72,15 +77,18 @@ class GraphBuilder:
 
         Args:
             kind: Operator of the standard domain.
-            inputs: Its inputs; None for an optional one that is left out.
+            inputs: Its inputs.
             name: Name of the node, and of its output.
-            shape: Shape of the output.
+            shape: Shape of the output; None for that of the first input.
             dtype: Type of the output.
             output: Name of the output, if not that of the node.
             attributes: Attributes of the operator.
         """
-        type_ = ir.TensorType(dtype)
-        result = ir.Value(name=output or name, type=type_, shape=ir.Shape(shape))
+        result = ir.Value(
+            name=output or name,
+            type=ir.TensorType(dtype),
+            shape=inputs[0].shape if shape is None else ir.Shape(shape),
+        )
         packed = [ir.convenience.convert_attribute(key, item) for key, item in attributes.items()]
         self._nodes.append(ir.Node("", kind, inputs, packed, outputs=[result], name=name))
         return result
@@ -98,6 +106,7 @@ class GraphBuilder:
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="tricast")
 
 
-def _initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
-    shape = ir.Shape(tensor.shape)
+def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
+    """A value of the graph that holds ``tensor``."""
+    shape = ir.Shape(tensor.shape.numpy())
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)

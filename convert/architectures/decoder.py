@@ -12,6 +12,7 @@ from convert.architectures import blocks
 from convert.architectures.base import Architecture, DecoderConfig, Shape
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.dialect import ConfigReader
+from convert.architectures.masks import mask, slots
 from convert.architectures.rope import parse_rope
 from convert.graph import (
     ATTENTION_MASK,
@@ -98,24 +99,16 @@ class Decoder(Architecture):
         attention_mask = b.input(ATTENTION_MASK, ir.DataType.INT64, (BATCH, TOTAL_SEQUENCE))
         position_ids = b.input(POSITION_IDS, ir.DataType.INT64, tokens)
 
-        slots = blocks.slots(b, input_ids, attention_mask)
-        masks = {window: blocks.mask(b, slots, window) for window in dict.fromkeys(config.windows)}
+        at = slots(b, input_ids, attention_mask)
+        masks = {window: mask(b, at, window) for window in dict.fromkeys(config.windows)}
         turn = blocks.rotation(b, position_ids, config)
 
-        embedding = b.parameter("model.embed_tokens.weight")
-        x = b.op(
-            "Gather",
-            embedding,
-            input_ids,
-            name="model.embed_tokens.Gather",
-            shape=(*tokens, config.hidden),
-            axis=0,
-        )
+        x = blocks.embedding(b, input_ids, "model.embed_tokens")
         for layer, window in enumerate(config.windows):
             x = _layer(b, x, f"model.layers.{layer}", config, turn, masks[window])
         x = blocks.rms_norm(b, x, "model.norm", config.norm_eps)
-        head = embedding if config.tied else b.parameter("lm_head.weight")
-        logits = blocks.matmul_transposed(b, x, head, "lm_head", output=LOGITS)
+        head = "model.embed_tokens.weight" if config.tied else "lm_head.weight"
+        logits = blocks.linear(b, x, "lm_head", weight=head, output=LOGITS)
         return b.model([logits], name=config.family)
 
 
@@ -130,10 +123,10 @@ def _layer(
     """``h = x + attention(norm(x))``, then ``h + mlp(norm(h))``."""
     normed = blocks.rms_norm(b, x, f"{scope}.input_layernorm", config.norm_eps)
     mixed = blocks.attention(b, normed, f"{scope}.self_attn", config, turn, allowed)
-    x = b.op("Add", x, mixed, name=f"{scope}.self_attn.Add", shape=x.shape)
+    x = b.op("Add", x, mixed, name=f"{scope}.self_attn.Add")
     normed = blocks.rms_norm(b, x, f"{scope}.post_attention_layernorm", config.norm_eps)
-    fed = blocks.gated_mlp(b, normed, f"{scope}.mlp", bias=config.mlp_bias)
-    return b.op("Add", x, fed, name=f"{scope}.mlp.Add", shape=x.shape)
+    fed = blocks.gated_mlp(b, normed, f"{scope}.mlp", config)
+    return b.op("Add", x, fed, name=f"{scope}.mlp.Add")
 
 
 def _layer_parameters(config: DecoderConfig, scope: str) -> dict[str, Shape]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,14 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> Frequencies:
         float32 ``[head_dim / 2]``.
     """
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    plain = (1.0 / np.power(np.float32(rope.theta), exponents)).astype(np.float32)
+    plain = _float32(1.0 / np.power(np.float32(rope.theta), exponents))
     if rope.kind == "default":
         return plain
-    slowed = (plain / np.float32(rope.factor)).astype(np.float32)
+    slowed = _float32(plain / np.float32(rope.factor))
     if rope.kind == "linear":
         return slowed
     keep = _llama3_share(rope, plain) if rope.kind == "llama3" else _yarn_share(rope, head_dim)
-    return (slowed * (1 - keep) + plain * keep).astype(np.float32)
+    return _float32(slowed * (1 - keep) + plain * keep)
 
 
 def _llama3_share(rope: Rope, plain: Frequencies) -> Frequencies:
@@ -45,7 +46,7 @@ def _llama3_share(rope: Rope, plain: Frequencies) -> Frequencies:
     rotations = np.float32(rope.original_max_positions) / wavelengths
     span = rope.high_freq_factor - rope.low_freq_factor
     share = (rotations - np.float32(rope.low_freq_factor)) / np.float32(span)
-    return np.clip(share, 0, 1).astype(np.float32)
+    return _float32(np.clip(share, 0, 1))
 
 
 def _yarn_share(rope: Rope, head_dim: int) -> Frequencies:
@@ -60,7 +61,11 @@ def _yarn_share(rope: Rope, head_dim: int) -> Frequencies:
     high = min(math.ceil(pair_that_turns(rope.beta_slow)), head_dim - 1)
     width = high - low or 0.001
     ramp = (np.arange(head_dim // 2, dtype=np.float32) - low) / np.float32(width)
-    return (1 - np.clip(ramp, 0, 1)).astype(np.float32)
+    return _float32(1 - np.clip(ramp, 0, 1))
+
+
+def _float32(values: NDArray[Any]) -> Frequencies:
+    return np.asarray(values, np.float32)
 
 
 def parse_rope(reader: ConfigReader, max_positions: int) -> Rope:
@@ -157,7 +162,7 @@ def _yarn_attention_factor(section: ConfigReader, factor: float) -> float:
 
 
 def _original_positions(reader: ConfigReader, section: ConfigReader, positions: int) -> int:
-    """transformers lets the outer key win, and falls back to the model's context length."""
+    """The outer key wins, as in transformers; the context length is the last resort."""
     key = "original_max_position_embeddings"
     inner = section.integer(key, positions)
     return reader.integer(key, inner)
