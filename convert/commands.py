@@ -143,6 +143,7 @@ def golden_compare(artifact: Path, golden: Path, *, as_json: bool, threads: int)
     Raises:
         GateError: A figure is beyond its threshold.
     """
+    from convert.gate_lines import gate_lines
     from convert.manifest import read_manifest
     from convert.pipeline import thresholds
     from golden.gate import run_gate
@@ -156,7 +157,7 @@ def golden_compare(artifact: Path, golden: Path, *, as_json: bool, threads: int)
         threads=threads,
         digest=manifest.source.digest,
     )
-    print(json.dumps(result.as_dict(), indent=1) if as_json else "\n".join(result.lines()))
+    print(json.dumps(result.to_json(), indent=1) if as_json else "\n".join(gate_lines(result)))
     if not result.passed:
         raise GateError(f"{artifact} does not match the original", found="; ".join(result.failures))
 

@@ -11,6 +11,7 @@ from convert.artifact import PendingFolder, require_absent
 from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.diagnosis import largest_errors
 from convert.errors import DiskFullError, GateError, TricastError, UsageError
+from convert.gate_lines import gate_lines
 from convert.hashing import combined_digest, hash_file, hash_files
 from convert.manifest import (
     GateRecord,
@@ -199,7 +200,7 @@ def _gate(
             threads=request.threads,
             digest=original.record.digest,
         )
-    for line in result.lines():
+    for line in gate_lines(result):
         reporter.say(f"  {line}")
     if not result.passed:
         raise GateError(
@@ -208,12 +209,12 @@ def _gate(
             found="; ".join(result.failures),
         )
     golden = hash_file(original.golden.parent, original.golden)
-    return GateRecord(status="passed", golden_sha256=golden.sha256, result=result.as_dict())
+    return GateRecord(status="passed", golden_sha256=golden.sha256, result=result.to_json())
 
 
 def thresholds(artifact: Artifact) -> Thresholds:
     """The defaults of the artifact's encoding, with what the recipe sets instead."""
-    return thresholds_for(artifact.encoding or "").updated(artifact.gate.given())
+    return thresholds_for(artifact.encoding or "").with_overrides(artifact.gate.given())
 
 
 def _explain(error: GateError, original: Original, item: Prepared, folder: Path) -> GateError:

@@ -42,7 +42,7 @@ def resolve_encoding(artifact: Artifact) -> Artifact:
     """
     target = target_named(artifact.format)
     name = artifact.encoding or target.default_encoding
-    if encoding(name).name not in target.encodings:
+    if not {name, encoding(name).family} & set(target.encodings):
         raise UnsupportedEncodingError(
             f"target {target.name} does not store {name}",
             expected=f"one of {', '.join(target.encodings)}",

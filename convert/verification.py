@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from convert.errors import GateError, UsageError, VerificationError
+from convert.gate_lines import gate_lines
 from convert.hashing import hash_file
 from convert.manifest import Manifest, check_files, read_manifest
 from convert.pipeline import GOLDEN_NAME, thresholds
@@ -43,7 +44,7 @@ def verify(
             threads=threads,
             digest=manifest.source.digest,
         )
-    for line in result.lines():
+    for line in gate_lines(result):
         reporter.say(f"  {line}")
     if not result.passed:
         raise GateError(f"{artifact} does not match the original", found="; ".join(result.failures))

@@ -1,0 +1,29 @@
+"""The gate's verdict in a few lines for people."""
+
+from __future__ import annotations
+
+from golden.result import GateResult, Parity
+
+
+def gate_lines(result: GateResult) -> list[str]:
+    """Figures beside their thresholds, parity, and what the artifact says."""
+    figures, limits = result.overall, result.thresholds
+    lines = [
+        f"mean KL {figures.mean_kld:.4g} nats (at most {limits.mean_kld:g}), "
+        f"top-1 {figures.top1:.1%} (at least {limits.top1:.0%}), "
+        f"perplexity ratio {figures.perplexity_ratio:.4f} (at most {limits.perplexity_ratio:g}) "
+        f"over {figures.positions} positions",
+        f"decoded token by token: mean KL {result.decoded.mean_kld:.4g} "
+        f"(at most {limits.decoded_kld:g})",
+        _parity_line("tokenizer", "texts", result.tokenizer),
+        _parity_line("chat template", "chats", result.chat),
+    ]
+    if result.sample.text is not None:
+        lines.append(f"sample: {result.sample.prompt}|{result.sample.text}")
+    return [" ".join(line.split()) for line in lines]
+
+
+def _parity_line(name: str, things: str, parity: Parity) -> str:
+    if not parity.checked:
+        return f"{name}: not checked ({parity.note})"
+    return f"{name}: {parity.checked - parity.differing} of {parity.checked} {things} equal"
