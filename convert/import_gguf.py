@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from convert.architectures import architecture_of
+from convert.checkpoint import compare_tensors
 from convert.errors import (
     NonFiniteWeightError,
     OutputExistsError,
@@ -17,7 +19,7 @@ from convert.errors import (
     UsageError,
 )
 from convert.finite import all_finite
-from convert.gguf_config import config_of, head_counts
+from convert.gguf_config import config_of
 from convert.sources.gguf_file import GgufFile, GgufTensor, read_gguf
 from convert.sources.safetensors_writer import Entry, write_checkpoint
 from convert.weights import FloatType, Rows
@@ -114,13 +116,15 @@ def _write_weights(
                 remedy="convert from the original Hugging Face checkpoint",
             )
         sources[name] = tensor
-    interleaved = head_counts(config) if config["model_type"] == "llama" else {}
+    architecture = architecture_of(config)
+    expected = architecture.parameters(architecture.parse(config))
+    compare_tensors(str(gguf.path), {n: tensor.shape for n, tensor in sources.items()}, expected)
+    interleaved = ("q_proj", "k_proj") if config["model_type"] == "llama" else ()
 
     def chunks(name: str) -> Iterator[Rows]:
-        heads = interleaved.get(name.split(".")[-2])
-        return _chunks(gguf, sources[name], config["head_dim"] if heads else None, dtype)
+        head_dim = config["head_dim"] if name.split(".")[-2] in interleaved else None
+        return _chunks(gguf, sources[name], head_dim, dtype)
 
-    _check_interleaved(gguf, sources, interleaved, config["head_dim"])
     entries = [Entry(name, tensor.shape, dtype) for name, tensor in sources.items()]
     write_checkpoint(folder, entries, chunks)
 
@@ -157,24 +161,10 @@ def halves_order(rows: Rows, head_dim: int) -> Rows:
     return halves
 
 
-def _check_interleaved(
-    gguf: GgufFile, sources: Mapping[str, GgufTensor], heads: Mapping[str, int], head_dim: int
-) -> None:
-    for name, tensor in sources.items():
-        count = heads.get(name.split(".")[-2])
-        if count and tensor.shape[0] != count * head_dim:
-            raise TensorMismatchError(
-                f"{gguf.path}: tensor {tensor.name!r} does not match the metadata",
-                expected=f"{count} heads of {head_dim} rows",
-                found=f"{tensor.shape[0]} rows",
-                remedy="download or write the file again",
-            )
-
-
 def _generation_config(gguf: GgufFile, config: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("bos_token_id", "eos_token_id", "pad_token_id")
     generation: dict[str, Any] = {key: config[key] for key in keys if config[key] is not None}
-    end_of_turn = gguf.metadata.get("tokenizer.ggml.eot_token_id")
+    end_of_turn = gguf.value("tokenizer.ggml.eot_token_id", int)
     end = generation.get("eos_token_id")
     if end is not None and end_of_turn not in (None, end):
         generation["eos_token_id"] = [end, end_of_turn]

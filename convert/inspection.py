@@ -173,6 +173,5 @@ def _short(value: Any) -> str:
 def _table(rows: list[tuple[str, str, str, str]]) -> list[str]:
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     return [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-        for row in rows
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]

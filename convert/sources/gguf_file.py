@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from convert.errors import (
     UnsupportedEncodingError,
     UnsupportedError,
 )
+
+_Kind = TypeVar("_Kind")
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -77,6 +79,39 @@ class GgufFile:
     version: int
     metadata: Mapping[str, Any]
     tensors: Mapping[str, GgufTensor]
+
+    def value(self, key: str, kind: type[_Kind], default: _Kind | None = None) -> _Kind | None:
+        """The metadata value under ``key``, or ``default``.
+
+        Raises:
+            BadHeaderError: It is of another type.
+        """
+        value = self.metadata.get(key)
+        if value is None:
+            return default
+        if kind is float and type(value) is int:
+            return kind(value)
+        if type(value) is not kind:
+            found = f"{type(value).__name__} {str(value)[:40]!r}"
+            raise _bad(self.path, f"bad metadata key {key}", f"of type {kind.__name__}", found)
+        return value
+
+    def strings(self, key: str) -> list[str]:
+        """The array of strings under ``key``; an empty one where there is none.
+
+        Raises:
+            BadHeaderError: It is something else.
+        """
+        return self.value(key, list, []) or []
+
+    def numbers(self, key: str) -> list[float]:
+        """The array of numbers under ``key``; an empty one where there is none.
+
+        Raises:
+            BadHeaderError: It is something else.
+        """
+        values = self.value(key, np.ndarray)
+        return [] if values is None else list(values.tolist())
 
     def read_rows(self, tensor: GgufTensor, start: int, stop: int) -> NDArray[np.float32]:
         """Rows of the first axis, dequantized: float32 ``[stop - start, elements of a row]``.
