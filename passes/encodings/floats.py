@@ -35,9 +35,10 @@ class FloatEncoding(CompiledEncoding):
         return (Plane("values", self.dtype.value, (columns,)),)
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels import cast_floats
+        from passes.encodings.kernels import convert_floats
 
-        return cast_floats(words, kind, _KINDS[self.dtype], planes[0])
+        stored = planes[0].view(np.uint16).reshape(len(words), -1)
+        return convert_floats(words, kind, stored, _KINDS[self.dtype])
 
     def reference(self, rows: Rows) -> tuple[Bytes, ...]:
         with np.errstate(over="ignore"):

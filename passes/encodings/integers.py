@@ -87,7 +87,14 @@ class IntegerEncoding(CompiledEncoding):
         group = self.group or words.shape[1] // (2 if kind == FLOAT32 else 1)
         zero_points = planes[2] if self.lowest == 0 else np.empty(0, np.uint8)
         return integer_groups(
-            words, kind, group, self.lowest, self.highest, planes[0], planes[1], zero_points
+            words,
+            kind,
+            group,
+            self.lowest,
+            self.highest,
+            planes[0],
+            planes[1].reshape(-1, 2),
+            zero_points,
         )
 
     def reference(self, rows: Rows) -> tuple[Bytes, ...]:

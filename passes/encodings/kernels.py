@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Bits16 = NDArray[np.uint16]
-Bits32 = NDArray[np.uint32]
+Words = NDArray[np.uint16]
+Bits = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
 
 FLOAT32, FLOAT16, BFLOAT16 = 0, 1, 2
@@ -42,6 +42,11 @@ FROM_HALF = np.float32(2.0**112)
 SIGN, MAGNITUDE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
 KEY_MASK = np.int32(0x7FFFFFFF)
+SIXTEEN = np.uint32(16)
+
+HALF_NAN = np.uint32(0x7E00)
+FLOAT16_LIMIT, BFLOAT16_LIMIT = np.uint32(0x477FF000), np.uint32(0x7F7F8000)
+"""From these magnitudes on, rounding to the nearest float16 or bfloat16 gives infinity."""
 
 
 def compiled(function: Function) -> Function:
@@ -60,20 +65,6 @@ def float_of(bits: np.uint32) -> np.float32:
 def bits_of(value: np.float32) -> np.uint32:
     """The bits of a float32."""
     return np.float32(value).view(np.uint32)
-
-
-@compiled
-def load_row(words: Bits16, kind: int, row: Bits32) -> None:
-    """Widen one row of storage words to the bits of float32."""
-    if kind == FLOAT32:
-        for i in range(row.size):
-            row[i] = np.uint32(words[2 * i]) | (np.uint32(words[2 * i + 1]) << np.uint32(16))
-    elif kind == BFLOAT16:
-        for i in range(row.size):
-            row[i] = np.uint32(words[i]) << np.uint32(16)
-    else:
-        for i in range(row.size):
-            row[i] = from_half(np.uint32(words[i]))
 
 
 @compiled
@@ -98,7 +89,7 @@ def to_half(bits: np.uint32) -> np.uint32:
     normal = (magnitude - np.uint32(0x38000000) + np.uint32(0xFFF) + odd) >> np.uint32(13)
     tiny = bits_of(float_of(magnitude) + HALF) - np.uint32(0x3F000000)
     rounded = tiny if magnitude < np.uint32(0x38800000) else normal
-    rounded = np.uint32(0x7C00) if magnitude >= np.uint32(0x477FF000) else rounded
+    rounded = np.uint32(0x7C00) if magnitude >= FLOAT16_LIMIT else rounded
     return np.uint32(rounded | ((bits >> np.uint32(16)) & np.uint32(0x8000)))
 
 
@@ -124,35 +115,65 @@ def as_float(key: np.int32) -> np.float32:
 
 
 @compiled
-def extremes(row: Bits32, start: int, stop: int) -> tuple[np.float32, np.float32]:
-    """The smallest and the largest value of a stretch; NaN shows as beyond infinity."""
-    low = high = ordered(row[start])
-    for i in range(start, stop):
-        key = ordered(row[i])
+def load_row(words: Words, n: int, kind: int, row: Bits) -> None:
+    """Widen row ``n`` of storage words to the bits of float32."""
+    if kind == FLOAT32:
+        for i in range(row.size):
+            row[i] = np.uint32(words[n, 2 * i]) | (np.uint32(words[n, 2 * i + 1]) << SIXTEEN)
+    elif kind == BFLOAT16:
+        for i in range(row.size):
+            row[i] = np.uint32(words[n, i]) << SIXTEEN
+    else:
+        for i in range(row.size):
+            row[i] = from_half(np.uint32(words[n, i]))
+
+
+@compiled
+def store_row(row: Bits, n: int, kind: int, words: Words) -> None:
+    """Narrow the bits of float32 to row ``n`` of storage words; ties to even."""
+    if kind == FLOAT32:
+        for i in range(row.size):
+            words[n, 2 * i] = np.uint16(row[i])
+            words[n, 2 * i + 1] = np.uint16(row[i] >> SIXTEEN)
+    elif kind == BFLOAT16:
+        for i in range(row.size):
+            odd = (row[i] >> SIXTEEN) & np.uint32(1)
+            words[n, i] = np.uint16((row[i] + np.uint32(0x7FFF) + odd) >> SIXTEEN)
+    else:
+        for i in range(row.size):
+            words[n, i] = np.uint16(to_half(row[i]))
+
+
+@compiled
+def extremes(blocks: Bits, b: int) -> tuple[np.float32, np.float32]:
+    """The smallest and the largest value of block ``b``; NaN counts as beyond infinity."""
+    low, high = ordered(INFINITY), ordered(INFINITY | SIGN)
+    for i in range(blocks.shape[1]):
+        key = ordered(blocks[b, i])
         low, high = min(low, key), max(high, key)
     return as_float(low), as_float(high)
 
 
 @compiled
-def first_with_magnitude(row: Bits32, start: int, magnitude: np.float32) -> np.float32:
-    """The first value from ``start`` on that has this magnitude, which one must have."""
-    wanted, i = bits_of(magnitude), start
-    while row[i] & MAGNITUDE != wanted:
+def first_with_magnitude(blocks: Bits, b: int, magnitude: np.float32) -> np.float32:
+    """The first value of block ``b`` that has this magnitude, which one must have."""
+    wanted, i = bits_of(magnitude), 0
+    while blocks[b, i] & MAGNITUDE != wanted:
         i += 1
-    return float_of(row[i])
+    return float_of(blocks[b, i])
 
 
 @compiled
-def farthest(row: Bits32, start: int, low: np.float32, high: np.float32) -> np.float32:
-    """The value of largest magnitude of a stretch with these extremes; of equals, the first."""
+def farthest(blocks: Bits, b: int, low: np.float32, high: np.float32) -> np.float32:
+    """The value of largest magnitude of a block with these extremes; of equals, the first."""
     if -low == high:
-        return first_with_magnitude(row, start, high)
+        return first_with_magnitude(blocks, b, high)
     return low if -low > high else high
 
 
 @compiled
 def finite(low: np.float32, high: np.float32) -> bool:
-    """Whether a stretch with these extremes holds neither NaN nor an infinity."""
+    """Whether a block with these extremes holds neither NaN nor an infinity."""
     return low - low == ZERO and high - high == ZERO
 
 
@@ -164,153 +185,165 @@ def reciprocal(scale: np.float32) -> np.float32:
 
 
 @compiled
-def store_half(half: np.uint32, out: Bytes, at: int) -> None:
-    """Write a float16, low byte first."""
-    out[at] = np.uint8(half & np.uint32(0xFF))
-    out[at + 1] = np.uint8(half >> np.uint32(8))
+def store_half(half: np.uint32, out: Bytes, b: int, at: int) -> None:
+    """Write a float16 at byte ``at`` of block ``b``, low byte first."""
+    out[b, at] = np.uint8(half & np.uint32(0xFF))
+    out[b, at + 1] = np.uint8(half >> np.uint32(8))
 
 
 @compiled
-def pack_nibbles(codes: Bytes, out: Bytes, first: int) -> None:
+def is_infinite(half: np.uint32) -> bool:
+    """Whether a float16 is infinite (or NaN)."""
+    return half & np.uint32(0x7C00) == np.uint32(0x7C00)
+
+
+@compiled
+def store_nibbles(codes: Bytes, first: int, out: Bytes) -> None:
     """Write 4-bit codes to ``out`` from nibble ``first`` on, the low half of a byte first."""
-    skip = first % 2
-    if skip:
-        out[first // 2] |= codes[0] << np.uint8(4)
-    base, pairs = (first + skip) // 2, (codes.size - skip) // 2
+    low, four = np.uint8(0xF), np.uint8(4)
+    if first % 2:
+        out[first // 2] |= codes[0] << four
+        codes, first = codes[1:], first + 1
+    pairs, rest = codes.size // 2, out[first // 2 :]
     for i in range(pairs):
-        out[base + i] = codes[skip + 2 * i] | (codes[skip + 2 * i + 1] << np.uint8(4))
-    if skip + 2 * pairs < codes.size:
-        out[base + pairs] = codes[codes.size - 1]
+        rest[i] = (codes[2 * i] & low) | (codes[2 * i + 1] << four)
+    if codes.size % 2:
+        rest[pairs] = codes[2 * pairs] & low
 
 
 @compiled
-def cast_floats(words: Bits16, kind: int, to: int, out: Bytes) -> int:
-    """Rows ``words`` [n, words of a row] as another float type, ties to even.
+def store_codes(codes: Bytes, first: int, four_bits: bool, out: Bytes) -> None:
+    """Write codes to ``out`` from the code numbered ``first`` on, as bytes or as nibbles."""
+    if four_bits:
+        store_nibbles(codes, first, out)
+    else:
+        rest = out[first:]
+        for i in range(codes.size):
+            rest[i] = codes[i]
 
-    Returns:
-        OUT_OF_RANGE if a finite weight is infinite in the new type.
+
+@compiled
+def pack_halves(codes: Bytes, b: int, out: Bytes, at: int, head: int) -> None:
+    """Write 32 codes of 4 bits to block ``at``, after ``head`` bytes: i and i + 16 share one."""
+    for i in range(16):
+        out[at, head + i] = codes[b, i] | (codes[b, 16 + i] << np.uint8(4))
+
+
+@compiled
+def truncate_codes(
+    blocks: Bits, b: int, minimum: np.float32, inverse: np.float32, half: np.float32, codes: Bytes
+) -> None:
+    """Codes of ggml's 4-bit formats: trunc((w - minimum) * inverse + half), at most 15."""
+    for i in range(blocks.shape[1]):
+        code = np.int32((float_of(blocks[b, i]) - minimum) * inverse + half)
+        codes[b, i] = np.uint8(min(code, np.int32(15)))
+
+
+@compiled
+def convert_floats(words: Words, kind: int, out: Words, to: int) -> int:
+    """Rows as another float type.
+
+    Args:
+        words: [n, words of a row].
+        kind: What they are.
+        out: [n, words of a row].
+        to: What they shall be.
     """
-    columns = words.shape[1] // 2 if kind == FLOAT32 else words.shape[1]
-    row, largest = np.empty(columns, np.uint32), np.uint32(0)
-    halves, singles = out.view(np.uint16), out[: out.size // 4 * 4].view(np.uint32)
+    row, largest = np.empty(columns_of(words, kind), np.uint32), np.uint32(0)
     for n in range(words.shape[0]):
-        load_row(words[n], kind, row)
-        for i in range(columns):
-            largest = max(largest, row[i] & MAGNITUDE)
-        if to == FLOAT32:
-            singles[n * columns : (n + 1) * columns] = row
-        elif to == FLOAT16:
-            for i in range(columns):
-                halves[n * columns + i] = np.uint16(to_half(row[i]))
-        else:
-            for i in range(columns):
-                odd = (row[i] >> np.uint32(16)) & np.uint32(1)
-                halves[n * columns + i] = np.uint16(
-                    (row[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16)
-                )
+        load_row(words, n, kind, row)
+        for i in range(row.size):
+            largest = max(largest, np.uint32(row[i] & MAGNITUDE))
+        store_row(row, n, to, out)
     if largest >= INFINITY:
         return NOT_FINITE
-    limit = np.uint32(0x477FF000) if to == FLOAT16 else np.uint32(0x7F7F8000)
-    return OUT_OF_RANGE if to != FLOAT32 and largest >= limit else FINE
+    limit = INFINITY if to == FLOAT32 else BFLOAT16_LIMIT if to == BFLOAT16 else FLOAT16_LIMIT
+    return OUT_OF_RANGE if largest >= limit else FINE
 
 
 @compiled
-def ggml_q8_0(words: Bits16, kind: int, out: Bytes) -> int:
-    """Blocks of 32: float16 scale, then 32 signed codes; codes round half away from zero."""
-    columns = words.shape[1] // 2 if kind == FLOAT32 else words.shape[1]
-    row, at = np.empty(columns, np.uint32), 0
+def columns_of(words: Words, kind: int) -> int:
+    """Weights of a row."""
+    return words.shape[1] // 2 if kind == FLOAT32 else words.shape[1]
+
+
+@compiled
+def ggml_q8_0(words: Words, kind: int, out: Bytes) -> int:
+    """Blocks of 34 bytes: float16 scale, 32 signed codes rounded half away from zero."""
+    row = np.empty(columns_of(words, kind), np.uint32)
+    blocks = row.reshape(-1, 32)
     for n in range(words.shape[0]):
-        load_row(words[n], kind, row)
-        for start in range(0, columns, 32):
-            low, high = extremes(row, start, start + 32)
+        load_row(words, n, kind, row)
+        for b in range(blocks.shape[0]):
+            at = n * blocks.shape[0] + b
+            low, high = extremes(blocks, b)
             if not finite(low, high):
                 return NOT_FINITE
             scale = np.float32(max(-low, high) / np.float32(127))
             half, inverse = to_half(bits_of(scale)), reciprocal(scale)
-            if half >= np.uint32(0x7C00):
+            if is_infinite(half):
                 return OUT_OF_RANGE
-            store_half(half, out, at)
-            for i in range(32):
-                value = float_of(row[start + i]) * inverse
+            store_half(half, out, at, 0)
+            for i in range(blocks.shape[1]):
+                value = float_of(blocks[b, i]) * inverse
                 whole = np.int32(value)
                 rest = value - np.float32(whole)
-                whole += np.int32(rest >= HALF) - np.int32(rest <= -HALF)
-                out[at + 2 + i] = np.uint8(whole)
-            at += 34
+                away = np.int32(rest >= HALF) - np.int32(rest <= -HALF)
+                out[at, 2 + i] = np.uint8(whole + away)
     return FINE
 
 
 @compiled
-def ggml_q4_0(words: Bits16, kind: int, out: Bytes) -> int:
-    """Blocks of 32: float16 scale, then codes 0..15 that stand for -8..7; i and i + 16 share
-    a byte. The weight of largest magnitude becomes -8.
-    """
-    columns = words.shape[1] // 2 if kind == FLOAT32 else words.shape[1]
-    row, at = np.empty(columns, np.uint32), 0
+def ggml_q4_0(words: Words, kind: int, out: Bytes) -> int:
+    """Blocks of 18 bytes: float16 scale, codes 0..15 for -8..7; the farthest weight is -8."""
+    row = np.empty(columns_of(words, kind), np.uint32)
+    blocks = row.reshape(-1, 32)
+    codes = np.empty(blocks.shape, np.uint8)
     for n in range(words.shape[0]):
-        load_row(words[n], kind, row)
-        for start in range(0, columns, 32):
-            low, high = extremes(row, start, start + 32)
+        load_row(words, n, kind, row)
+        for b in range(blocks.shape[0]):
+            at = n * blocks.shape[0] + b
+            low, high = extremes(blocks, b)
             if not finite(low, high):
                 return NOT_FINITE
-            scale = np.float32(farthest(row, start, low, high) / np.float32(-8))
-            half, inverse = to_half(bits_of(scale)), reciprocal(scale)
-            if half & np.uint32(0x7C00) == np.uint32(0x7C00):
+            scale = np.float32(farthest(blocks, b, low, high) / np.float32(-8))
+            half = to_half(bits_of(scale))
+            if is_infinite(half):
                 return OUT_OF_RANGE
-            store_half(half, out, at)
-            pack_halves(row, start, inverse, ZERO, np.float32(8.5), out, at + 2)
-            at += 18
+            store_half(half, out, at, 0)
+            truncate_codes(blocks, b, ZERO, reciprocal(scale), np.float32(8.5), codes)
+            pack_halves(codes, b, out, at, 2)
     return FINE
 
 
 @compiled
-def ggml_q4_1(words: Bits16, kind: int, out: Bytes) -> int:
-    """Blocks of 32: float16 scale and minimum, then codes 0..15; i and i + 16 share a byte."""
-    columns = words.shape[1] // 2 if kind == FLOAT32 else words.shape[1]
-    row, at = np.empty(columns, np.uint32), 0
+def ggml_q4_1(words: Words, kind: int, out: Bytes) -> int:
+    """Blocks of 20 bytes: float16 scale, float16 minimum, codes 0..15."""
+    row = np.empty(columns_of(words, kind), np.uint32)
+    blocks = row.reshape(-1, 32)
+    codes = np.empty(blocks.shape, np.uint8)
     for n in range(words.shape[0]):
-        load_row(words[n], kind, row)
-        for start in range(0, columns, 32):
-            low, high = extremes(row, start, start + 32)
+        load_row(words, n, kind, row)
+        for b in range(blocks.shape[0]):
+            at = n * blocks.shape[0] + b
+            low, high = extremes(blocks, b)
             if not finite(low, high):
                 return NOT_FINITE
             if low == ZERO:
-                low = first_with_magnitude(row, start, ZERO)
+                low = first_with_magnitude(blocks, b, ZERO)
             scale = np.float32((high - low) / np.float32(15))
-            half, inverse = to_half(bits_of(scale)), reciprocal(scale)
-            minimum = to_half(bits_of(low))
-            if max(half, minimum & np.uint32(0x7FFF)) >= np.uint32(0x7C00):
+            half, minimum = to_half(bits_of(scale)), to_half(bits_of(low))
+            if is_infinite(half) or is_infinite(minimum):
                 return OUT_OF_RANGE
-            store_half(half, out, at)
-            store_half(minimum, out, at + 2)
-            pack_halves(row, start, inverse, low, HALF, out, at + 4)
-            at += 20
+            store_half(half, out, at, 0)
+            store_half(minimum, out, at, 2)
+            truncate_codes(blocks, b, low, reciprocal(scale), HALF, codes)
+            pack_halves(codes, b, out, at, 4)
     return FINE
 
 
 @compiled
-def pack_halves(
-    row: Bits32,
-    start: int,
-    inverse: np.float32,
-    minimum: np.float32,
-    offset: np.float32,
-    out: Bytes,
-    at: int,
-) -> None:
-    """Code 32 weights as trunc((w - minimum) * inverse + offset), at most 15, in 16 bytes."""
-    top = np.int32(15)
-    for i in range(16):
-        first = (float_of(row[start + i]) - minimum) * inverse + offset
-        second = (float_of(row[start + 16 + i]) - minimum) * inverse + offset
-        low, high = min(np.int32(first), top), min(np.int32(second), top)
-        out[at + i] = np.uint8(low | (high << np.int32(4)))
-
-
-@compiled
-def group_scale(
-    row: Bits32, start: int, stop: int, lowest: int, highest: int
-) -> tuple[np.uint32, np.float32]:
+def group_scale(blocks: Bits, g: int, lowest: int, highest: int) -> tuple[np.uint32, np.float32]:
     """The stored scale of a group, as float16 bits, and its zero point.
 
     Codes run from ``lowest`` to ``highest``. Without negative codes the scale spans the group
@@ -319,9 +352,9 @@ def group_scale(
     magnitude becomes ``lowest``, which may make the scale negative. Rounding the scale up
     keeps the extremes within the codes. The scale is NaN if a weight is not finite.
     """
-    low, high = extremes(row, start, stop)
+    low, high = extremes(blocks, g)
     if not finite(low, high):
-        return np.uint32(0x7E00), ZERO
+        return HALF_NAN, ZERO
     if lowest == 0:
         low, high = min(low, ZERO), max(high, ZERO)
         half = half_above(np.float32((high - low) / np.float32(highest)))
@@ -329,12 +362,27 @@ def group_scale(
         return half, np.float32((-low * inverse + ROUND) - ROUND)
     if -lowest == highest:
         return half_above(np.float32(max(-low, high) / np.float32(highest))), ZERO
-    return half_above(np.float32(farthest(row, start, low, high) / np.float32(lowest))), ZERO
+    return half_above(np.float32(farthest(blocks, g, low, high) / np.float32(lowest))), ZERO
+
+
+@compiled
+def round_codes(
+    blocks: Bits,
+    g: int,
+    inverse: np.float32,
+    zero: np.float32,
+    bounds: tuple[np.float32, np.float32],
+    codes: Bytes,
+) -> None:
+    """Codes of group ``g``: w * inverse to the nearest integer, plus zero, within bounds."""
+    for i in range(blocks.shape[1]):
+        code = ((float_of(blocks[g, i]) * inverse + ROUND) - ROUND) + zero
+        codes[g, i] = np.uint8(np.int32(min(max(code, bounds[0]), bounds[1])))
 
 
 @compiled
 def integer_groups(
-    words: Bits16,
+    words: Words,
     kind: int,
     group: int,
     lowest: int,
@@ -350,36 +398,25 @@ def integer_groups(
         kind: What the words are.
         group: Divides the columns.
         lowest: -127, -8 or 0; 0 asks for zero points.
-        highest: 127, 255, 7 or 15; below 16 codes and zero points are packed in nibbles.
-        codes: One code a weight.
-        scales: One float16 a group.
-        zero_points: One a group, or empty.
+        highest: 127, 255, 7 or 15; below 16 codes and zero points take four bits.
+        codes: The plane of codes.
+        scales: The plane of scales, [n * groups, 2].
+        zero_points: The plane of zero points, or empty.
     """
-    columns = words.shape[1] // 2 if kind == FLOAT32 else words.shape[1]
-    groups, packed = columns // group, highest < 16
-    mask = np.uint8(0xF if packed else 0xFF)
-    row, zeros = np.empty(columns, np.uint32), np.empty(groups, np.uint8)
-    unpacked = np.empty(columns, np.uint8)
-    bottom, top = np.float32(lowest), np.float32(highest)
+    row = np.empty(columns_of(words, kind), np.uint32)
+    groups = row.reshape(-1, group)
+    row_codes, row_zeros = np.empty(groups.shape, np.uint8), np.empty(groups.shape[0], np.uint8)
+    bounds, four_bits = (np.float32(lowest), np.float32(highest)), highest < 16
     for n in range(words.shape[0]):
-        load_row(words[n], kind, row)
-        line = unpacked if packed else codes[n * columns : (n + 1) * columns]
-        for g in range(groups):
-            start, stop = g * group, (g + 1) * group
-            half, zero = group_scale(row, start, stop, lowest, highest)
-            if half & np.uint32(0x7C00) == np.uint32(0x7C00):
-                return OUT_OF_RANGE if half & np.uint32(0x3FF) == np.uint32(0) else NOT_FINITE
-            store_half(half, scales, 2 * (n * groups + g))
-            zeros[g] = np.uint8(zero)
-            inverse = reciprocal(float_of(from_half(half)))
-            for i in range(start, stop):
-                code = ((float_of(row[i]) * inverse + ROUND) - ROUND) + zero
-                code = min(max(code, bottom), top)
-                line[i] = np.uint8(np.int32(code)) & mask
-        if packed:
-            pack_nibbles(unpacked, codes, n * columns)
-            if zero_points.size:
-                pack_nibbles(zeros, zero_points, n * groups)
-        elif zero_points.size:
-            zero_points[n * groups : (n + 1) * groups] = zeros
+        load_row(words, n, kind, row)
+        for g in range(groups.shape[0]):
+            half, zero = group_scale(groups, g, lowest, highest)
+            if is_infinite(half):
+                return NOT_FINITE if half == HALF_NAN else OUT_OF_RANGE
+            store_half(half, scales, n * groups.shape[0] + g, 0)
+            row_zeros[g] = np.uint8(zero)
+            round_codes(groups, g, reciprocal(float_of(from_half(half))), zero, bounds, row_codes)
+        store_codes(row_codes.reshape(-1), n * row.size, four_bits, codes)
+        if zero_points.size:
+            store_codes(row_zeros, n * groups.shape[0], four_bits, zero_points)
     return FINE
