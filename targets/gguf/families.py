@@ -1,0 +1,107 @@
+"""Which llama.cpp architecture runs a model family, and what that architecture cannot express."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.architectures.base import DecoderConfig
+from convert.errors import UnsupportedArchitectureError, UnsupportedConfigError
+
+
+@dataclass(frozen=True)
+class Family:
+    """How llama.cpp runs a model family.
+
+    Args:
+        architecture: Value of ``general.architecture``.
+        interleaved: Rotation turns neighbouring rows of a head, not rows half a head apart, so
+            the rows of Q and K are stored in that order.
+        qkv_bias: Whether Q, K and V may have a bias; None if they must.
+        other_biases: Whether the output projection and the MLP may have one.
+        free_head_dim: Whether heads x head_dim may differ from the hidden size.
+        qk_norm: Whether each head's query and key are normalized.
+    """
+
+    architecture: str
+    interleaved: bool
+    qkv_bias: bool
+    other_biases: bool
+    free_head_dim: bool
+    qk_norm: bool
+
+
+_LLAMA = Family(
+    architecture="llama",
+    interleaved=True,
+    qkv_bias=True,
+    other_biases=True,
+    free_head_dim=True,
+    qk_norm=False,
+)
+_QWEN2 = Family(
+    architecture="qwen2",
+    interleaved=False,
+    qkv_bias=True,
+    other_biases=False,
+    free_head_dim=False,
+    qk_norm=False,
+)
+_QWEN3 = Family(
+    architecture="qwen3",
+    interleaved=False,
+    qkv_bias=False,
+    other_biases=False,
+    free_head_dim=True,
+    qk_norm=True,
+)
+FAMILIES: dict[str, Family] = {
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _QWEN2,
+    "qwen3": _QWEN3,
+}
+
+
+def family_of(config: DecoderConfig) -> Family:
+    """The llama.cpp architecture for a configuration that it can run.
+
+    Raises:
+        UnsupportedArchitectureError: llama.cpp has none for this family here.
+        UnsupportedConfigError: It would leave something out.
+    """
+    family = FAMILIES.get(config.family)
+    if family is None:
+        raise UnsupportedArchitectureError(
+            f"no GGUF architecture is known for {config.family!r}",
+            expected=f"one of {', '.join(FAMILIES)}",
+        )
+    biases_fit = family.other_biases or not (config.output_bias or config.mlp_bias)
+    checks = {
+        "an activation other than silu": config.activation == "silu",
+        "a bias of the query, key and value projections": family.qkv_bias or not config.qkv_bias,
+        "a bias of the output projection or the MLP": biases_fit,
+        "a normalization of each head's query and key": family.qk_norm or not config.qk_norm,
+        "the absence of the normalization of query and key": config.qk_norm or not family.qk_norm,
+        "heads x head_dim that is not the hidden size": family.free_head_dim
+        or config.heads * config.head_dim == config.hidden,
+    }
+    for feature, expressible in checks.items():
+        if not expressible:
+            raise UnsupportedConfigError(
+                f"llama.cpp's architecture {family.architecture!r} cannot express {feature}",
+                remedy="choose another target for this model",
+            )
+    return family
+
+
+def interleaved_rows(heads: int, head_dim: int) -> NDArray[np.int64]:
+    """Row order ``[heads * head_dim]`` that puts the two rows of each rotated pair together.
+
+    Within a head, source row ``half * head_dim / 2 + i`` becomes row ``2 * i + half``.
+    """
+    rows = np.arange(heads * head_dim, dtype=np.int64)
+    order: NDArray[np.int64] = rows.reshape(heads, 2, head_dim // 2).swapaxes(1, 2).reshape(-1)
+    return order

@@ -1,0 +1,68 @@
+"""llama.cpp through the low-level calls of llama-cpp-python: load, tokenize, be quiet."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+from typing import Any
+
+from convert.errors import RunnerCrashedError, UsageError
+
+
+def llama_cpp() -> Any:
+    """The module, its log silenced.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        import llama_cpp as module
+    except ImportError as error:
+        raise UsageError(
+            "llama.cpp is not installed",
+            expected="the package llama-cpp-python",
+            remedy="pip install 'tricast[arm]'",
+        ) from error
+    module.llama_log_set(_silent_callback(), ctypes.c_void_p(0))
+    return module
+
+
+def load_model(path: Path, *, vocab_only: bool = False) -> Any:
+    """A llama.cpp model.
+
+    Raises:
+        RunnerCrashedError: llama.cpp refuses the file.
+    """
+    module = llama_cpp()
+    module.llama_backend_init()
+    parameters = module.llama_model_default_params()
+    parameters.vocab_only = vocab_only
+    model = module.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        raise RunnerCrashedError(
+            f"llama.cpp refuses {path.name}",
+            remedy="run llama-cli on it to see what it says",
+        )
+    return model
+
+
+def tokenize(model: Any, text: str) -> list[int]:
+    """Ids of ``text``: no BOS or EOS added, special tokens in the text not parsed."""
+    module = llama_cpp()
+    vocabulary = module.llama_model_get_vocab(model)
+    data = text.encode()
+    room = len(data) + 8
+    ids = (module.llama_token * room)()
+    count = module.llama_tokenize(vocabulary, data, len(data), ids, room, False, False)
+    if count < 0:
+        raise RunnerCrashedError(f"llama.cpp cannot tokenize {text[:40]!r}")
+    return list(ids[:count])
+
+
+@functools.cache
+def _silent_callback() -> Any:
+    # Cached because llama.cpp calls it later: it must not be collected.
+    import llama_cpp as module
+
+    return module.llama_log_callback(lambda level, text, data: None)

@@ -1,0 +1,148 @@
+"""Proves a vocabulary: llama.cpp must give every text the ids that transformers gives it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from convert.errors import UnsupportedTokenizerError
+from targets.gguf.header import header_bytes, new_writer
+from targets.gguf.parity_texts import PARITY_TEXTS
+from targets.gguf.tokenizer import Tokenizer, ending_ids
+from targets.gguf.vocabulary import Vocabulary, add_vocabulary
+
+_SAMPLED_TOKENS = 1000
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Question:
+    """Texts with their right ids, and ids that must end a generation."""
+
+    texts: tuple[str, ...]
+    expected: tuple[tuple[int, ...], ...]
+    ending: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What llama.cpp made of a vocabulary.
+
+    Args:
+        difference: The first difference, in words; None if there is none.
+        ending: Those of the question's ids that end a generation.
+    """
+
+    difference: str | None
+    ending: tuple[int, ...] = ()
+
+
+def proven(candidates: Sequence[Vocabulary], tokenizer: Tokenizer) -> tuple[Vocabulary, list[str]]:
+    """The first candidate that llama.cpp tokenizes with as transformers does, and notes.
+
+    Raises:
+        UnsupportedTokenizerError: None of them is.
+    """
+    notes: list[str] = []
+    question = _question(tokenizer, notes)
+    if importlib.util.find_spec("llama_cpp") is None:
+        notes.append(
+            f"llama.cpp is not installed, so the pre-tokenizer {candidates[0].pre!r} was chosen by"
+            " its structure and not proven by ids; pip install 'tricast[arm]' to prove it"
+        )
+        return _ended(candidates[0], question, (), notes), notes
+    differences: list[str] = []
+    for candidate in candidates:
+        verdict = ask(candidate, question)
+        if verdict.difference is None:
+            return _ended(candidate, question, verdict.ending, notes), notes
+        differences.append(f"{candidate.model}/{candidate.pre}: {verdict.difference}")
+    raise UnsupportedTokenizerError(
+        "llama.cpp does not tokenize as this tokenizer does",
+        expected="the same ids for every text",
+        found="; ".join(differences),
+        remedy="choose another target for this model",
+    )
+
+
+def ask(candidate: Vocabulary, question: Question) -> Verdict:
+    """Tokenize in llama.cpp, in a process of its own, and compare."""
+    writer = new_writer("llama")
+    add_vocabulary(writer, candidate)
+    asked = json.dumps({"texts": question.texts, "ids": question.ending})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocabulary.gguf"
+        path.write_bytes(header_bytes(writer))
+        try:
+            run = subprocess.run(
+                [sys.executable, "-m", "targets.gguf.prove_vocab", str(path)],
+                input=asked.encode(),
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        except subprocess.TimeoutExpired:
+            return Verdict(f"llama.cpp did not answer in {_SECONDS} s")
+    if run.returncode != 0:
+        last = run.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        return Verdict(f"llama.cpp refuses it ({' '.join(last) or f'exit {run.returncode}'})")
+    answer = json.loads(run.stdout)
+    return Verdict(_difference(question, answer["ids"]), tuple(answer["ending"]))
+
+
+def _difference(question: Question, answered: list[list[int]]) -> str | None:
+    for text, right, given in zip(question.texts, question.expected, answered, strict=True):
+        if list(right) != given:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(right, given, strict=False)) if a != b),
+                min(len(right), len(given)),
+            )
+            return (
+                f"{text[:60]!r} should be {list(right[at : at + 6])} from token {at} on,"
+                f" is {given[at : at + 6]}"
+            )
+    return None
+
+
+def _question(tokenizer: Tokenizer, notes: list[str]) -> Question:
+    texts = [*PARITY_TEXTS, *_token_texts(tokenizer)]
+    if "NFC" in repr(tokenizer.state.get("normalizer")):
+        composed = [text for text in texts if unicodedata.is_normalized("NFC", text)]
+        if len(composed) < len(texts):
+            notes.append(
+                "the tokenizer composes characters (NFC) and llama.cpp does not:"
+                " text with combining marks of its own gets other ids unless it is composed first"
+            )
+        texts = composed
+    ending = tuple(ending_ids(tokenizer.folder))
+    return Question(tuple(texts), tuple(tuple(tokenizer.encode(text)) for text in texts), ending)
+
+
+def _token_texts(tokenizer: Tokenizer) -> list[str]:
+    """Texts of tokens by themselves: they tell whether a token is reached by merging or at once."""
+    size = len(tokenizer.fast)
+    step = max(1, size // _SAMPLED_TOKENS)
+    special = {added["id"] for added in tokenizer.added_tokens()}
+    words = [tokenizer.decode(i) for i in range(0, size, step) if i not in special]
+    plain = [added["content"] for added in tokenizer.added_tokens() if not added["special"]]
+    return [word for word in words if "\ufffd" not in word] + [f"a{t}b {t} c" for t in plain[:50]]
+
+
+def _ended(
+    vocabulary: Vocabulary, question: Question, ending: Sequence[int], notes: list[str]
+) -> Vocabulary:
+    """Name the tokens that must end a generation and that llama.cpp would not know of."""
+    unknown = [i for i in question.ending if i not in ending and i != vocabulary.ids.get("eos")]
+    ids = {**vocabulary.ids, **dict(zip(("eot", "eom"), unknown, strict=False))}
+    if len(unknown) > 2:
+        notes.append(f"llama.cpp will not stop at the tokens {unknown[2:]}")
+    return replace(vocabulary, ids=ids)
