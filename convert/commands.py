@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from convert.errors import GateError, UsageError
 from convert.progress import Reporter
@@ -65,7 +66,9 @@ def _recipe(
             expected="--to FORMAT:ENCODING, or --recipe NAME",
             remedy="for example: convert run MODEL --to gguf:q4_0 --out OUT",
         )
-    document = load_recipe(recipe).model_dump() if recipe else {"name": "command-line"}
+    document: dict[str, Any] = (
+        load_recipe(recipe).model_dump() if recipe else {"name": "command-line"}
+    )
     if to:
         document["artifacts"] = [parse_to(text).model_dump() for text in to]
     if model:

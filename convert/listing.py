@@ -36,7 +36,7 @@ def _targets() -> Listing:
 
 
 def _passes() -> Listing:
-    from passes import PASSES
+    from passes.catalogue import PASSES
 
     for one in PASSES:
         summary = (one.__doc__ or "").strip().splitlines()[0]

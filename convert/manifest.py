@@ -16,8 +16,6 @@ from convert.recipe import Artifact
 
 MANIFEST_NAME = "manifest.json"
 
-FORMAT_VERSION = 1
-
 _PACKAGES = (
     "tricast", "torch", "transformers", "tokenizers", "numpy", "numba", "onnx-ir", "onnxruntime",
     "openvino", "openvino-tokenizers", "openvino-genai", "gguf", "llama-cpp-python",
@@ -48,9 +46,13 @@ class TensorRecord(_Strict):
 
 
 class GateRecord(_Strict):
-    """The outcome of the gate; *unverified* means that it was skipped on request."""
+    """The outcome of the gate; *unverified* means that it was skipped on request.
+
+    ``golden`` is the file name of the recording, ``result`` what `golden.compare` found.
+    """
 
     status: Literal["passed", "unverified"]
+    golden: str | None = None
     golden_sha256: str | None = None
     result: dict[str, Any] | None = None
 
@@ -58,7 +60,7 @@ class GateRecord(_Strict):
 class Manifest(_Strict):
     """Everything that `convert verify` re-checks."""
 
-    version: Literal[1] = FORMAT_VERSION
+    version: Literal[1] = 1
     artifact: str
     target: str
     recipe: Artifact

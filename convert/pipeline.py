@@ -25,13 +25,12 @@ from convert.manifest import (
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import Artifact, Recipe
+from convert.recording import find_or_record
 from convert.stream import source_bytes, write_layouts
-from golden.gate import record_golden, run_gate
+from golden.gate import run_gate
 from golden.thresholds import Thresholds, thresholds_for
 from passes.quantize import coverage
 from targets.base import Source
-
-GOLDEN_NAME = "golden.safetensors"
 
 
 @dataclass(frozen=True)
@@ -136,21 +135,17 @@ def describe_source(checkpoint: Checkpoint) -> SourceRecord:
 def _golden(
     request: RunRequest, checkpoint: Checkpoint, record: SourceRecord, reporter: Reporter
 ) -> Path:
-    """The recording to compare with: the user's, or one made now and kept beside the artifacts."""
     if request.golden is not None:
         return request.golden
-    path = request.out / GOLDEN_NAME
-    with reporter.stage("record the original"):
-        record_golden(
-            checkpoint.folder,
-            path,
-            prompts=Path(request.recipe.prompts) if request.recipe.prompts else None,
-            threads=request.threads,
-            label=record.label,
-            digest=record.digest,
-            tokenizer=request.tokenizer,
-        )
-    return path
+    return find_or_record(
+        checkpoint,
+        record,
+        request.out,
+        prompts=Path(request.recipe.prompts) if request.recipe.prompts else None,
+        tokenizer=request.tokenizer,
+        threads=request.threads,
+        reporter=reporter,
+    )
 
 
 def _write(prepared: list[Prepared], pending: list[PendingFolder], reporter: Reporter) -> None:
@@ -209,7 +204,12 @@ def _gate(
             found="; ".join(result.failures),
         )
     golden = hash_file(original.golden.parent, original.golden)
-    return GateRecord(status="passed", golden_sha256=golden.sha256, result=result.to_json())
+    return GateRecord(
+        status="passed",
+        golden=golden.path,
+        golden_sha256=golden.sha256,
+        result=result.to_json(),
+    )
 
 
 def thresholds(artifact: Artifact) -> Thresholds:

@@ -191,7 +191,7 @@ def _write(
 
 
 def _write_all(descriptor: int, data: Bytes, offset: int) -> None:
-    view = memoryview(np.ascontiguousarray(data)).cast("B")
+    view = np.ascontiguousarray(data).reshape(-1).data
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written

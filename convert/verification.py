@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convert.errors import GateError, UsageError, VerificationError
+from convert.errors import GateError
 from convert.gate_lines import gate_lines
-from convert.hashing import hash_file
-from convert.manifest import Manifest, check_files, read_manifest
-from convert.pipeline import GOLDEN_NAME, thresholds
+from convert.manifest import check_files, read_manifest
+from convert.pipeline import thresholds
 from convert.progress import Reporter
+from convert.recording import recording_beside
 from golden.gate import run_gate
 
 
@@ -26,7 +26,7 @@ def verify(
     Raises:
         VerificationError: The files, or the recording, are not what the manifest says.
         GateError: The artifact no longer matches the original.
-        UsageError: There is no recording to compare with.
+        MissingFileError: There is no recording to compare with.
     """
     manifest = read_manifest(artifact)
     with reporter.stage("check the files"):
@@ -34,7 +34,7 @@ def verify(
     if not gate:
         reporter.say(f"gate: not run again; the manifest says {manifest.gate.status}")
         return
-    recording = golden or _recording_beside(artifact, manifest)
+    recording = golden or recording_beside(artifact, manifest.gate)
     with reporter.stage("run the gate again"):
         result = run_gate(
             artifact,
@@ -48,21 +48,3 @@ def verify(
         reporter.say(f"  {line}")
     if not result.passed:
         raise GateError(f"{artifact} does not match the original", found="; ".join(result.failures))
-
-
-def _recording_beside(artifact: Path, manifest: Manifest) -> Path:
-    path = artifact.resolve().parent / GOLDEN_NAME
-    if not path.is_file():
-        raise UsageError(
-            "there is no recording of the original to compare with",
-            expected=f"{GOLDEN_NAME} beside the artifact, or --golden FILE",
-            remedy="record one with `convert golden record`, or check hashes only with --no-gate",
-        )
-    recorded = manifest.gate.golden_sha256
-    if recorded is not None and hash_file(path.parent, path).sha256 != recorded:
-        raise VerificationError(
-            f"{path} is not the recording that the artifact was checked with",
-            expected=f"SHA-256 {recorded}",
-            remedy="give the right one with --golden",
-        )
-    return path

@@ -1,0 +1,11 @@
+"""The list of all passes."""
+
+from __future__ import annotations
+
+from passes.base import Pass
+from passes.kv_cache import DynamicCache, StatefulCache
+from passes.quantize import Quantize
+from passes.static_cache import StaticCache
+
+PASSES: tuple[type[Pass], ...] = (DynamicCache, StatefulCache, StaticCache, Quantize)
+"""Every pass, in the order in which a run may apply them."""
