@@ -13,7 +13,7 @@ from convert.architectures.base import Architecture, DecoderConfig, Shape
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.dialect import ConfigReader
 from convert.architectures.masks import mask, slots
-from convert.architectures.rope import parse_rope
+from convert.architectures.rope_dialect import parse_rope
 from convert.graph import (
     ATTENTION_MASK,
     BATCH,

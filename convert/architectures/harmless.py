@@ -22,7 +22,8 @@ tf_legacy_loss
 """
 
 _TOKENIZER = """
-bos_token_id decoder_start_token_id eos_token_id mask_token_id model_max_length pad_token_id
+bos_token_id decoder_start_token_id eos_token_id mask_token_id max_sequence_length
+model_max_length pad_token_id
 sep_token_id tokenizer_class tokenizer_model_max_length unk_token_id
 """
 

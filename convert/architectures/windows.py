@@ -17,9 +17,10 @@ def read_layer_types(reader: ConfigReader, layers: int) -> list[str] | None:
     kinds = reader.raw("layer_types")
     if kinds is None:
         return None
-    if not isinstance(kinds, list) or len(kinds) != layers:
+    strings = isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds)
+    if not strings or len(kinds) != layers:
         raise reader.broken("layer_types", f"a list of {layers} strings, one a layer")
-    if not set(map(str, kinds)) <= {FULL, SLIDING}:
+    if not set(kinds) <= {FULL, SLIDING}:
         raise reader.unsupported("layer_types", f"{FULL} or {SLIDING}")
     return kinds
 
@@ -33,7 +34,7 @@ def require_layer_types(reader: ConfigReader, windows: tuple[int | None, ...]) -
     kinds = read_layer_types(reader, len(windows))
     expected = [FULL if window is None else SLIDING for window in windows]
     if kinds is not None and kinds != expected:
-        raise reader.unsupported("layer_types", f"{sorted(set(expected))[0]} in every layer")
+        raise reader.unsupported("layer_types", f"{expected[0]} in every layer")
 
 
 def alternating_windows(reader: ConfigReader, layers: int) -> tuple[int | None, ...]:

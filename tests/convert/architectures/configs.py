@@ -1,0 +1,36 @@
+"""A complete small config.json for each family, for tests to bend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convert.architectures import architecture_of
+from convert.architectures.base import DecoderConfig
+
+FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+
+
+def raw_config(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
+    """A sound config; a change to `...` removes the key."""
+    raw: dict[str, Any] = {
+        "architectures": [f"{FAMILIES[model_type]}ForCausalLM"],
+        "model_type": model_type,
+        "hidden_size": 48,
+        "intermediate_size": 72,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "vocab_size": 101,
+        "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        **changes,
+    }
+    return {key: value for key, value in raw.items() if value is not ...}
+
+
+def parse(model_type: str = "llama", **changes: Any) -> DecoderConfig:
+    """The sound config with ``changes``, parsed."""
+    raw = raw_config(model_type, **changes)
+    return architecture_of(raw).parse(raw)
