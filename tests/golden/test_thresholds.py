@@ -1,0 +1,67 @@
+"""Default thresholds and their overrides."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from convert.errors import RecipeError
+from golden.thresholds import Thresholds, thresholds_for
+
+FULL = {"mean_kld": 0.1, "decoded_kld": 0.2, "top1": 0.9, "perplexity_ratio": 1.1}
+
+
+@pytest.mark.parametrize(
+    ("kin", "others"),
+    [
+        ("f32", ["f16", "bf16"]),
+        ("int8", ["q8_0", "int8_asym", "fp8_e4m3"]),
+        ("int4", ["q4_0", "q4_1", "q4_k", "int4_g64", "int4_g32", "int4_sym", "nf4"]),
+    ],
+)
+def test_encodings_of_equal_width_share_their_thresholds(kin, others):
+    assert {thresholds_for(name) for name in others} == {thresholds_for(kin)}
+
+
+def test_fewer_bits_are_allowed_more():
+    exact, eight, four = map(thresholds_for, ("bf16", "int8", "int4"))
+    assert exact.mean_kld < eight.mean_kld < four.mean_kld
+    assert exact.top1 > eight.top1 > four.top1
+    assert exact.perplexity_ratio < eight.perplexity_ratio < four.perplexity_ratio
+
+
+@pytest.mark.parametrize("name", ["int3", "f32x", "int80", ""])
+def test_only_known_encodings_have_defaults(name):
+    with pytest.raises(RecipeError, match="no default thresholds"):
+        thresholds_for(name)
+
+
+def test_overrides_replace_and_round_trip():
+    changed = thresholds_for("int8").with_overrides({"mean_kld": 0.5, "differing_texts": 2})
+    assert (changed.mean_kld, changed.differing_texts) == (0.5, 2)
+    assert changed.top1 == thresholds_for("int8").top1
+    assert Thresholds.from_mapping(changed.to_mapping()) == changed
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mean_kl", 0.1),
+        ("mean_kld", "0.1"),
+        ("mean_kld", -1),
+        ("mean_kld", math.nan),
+        ("top1", 1.5),
+        ("top1", True),
+        ("differing_texts", 0.5),
+    ],
+)
+def test_bad_overrides_are_refused_by_name(key, value):
+    with pytest.raises(RecipeError, match=key):
+        thresholds_for("int8").with_overrides({key: value})
+
+
+def test_a_full_mapping_must_be_full():
+    assert Thresholds.from_mapping(FULL).differing_chats == 0
+    with pytest.raises(RecipeError, match="lack top1"):
+        Thresholds.from_mapping({k: v for k, v in FULL.items() if k != "top1"})
