@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -86,9 +86,3 @@ def refuse_unless(condition: bool, node: ir.Node, what: str) -> None:
         raise UnsupportedError(
             f"OpenVINO lowering of {node.op_type} (node {node.name!r}) does not support {what}"
         )
-
-
-def constant_integers(value: ir.Value | None) -> Sequence[int] | None:
-    """The integers of a small constant; None if ``value`` is not one."""
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
-    return None if tensor is None else [int(item) for item in tensor.numpy().reshape(-1)]

@@ -12,7 +12,7 @@ from openvino import opset13 as ops
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
 from targets.openvino.attention import attention
-from targets.openvino.context import Context, attributes, constant_integers, refuse_unless
+from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.norm import rms_normalization
 from targets.openvino.rope import full_angles, rotate
 
