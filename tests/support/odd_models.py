@@ -1,0 +1,55 @@
+"""Odd but legal configurations of every architecture: what parity is tested with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+LINEAR = {"rope_type": "linear", "rope_theta": 100.0, "factor": 3.0}
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+BOTH_KINDS = {
+    "use_sliding_window": True,
+    "sliding_window": 5,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
+
+ODD_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama, a head for each query": ("llama", {"num_key_value_heads": 6}),
+    "llama, 8 queries a head, tied": (
+        "llama",
+        {
+            "num_attention_heads": 8,
+            "num_key_value_heads": 1,
+            "head_dim": 20,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "llama, all biases, llama3": (
+        "llama",
+        {"attention_bias": True, "mlp_bias": True, "head_dim": 36, "rope_parameters": LLAMA3},
+    ),
+    "llama, linear": ("llama", {"rope_parameters": LINEAR, "rms_norm_eps": 1e-5}),
+    "llama, yarn": ("llama", {"rope_parameters": YARN, "head_dim": 80}),
+    "mistral": ("mistral", {"sliding_window": None, "vocab_size": 97}),
+    "mistral, window of 4": ("mistral", {"sliding_window": 4, "head_dim": 20}),
+    "qwen2": ("qwen2", {"tie_word_embeddings": True}),
+    "qwen2, both kinds of layers, yarn": ("qwen2", {**BOTH_KINDS, "rope_parameters": YARN}),
+    "qwen3": ("qwen3", {"head_dim": 20, "num_key_value_heads": 3}),
+    "qwen3, biases, both kinds of layers": (
+        "qwen3",
+        {**BOTH_KINDS, "head_dim": 12, "attention_bias": True, "tie_word_embeddings": True},
+    ),
+}
