@@ -20,7 +20,7 @@ _FINE, _NOT_FINITE = 0, 1
 
 
 class CompiledEncoding(Encoding):
-    """An encoding whose `encode` is a kernel of `passes.encodings.kernels`.
+    """An encoding whose `encode` is one of the `passes.encodings.kernels`.
 
     `encode` runs on the calling thread without the GIL: any number of threads may encode
     different rows at once.

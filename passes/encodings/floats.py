@@ -35,7 +35,7 @@ class FloatEncoding(CompiledEncoding):
         return (Plane("values", self.dtype.value, (columns,)),)
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels import convert_floats
+        from passes.encodings.kernels.floats import convert_floats
 
         stored = planes[0].view(np.uint16).reshape(len(words), -1)
         return convert_floats(words, kind, stored, _KINDS[self.dtype])

@@ -51,14 +51,15 @@ class BlockEncoding(CompiledEncoding):
 
 def reciprocal(scale: Floats) -> Floats:
     """1 / scale, or 0 where that is not finite."""
-    inverse = np.float32(1) / scale
-    return np.where(np.isfinite(inverse), inverse, np.float32(0))
+    inverse: Floats = np.float32(1) / scale
+    inverse[~np.isfinite(inverse)] = 0
+    return inverse
 
 
 def pack_halves(codes: NDArray[np.float32]) -> Bytes:
     """Codes 0 to 15 ``[n, 32]`` in 16 bytes: code i in the low half of byte i, i + 16 above it."""
     whole = np.minimum(np.trunc(codes), 15).astype(np.uint8)
-    packed: Bytes = whole[:, :16] | (whole[:, 16:] << 4)
+    packed: Bytes = whole[:, :16] | (whole[:, 16:] << np.uint8(4))
     return packed
 
 

@@ -62,9 +62,11 @@ class IntegerEncoding(CompiledEncoding):
         """Codes, scales, and zero points if there are any, shaped ``(groups, group)`` and
         ``(groups, 1)``, or ``(columns,)`` and ``(1,)`` where the group is the whole row.
         """
-        codes, one_each = ((columns,), (1,))
+        codes: tuple[int, ...] = (columns,)
+        one_each: tuple[int, ...] = (1,)
         if self.group is not None:
-            codes, one_each = (columns // self.group, self.group), (columns // self.group, 1)
+            groups = columns // self.group
+            codes, one_each = (groups, self.group), (groups, 1)
         stored = [Plane("codes", self.code_dtype, codes), Plane("scales", "f16", one_each)]
         if self.lowest == 0:
             stored.append(Plane("zero_points", self.code_dtype, one_each))
@@ -82,7 +84,8 @@ class IntegerEncoding(CompiledEncoding):
         return None
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels import FLOAT32, integer_groups
+        from passes.encodings.kernels.compiling import FLOAT32
+        from passes.encodings.kernels.integers import integer_groups
 
         group = self.group or words.shape[1] // (2 if kind == FLOAT32 else 1)
         zero_points = planes[2] if self.lowest == 0 else np.empty(0, np.uint8)
@@ -127,7 +130,7 @@ class IntegerEncoding(CompiledEncoding):
         if self.highest > 15:
             return unpacked
         padded = np.append(unpacked, np.zeros(unpacked.size % 2, np.uint8)) & 15
-        packed: Bytes = padded[::2] | (padded[1::2] << 4)
+        packed: Bytes = padded[::2] | (padded[1::2] << np.uint8(4))
         return packed
 
     def _unpack(self, data: Bytes, count: int) -> Floats:

@@ -25,7 +25,7 @@ class Q4_0(BlockEncoding):  # noqa: N801 - the format's name
     largest = "5.2e5"
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels import ggml_q4_0
+        from passes.encodings.kernels.ggml import ggml_q4_0
 
         return ggml_q4_0(words, kind, planes[0].reshape(-1, self.block_bytes))
 

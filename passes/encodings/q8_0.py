@@ -18,7 +18,7 @@ class Q8_0(BlockEncoding):  # noqa: N801 - the format's name
     largest = "8.3e6"
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels import ggml_q8_0
+        from passes.encodings.kernels.ggml import ggml_q8_0
 
         return ggml_q8_0(words, kind, planes[0].reshape(-1, self.block_bytes))
 
