@@ -90,11 +90,12 @@ class GgufFile:
         if value is None:
             return default
         if kind is float and type(value) is int:
-            return kind(value)
+            value = float(value)
         if type(value) is not kind:
             found = f"{type(value).__name__} {str(value)[:40]!r}"
             raise _bad(self.path, f"bad metadata key {key}", f"of type {kind.__name__}", found)
-        return value
+        typed: _Kind = value
+        return typed
 
     def strings(self, key: str) -> list[str]:
         """The array of strings under ``key``; an empty one where there is none.
