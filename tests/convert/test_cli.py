@@ -1,0 +1,73 @@
+"""The command line hands its options to the commands unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convert import commands
+from convert.__main__ import main
+from convert.cli import ALL_CORES
+
+
+@pytest.fixture
+def called(monkeypatch):
+    calls = {}
+    names = ("run", "import_checkpoint", "inspect", "verify", "golden_record", "golden_compare")
+    for name in (*names, "list_things"):
+
+        def record(*given, _name=name, **options):
+            calls[_name] = (given, options)
+
+        monkeypatch.setattr(commands, name, record)
+    return calls
+
+
+def test_run_takes_many_targets(called, tmp_path):
+    arguments = ["run", "model", "--to", "gguf:q4_0", "--to", "onnx", "--out", str(tmp_path)]
+    assert main([*arguments, "--no-gate", "--no-tokenizer", "--strict", "--threads", "3"]) == 0
+    (model, recipe, to), options = called["run"]
+    assert (model, recipe, to) == ("model", None, ["gguf:q4_0", "onnx"])
+    assert options["out"] == tmp_path
+    assert (options["gate"], options["tokenizer"], options["strict"]) == (False, False, True)
+    assert options["threads"] == 3
+
+
+def test_run_defaults_to_the_gate_and_all_cores(called):
+    assert main(["run", "model", "--recipe", "three-ways"]) == 0
+    (_, recipe, to), options = called["run"]
+    assert (recipe, to) == ("three-ways", [])
+    assert (options["gate"], options["tokenizer"], options["strict"]) == (True, True, False)
+    assert (options["threads"], options["golden"]) == (ALL_CORES, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "given", "options"),
+    [
+        (["import", "a.gguf", "--out", "b"], "import_checkpoint", (Path("a.gguf"), Path("b")), {}),
+        (["inspect", "a", "--json"], "inspect", (Path("a"),), {"as_json": True}),
+        (
+            ["verify", "a", "--no-gate", "--threads", "1"],
+            "verify",
+            (Path("a"),),
+            {"golden": None, "gate": False, "threads": 1},
+        ),
+        (
+            ["golden", "record", "m", "--out", "g", "--threads", "1"],
+            "golden_record",
+            ("m", Path("g")),
+            {"prompts": None, "revision": None, "tokenizer": True, "threads": 1},
+        ),
+        (
+            ["golden", "compare", "a", "--golden", "g", "--threads", "1"],
+            "golden_compare",
+            (Path("a"), Path("g")),
+            {"as_json": False, "threads": 1},
+        ),
+        (["list", "targets"], "list_things", ("targets",), {}),
+    ],
+)
+def test_every_command_reaches_its_function(called, arguments, name, given, options):
+    assert main(arguments) == 0
+    assert called[name] == (given, options)

@@ -1,0 +1,29 @@
+"""`convert list` shows what the registries hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from convert.errors import UsageError
+from convert.listing import listing
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("recipes", "three-ways"),
+        ("targets", "gguf"),
+        ("passes", "kv_cache_static"),
+        ("encodings", "int4_g64"),
+        ("architectures", "Qwen3ForCausalLM"),
+    ],
+)
+def test_everything_listed_has_a_meaning(what, name):
+    shown = dict(listing(what))
+    assert name in shown
+    assert all(shown.values())
+
+
+def test_other_things_cannot_be_listed():
+    with pytest.raises(UsageError, match="cannot list 'songs'"):
+        listing("songs")
