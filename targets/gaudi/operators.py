@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 Attributes = Mapping[str, Any]
 Operator = Callable[..., Tensor]
@@ -37,15 +37,15 @@ def _rms_normalization(attributes: Attributes, x: Tensor, scale: Tensor) -> Tens
 
 
 def _rotary_embedding(attributes: Attributes, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [B, H, S, D]; cos, sin [B, S, D/2]; half-rotation."""
+    """Shapes: x [B, H, S, D]; cos, sin [B, S, D/2]; half-rotation."""
     cos, sin = cos.to(x.dtype).unsqueeze(1), sin.to(x.dtype).unsqueeze(1)
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
 def _attention(attributes: Attributes, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """q [B, H, S, D]; k, v [B, kv_heads, T, D]; mask bool, broadcast to [B, H, S, T]."""
-    return F.scaled_dot_product_attention(
+    """Shapes: q [B, H, S, D]; k, v [B, kv_heads, T, D]; mask bool, broadcast to [B, H, S, T]."""
+    return functional.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, scale=attributes.get("scale"), enable_gqa=True
     )
 
@@ -151,7 +151,7 @@ OPERATORS: dict[str, Operator] = {
     "Slice": _slice,
     "Squeeze": _squeeze,
     "Sub": _elementwise(torch.sub),
-    "Swish": _elementwise(F.silu),
+    "Swish": _elementwise(functional.silu),
     "TensorScatter": _tensor_scatter,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,

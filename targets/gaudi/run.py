@@ -73,10 +73,8 @@ class GaudiRunner(Runner):
     @torch.inference_mode()
     def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
         self._reserve(self._used + len(ids) + PROMPT_BUCKET)
-        parts = []
-        for start in range(0, len(ids), PROMPT_BUCKET):
-            parts.append(self._step(ids[start : start + PROMPT_BUCKET]))
-        return np.concatenate(parts)
+        starts = range(0, len(ids), PROMPT_BUCKET)
+        return np.concatenate([self._step(ids[at : at + PROMPT_BUCKET]) for at in starts])
 
     def tokenize(self, text: str) -> list[int] | None:
         return self._tokenizer.encode(text) if self._tokenizer else None
