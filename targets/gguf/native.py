@@ -38,6 +38,9 @@ def load_model(path: Path, *, vocab_only: bool = False) -> Any:
     module.llama_backend_init()
     parameters = module.llama_model_default_params()
     parameters.vocab_only = vocab_only
+    # Weights stay mapped as they are in the file: repacking for a machine's matrix units copies
+    # them, and ggml's AMX kernels crash on machines that announce AMX without allowing it.
+    parameters.use_extra_bufts = False
     model = module.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
         raise RunnerCrashedError(
