@@ -61,7 +61,7 @@ class StatefulCache(DynamicCache):
 
     def past(self, model: ir.Model, tensor: CachedTensor, past: ir.Value) -> ir.Value:
         scope = f"{past.name}.Gather"
-        picked = ir.Value(name=scope, type=_FLOAT, shape=past.shape)
+        picked = ir.Value(name=scope, type=_FLOAT, shape=tensor.shape(PAST_SEQUENCE))
         rows = next(value for value in model.graph.inputs if value.name == BEAM_IDX)
         axis = {"axis": ir.AttrInt64("axis", 0)}
         gather = ir.Node("", "Gather", (past, rows), axis, outputs=(picked,), name=scope)

@@ -99,9 +99,8 @@ class StaticCache(CacheForm):
 
     def _write(self, model: ir.Model, tensor: CachedTensor, rows: ir.Value) -> ir.Value:
         """Write the new tokens; attention reads the whole cache."""
-        shape = tensor.shape(self.length)
-        past = ir.Value(name=tensor.past_name, type=_FLOAT, shape=shape)
-        present = ir.Value(name=tensor.present_name, type=_FLOAT, shape=shape)
+        past = ir.Value(name=tensor.past_name, type=_FLOAT, shape=tensor.shape(self.length))
+        present = ir.Value(name=tensor.present_name, type=_FLOAT, shape=tensor.shape(self.length))
         node = ir.Node(
             "",
             "TensorScatter",

@@ -87,7 +87,7 @@ class GraphBuilder:
         result = ir.Value(
             name=output or name,
             type=ir.TensorType(dtype),
-            shape=inputs[0].shape if shape is None else ir.Shape(shape),
+            shape=_copy(inputs[0].shape) if shape is None else ir.Shape(shape),
         )
         packed = [ir.convenience.convert_attribute(key, item) for key, item in attributes.items()]
         self._nodes.append(ir.Node("", kind, inputs, packed, outputs=[result], name=name))
@@ -110,3 +110,8 @@ def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
     """A value of the graph that holds ``tensor``."""
     shape = ir.Shape(tensor.shape.numpy())
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
+
+
+def _copy(shape: ir.Shape | None) -> ir.Shape | None:
+    """A shape is mutable, so that two values must not share one."""
+    return None if shape is None else shape.copy()
