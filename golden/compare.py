@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.errors import GateError, RecipeError
+from convert.errors import GateError, GoldenMismatchError, RecipeError
 from golden import program
 from golden.format import Golden, Header, read
 from golden.metrics import PromptFigures, compare_logits, summarize, tail
@@ -31,9 +31,19 @@ GENERATED_TOKENS = 24
 
 
 def compare(
-    artifact: Path, target_name: str, golden: Golden, thresholds: Thresholds, threads: int
+    artifact: Path,
+    target_name: str,
+    golden: Golden,
+    thresholds: Thresholds,
+    threads: int,
+    *,
+    stored: Golden | None = None,
 ) -> GateResult:
     """Compare one artifact with its original; one prompt's logits are in memory at a time.
+
+    Args:
+        golden: The recorded original.
+        stored: A recording of the same prompts with the artifact's own stored weights.
 
     Raises:
         GoldenMismatchError: The recording's vocabulary is not the artifact's.
@@ -41,27 +51,32 @@ def compare(
         UsageError: The runtime is not installed.
     """
     with target(target_name).runner(artifact, threads=threads) as runner:
-        figures = [_compare_prompt(runner, golden, i) for i in range(len(golden.prompts))]
+        goldens = [golden] if stored is None else [golden, stored]
+        rows = [_compare_prompt(runner, goldens, i) for i in range(len(golden.prompts))]
         tokenizer = _tokenizer_parity(runner, golden.header)
         chat = _chat_parity(runner, golden.header)
         sample = _generate(runner, golden.header)
+    figures = [row[0] for row in rows]
     overall = summarize(figures)
     decoded = summarize([tail(each, DECODED_TOKENS) for each in figures])
+    faithful = None if stored is None else summarize([row[1] for row in rows])
     return GateResult(
         target=target_name,
         golden=golden.header.model,
         overall=overall,
         decoded=decoded,
+        faithful=faithful,
         prompts=tuple(summarize([each]) for each in figures),
         tokenizer=tokenizer,
         chat=chat,
         sample=sample,
         thresholds=thresholds,
-        failures=judge(overall, decoded, tokenizer, chat, thresholds),
+        failures=judge(overall, decoded, faithful, tokenizer, chat, thresholds),
     )
 
 
-def _compare_prompt(runner: Runner, golden: Golden, index: int) -> PromptFigures:
+def _compare_prompt(runner: Runner, goldens: Sequence[Golden], index: int) -> list[PromptFigures]:
+    golden = goldens[0]
     ids = golden.prompts[index]
     prefill = max(1, len(ids) - DECODED_TOKENS)
     logits = runner.logits(ids, prefill)
@@ -72,7 +87,8 @@ def _compare_prompt(runner: Runner, golden: Golden, index: int) -> PromptFigures
             found=str(list(logits.shape)),
         )
     golden.require_model(vocab=logits.shape[1])
-    return compare_logits(golden.logits(index), np.asarray(logits, np.float32), ids)
+    found = np.asarray(logits, np.float32)
+    return [compare_logits(each.logits(index), found, ids) for each in goldens]
 
 
 def _tokenizer_parity(runner: Runner, header: Header) -> Parity:
@@ -126,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", required=True, metavar="NAME")
     parser.add_argument("--golden", type=Path, required=True, metavar="FILE")
     parser.add_argument("--thresholds", required=True, metavar="JSON", help="an object of numbers")
+    parser.add_argument("--stored", type=Path, metavar="FILE", help="from golden.record_stored")
     parser.add_argument("--digest", default="", help="hash of the checkpoint that was converted")
     program.add_common_options(parser)
     options = parser.parse_args(arguments)
@@ -134,13 +151,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         golden = read(options.golden)
         golden.require_model(digest=options.digest)
         thresholds = _parse_thresholds(options.thresholds)
+        stored = _read_stored(options.stored, golden) if options.stored else None
         result = compare(
-            options.artifact, options.target, golden, thresholds, threads=options.threads
+            options.artifact, options.target, golden, thresholds, options.threads, stored=stored
         )
         _print(result)
         return (0 if result.passed else GateError.exit_code), {"result": result.to_json()}
 
     return program.run(body, options)
+
+
+def _read_stored(path: Path, golden: Golden) -> Golden:
+    stored = read(path)
+    if stored.prompts != golden.prompts:
+        raise GoldenMismatchError(f"{path.name} was recorded on other prompts than the golden")
+    return stored
 
 
 def _parse_thresholds(text: str) -> Thresholds:

@@ -13,12 +13,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.errors import BrokenInputError, OutOfMemoryError, RunnerCrashedError, TricastError
+from convert.errors import (
+    BrokenInputError,
+    GateError,
+    OutOfMemoryError,
+    RunnerCrashedError,
+    TricastError,
+)
 from golden.program import Report, error_from_json
 from golden.result import GateResult
 from golden.thresholds import Thresholds
 
-RECORD, COMPARE = "golden.record", "golden.compare"
+RECORD, RECORD_STORED = "golden.record", "golden.record_stored"
+COMPARE = "golden.compare"
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_TO_STOP = 5.0
 TAIL_LINES = 15
@@ -57,8 +64,14 @@ def run_gate(
     threads: int,
     *,
     digest: str = "",
+    original: Path | None = None,
 ) -> GateResult:
     """Run an artifact in its runtime and compare it; see `golden.compare`.
+
+    Args:
+        original: The checkpoint. If given, and if it fits into memory, the artifact is also
+            compared with the original run with the artifact's own stored weights, which shows
+            mistakes that the loss of precision hides; see `golden.record_stored`.
 
     Returns:
         The verdict, passed or not: a figure outside its threshold raises nothing.
@@ -71,8 +84,27 @@ def run_gate(
     arguments = [str(artifact.resolve()), "--target", target, "--golden", str(golden.resolve())]
     arguments += ["--thresholds", json.dumps(thresholds.to_mapping()), "--threads", str(threads)]
     arguments += ["--digest", digest]
-    report = run_program(COMPARE, arguments, crash=RunnerCrashedError)
+    with tempfile.TemporaryDirectory(prefix="tricast-") as scratch:
+        if original is not None:
+            stored = Path(scratch, "stored.safetensors")
+            if _record_stored(original, stored, artifact, target, golden, threads):
+                arguments += ["--stored", str(stored)]
+        report = run_program(COMPARE, arguments, crash=RunnerCrashedError)
     return GateResult.from_json(report["result"])
+
+
+def _record_stored(
+    original: Path, out: Path, artifact: Path, target: str, golden: Path, threads: int
+) -> bool:
+    """Whether the original fitted into memory and was recorded."""
+    arguments = [str(original.resolve()), "--artifact", str(artifact.resolve())]
+    arguments += ["--target", target, "--like", str(golden.resolve())]
+    arguments += ["--out", str(out), "--threads", str(threads)]
+    try:
+        run_program(RECORD_STORED, arguments, crash=GateError)
+    except OutOfMemoryError:
+        return False
+    return True
 
 
 def run_program(module: str, arguments: Sequence[str], *, crash: type[TricastError]) -> Report:

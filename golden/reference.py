@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +54,37 @@ class Reference:
                 remedy="check the checkpoint: a weight may be damaged",
             )
         return cast("NDArray[np.float32]", values)
+
+    def replace_weights(self, stored: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
+        """Put other weights in the place of the checkpoint's.
+
+        Args:
+            stored: Name and values of every parameter, as in the checkpoint.
+
+        Raises:
+            TensorMismatchError: A parameter is left out, unknown, or has another shape.
+        """
+        import torch
+
+        # Tied parameters are listed once, under their first name.
+        own = dict(self.model.named_parameters())
+        aliases = dict(self.model.named_parameters(remove_duplicate=False))
+        missing = set(own)
+        for name, values in stored:
+            if name not in aliases or tuple(aliases[name].shape) != values.shape:
+                shape = list(aliases[name].shape) if name in aliases else "no such parameter"
+                raise TensorMismatchError(
+                    f"the artifact stores {name!r} of shape {list(values.shape)}",
+                    expected=str(shape),
+                )
+            with torch.no_grad():
+                aliases[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
+            missing.discard(name)
+        if missing:
+            raise TensorMismatchError(
+                f"the artifact lacks {len(missing)} parameters of the original",
+                found=f"without {', '.join(sorted(missing)[:5])}",
+            )
 
     def sample(self, count: int, length: int) -> list[list[int]]:
         """``count`` sequences of ``length`` tokens drawn from the model at temperature 1.

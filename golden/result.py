@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,8 @@ class GateResult:
         golden: Which model was recorded.
         overall: Figures over all positions.
         decoded: Figures over the tokens that were fed one by one.
+        faithful: Figures against the original with the artifact's own stored weights; None if
+            that was not recorded.
         prompts: Figures of each prompt.
         failures: One sentence for each threshold that is not kept; empty if all are.
     """
@@ -55,6 +57,7 @@ class GateResult:
     golden: ModelIdentity
     overall: Summary
     decoded: Summary
+    faithful: Summary | None
     prompts: tuple[Summary, ...]
     tokenizer: Parity
     chat: Parity
@@ -80,6 +83,7 @@ class GateResult:
             golden=ModelIdentity(**values["golden"]),
             overall=_summary(values["overall"]),
             decoded=_summary(values["decoded"]),
+            faithful=None if values["faithful"] is None else _summary(values["faithful"]),
             prompts=tuple(map(_summary, values["prompts"])),
             tokenizer=Parity(**values["tokenizer"]),
             chat=Parity(**values["chat"]),
@@ -95,7 +99,12 @@ class GateResult:
 
 
 def judge(
-    overall: Summary, decoded: Summary, tokenizer: Parity, chat: Parity, limits: Thresholds
+    overall: Summary,
+    decoded: Summary,
+    faithful: Summary | None,
+    tokenizer: Parity,
+    chat: Parity,
+    limits: Thresholds,
 ) -> tuple[str, ...]:
     """A sentence for each figure that is outside its threshold. NaN is outside every one."""
     failures = []
@@ -104,11 +113,14 @@ def judge(
             f"the artifact gives NaN or infinite logits at {overall.non_finite} of "
             f"{overall.positions} positions"
         )
-    uppers: Sequence[tuple[str, float, float]] = (
+    uppers = [
         ("mean KL", overall.mean_kld, limits.mean_kld),
         ("mean KL of the tokens decoded one by one", decoded.mean_kld, limits.decoded_kld),
         ("perplexity ratio", overall.perplexity_ratio, limits.perplexity_ratio),
-    )
+    ]
+    if faithful is not None:
+        name = "mean KL to the original with the artifact's own weights"
+        uppers.append((name, faithful.mean_kld, limits.faithful_kld))
     failures += [_above(*upper) for upper in uppers if not upper[1] <= upper[2]]
     if not overall.top1 >= limits.top1:
         failures.append(

@@ -1,4 +1,22 @@
-"""How far an artifact may be from its original: defaults by encoding, and why."""
+"""How far an artifact may be from its original: defaults by encoding, and why.
+
+Measured on the shipped prompts with SmolLM2-135M, small and so hurt more than larger models:
+
+| float32 against           | mean KL     | top-1     | perplexity ratio |
+|---------------------------|-------------|-----------|------------------|
+| bfloat16 compute          | 0.001       | 98.6 %    | 1.000            |
+| int8 a row                | 0.003       | 97.6 %    | 0.999            |
+| 4 bits, groups of 32..192 | 0.29 - 0.40 | 72 - 77 % | 1.23 - 1.36      |
+| RoPE base x 5, / 10       | 0.033, 0.085| 91, 86 %  | 1.03, 1.07       |
+| Q and K in another order  | 2.1         | 34 %      | 8.5              |
+| scales off by one         | 16 - 20     | 0 %       | over a million   |
+
+So 16 and 8 bits may cost three to six times what they do here, and still a RoPE base that is off
+by 5 fails. 4 bits may cost half as much again, which catches wrong orders and scales; a wrong
+RoPE base is no larger than that. It is caught by the comparison with the original under the
+artifact's own stored weights (`golden.record_stored`): there only the runtime's rounding is left,
+0.001 to 0.01 (bfloat16 compute, 8-bit activations or caches), at every encoding.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +39,8 @@ class Thresholds:
             position spoils while the prefill stays right. Looser: there are only a few.
         top1: Smallest fraction of positions where both rank the same token first.
         perplexity_ratio: Largest perplexity on the prompts, relative to the original's.
+        faithful_kld: Largest mean KL between the artifact and the original run with the artifact's
+            own stored weights, where the two are compared.
         differing_texts: How many parity texts the tokenizer may encode differently.
         differing_chats: How many chats the template may render differently.
     """
@@ -29,6 +49,7 @@ class Thresholds:
     decoded_kld: float
     top1: float
     perplexity_ratio: float
+    faithful_kld: float = 0.02
     differing_texts: int = 0
     differing_chats: int = 0
 
@@ -67,7 +88,7 @@ class Thresholds:
 
 _EXACT = Thresholds(mean_kld=0.01, decoded_kld=0.02, top1=0.95, perplexity_ratio=1.02)
 _EIGHT_BIT = Thresholds(mean_kld=0.02, decoded_kld=0.04, top1=0.92, perplexity_ratio=1.04)
-_FOUR_BIT = Thresholds(mean_kld=0.6, decoded_kld=1.0, top1=0.55, perplexity_ratio=1.8)
+_FOUR_BIT = Thresholds(mean_kld=0.6, decoded_kld=1.0, top1=0.6, perplexity_ratio=1.7)
 
 _FAMILIES = (
     (re.compile(r"(f32|f16|bf16)$"), _EXACT),

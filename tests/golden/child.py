@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import golden.compare
+import golden.record_stored
 from convert.errors import PassRefusedError
 from golden import program
-from tests.golden.fakes import DyingTarget, FakeRunner, FakeTarget
+from tests.golden.fakes import DyingTarget, FakeRunner, FakeTarget, stored_of
 
 
 def behave(options):
@@ -33,9 +34,13 @@ def behave(options):
     return 0, {"result": options.how}
 
 
-def compare_with_fake(arguments):
-    """`golden.compare` with the fake target in the place of a real one."""
+def with_fake(arguments):
+    """A real program with the fake target in the place of a real one."""
     folder = Path(arguments[0])
+    if "--like" in arguments:
+        fake = FakeTarget(None, stored_of(folder))
+        golden.record_stored.target = lambda name: fake
+        return golden.record_stored.main(arguments)
     dies = os.environ.get("TRICAST_TEST_DIES")
     golden.compare.target = lambda name: (
         DyingTarget(None) if dies else FakeTarget(FakeRunner(folder))
@@ -45,7 +50,7 @@ def compare_with_fake(arguments):
 
 if __name__ == "__main__":
     if Path(sys.argv[1]).is_dir():
-        sys.exit(compare_with_fake(sys.argv[1:]))
+        sys.exit(with_fake(sys.argv[1:]))
     parser = argparse.ArgumentParser()
     parser.add_argument("how")
     parser.add_argument("--pid")

@@ -6,6 +6,7 @@ import os
 from functools import lru_cache
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from golden import reference, tokenization
 from targets.base import Runner, Target
@@ -61,8 +62,9 @@ class FakeTarget(Target):
     families = frozenset({"llama"})
     default_encoding = "f32"
 
-    def __init__(self, runner):
+    def __init__(self, runner, stored=()):
         self.made = runner
+        self.stored = stored
 
     def passes(self, options):
         return ()
@@ -74,7 +76,7 @@ class FakeTarget(Target):
         return self.made
 
     def stored_weights(self, artifact):
-        return iter(())
+        return iter(self.stored)
 
 
 class DyingTarget(FakeTarget):
@@ -88,3 +90,8 @@ class DyingTarget(FakeTarget):
 def scaled(factor):
     """All logits times ``factor``: softer or sharper, the ranking unchanged."""
     return lambda logits, start: (logits * factor).astype(np.float32)
+
+
+def stored_of(folder):
+    """Every parameter of a checkpoint by name, as a target would read it back."""
+    return sorted(load_file(folder / "model.safetensors").items())

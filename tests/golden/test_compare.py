@@ -150,6 +150,27 @@ def test_parity_does_not_apply_without_a_tokenizer(recording, checkpoint, artifa
     assert result.tokenizer.note == "not applicable: the artifact carries no tokenizer"
 
 
+def test_a_mistake_under_the_loss_of_precision_shows(recording, checkpoint, artifact):
+    """Loose thresholds hide a bent artifact; the original with its own weights does not."""
+    artifact(bend=scaled(0.5))
+    limits = LOOSE.with_overrides({"faithful_kld": 0.02})
+    assert judged(recording, checkpoint, limits).passed
+    golden = read(recording)
+    result = compare(checkpoint, "fake", golden, limits, threads=1, stored=golden)
+    assert only_failure(result).startswith("mean KL to the original with the artifact's own")
+    assert result.faithful == result.overall
+
+
+def test_program_refuses_a_stored_recording_of_other_prompts(
+    recording, checkpoint, artifact, tmp_path, capsys
+):
+    artifact()
+    record(checkpoint, tmp_path / "other", prompts=["another text"])
+    more = ["--stored", str(tmp_path / "other")]
+    assert program(recording, checkpoint, tmp_path / "r", LIMITS, *more) == 2
+    assert "other prompts" in capsys.readouterr().err
+
+
 def test_another_vocabulary(recording, checkpoint, artifact):
     artifact(bend=lambda logits, start: logits[:, :-1])
     with pytest.raises(GoldenMismatchError, match="another model"):

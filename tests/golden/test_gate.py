@@ -62,9 +62,23 @@ def test_recorded_in_a_child(recording):
 
 def test_a_good_artifact_passes(recording, checkpoint, monkeypatch):
     monkeypatch.setattr(gate, "COMPARE", CHILD)
-    result = run_gate(checkpoint, "fake", recording, LIMITS, 1, digest="d")
+    monkeypatch.setattr(gate, "RECORD_STORED", CHILD)
+    result = run_gate(checkpoint, "fake", recording, LIMITS, 1, digest="d", original=checkpoint)
     assert result.passed
     assert result.overall.top1 == 1
+    assert result.faithful.mean_kld < 1e-9
+
+
+def test_an_original_that_does_not_fit_is_left_out(recording, checkpoint, monkeypatch):
+    def run(module, arguments, *, crash):
+        if module == gate.RECORD_STORED:
+            raise OutOfMemoryError("too large")
+        return run_program(CHILD, arguments, crash=crash)
+
+    monkeypatch.setattr(gate, "run_program", run)
+    result = run_gate(checkpoint, "fake", recording, LIMITS, 1, original=checkpoint)
+    assert result.passed
+    assert result.faithful is None
 
 
 def test_errors_keep_their_class(recording, checkpoint, monkeypatch):
