@@ -49,13 +49,15 @@ class GaudiRunner(Runner):
     def __init__(
         self, artifact: Path, *, threads: int, dtype: torch.dtype = torch.bfloat16
     ) -> None:
+        from safetensors import SafetensorError
+
         torch.set_num_threads(threads)
         try:
             raw_config = json.loads((artifact / "config.json").read_text(encoding="utf-8"))
             self._architecture: Architecture = architecture_of(raw_config)
             self._config: DecoderConfig = self._architecture.parse(raw_config)
             self._stored = _load(artifact)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise RunnerCrashedError(
                 "the Gaudi artifact cannot be read", found=str(error)
             ) from error
