@@ -119,7 +119,7 @@ class IntegerEncoding(CompiledEncoding):
         if self.lowest == 0:
             low = np.minimum(groups.min(1, keepdims=True), 0)
             high = np.maximum(groups.max(1, keepdims=True), 0)
-            return (high - low) / np.float32(self.highest), -low
+            return np.abs(high - low) / np.float32(self.highest), -low
         if -self.lowest == self.highest:
             return np.abs(groups).max(1, keepdims=True) / np.float32(self.highest), nothing
         farthest = np.abs(groups).argmax(1)[:, None]

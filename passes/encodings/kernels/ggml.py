@@ -39,7 +39,7 @@ def ggml_q8_0(words: Words, kind: int, out: Bytes) -> int:
             low, high = extremes(blocks, b)
             if not finite(low, high):
                 return NOT_FINITE
-            scale = np.float32(max(-low, high) / np.float32(127))
+            scale = np.float32(max(abs(low), abs(high)) / np.float32(127))
             half, inverse = to_half(bits_of(scale)), reciprocal(scale)
             if is_infinite(half):
                 return OUT_OF_RANGE

@@ -87,11 +87,11 @@ def group_scale(blocks: Bits, g: int, lowest: int, highest: int) -> tuple[np.uin
         return HALF_NAN, ZERO
     if lowest == 0:
         low, high = min(low, ZERO), max(high, ZERO)
-        half = half_above(np.float32((high - low) / np.float32(highest)))
+        half = half_above(np.float32(abs(high - low) / np.float32(highest)))
         inverse = reciprocal(float_of(from_half(half)))
         return half, np.float32((-low * inverse + ROUND) - ROUND)
     if -lowest == highest:
-        return half_above(np.float32(max(-low, high) / np.float32(highest))), ZERO
+        return half_above(np.float32(max(abs(low), abs(high)) / np.float32(highest))), ZERO
     return half_above(np.float32(farthest(blocks, g, low, high) / np.float32(lowest))), ZERO
 
 
