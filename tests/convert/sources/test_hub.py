@@ -11,6 +11,10 @@ from convert.errors import UnavailableSourceError
 from convert.sources.hub import download
 
 
+class TransportError(Exception):
+    """What the HTTP client of the hub's library may raise: no OSError."""
+
+
 class Hub:
     """A hub with one model, or none, that remembers what it was asked for."""
 
@@ -69,7 +73,9 @@ def not_found():
         headers={}, status_code=404, request=None))  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [ConnectionError("offline"), OSError("no route"), not_found()])
+@pytest.mark.parametrize(
+    "error", [ConnectionError("offline"), TransportError("no route"), not_found()]
+)
 def test_what_cannot_be_reached_is_refused_with_advice(monkeypatch, tmp_path, error):
     Hub(monkeypatch, tmp_path, error=error)
     with pytest.raises(UnavailableSourceError, match="org/name") as caught:
