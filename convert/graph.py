@@ -53,6 +53,12 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph if node.op_type == "Attention"]
 
 
+def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
+    """A value that holds ``tensor``, to be registered with a graph."""
+    shape = ir.Shape(tensor.shape.numpy())
+    return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
+
+
 def find_value(model: ir.Model, name: str) -> ir.Value | None:
     """The value that a node computes under this name."""
     outputs = (value for node in model.graph for value in node.outputs)

@@ -20,7 +20,7 @@ PAST_SEQUENCE = "past_sequence"
 PARTS = ("key", "value")
 """In the order of Attention's inputs: key first, value second."""
 
-_PLAIN_INPUTS = 4
+PLAIN_INPUTS = 4
 """Query, key, value, mask: what Attention has before a cache is added."""
 
 
@@ -83,7 +83,7 @@ class CacheForm(Pass):
         if present is not None:
             raise PassRefusedError(f"the graph has a {present} KV cache already", _name(nodes[0]))
         for node in nodes:
-            if len(node.inputs) != _PLAIN_INPUTS or None in node.inputs:
+            if len(node.inputs) != PLAIN_INPUTS or None in node.inputs:
                 reason = "attention does not read just query, key, value and mask"
                 raise PassRefusedError(reason, _name(node))
         for tensor in cached_tensors(model):

@@ -9,6 +9,7 @@ from passes.cache_form import (
     FORM,
     PARTS,
     PAST_SEQUENCE,
+    PLAIN_INPUTS,
     CachedTensor,
     CacheForm,
     cached_tensors,
@@ -71,9 +72,9 @@ class StatefulCache(DynamicCache):
 
 def _attend_to_past(tensor: CachedTensor, past: ir.Value) -> ir.Value:
     """Give Attention the past; return the present that it puts out."""
-    node, before = tensor.node, 3
-    node.resize_inputs(4 + len(PARTS))
-    node.replace_input_with(before + tensor.position, past)
+    node = tensor.node
+    node.resize_inputs(PLAIN_INPUTS + len(PARTS))
+    node.replace_input_with(PLAIN_INPUTS + tensor.position - 1, past)
     node.resize_outputs(1 + len(PARTS))
     present = node.outputs[tensor.position]
     present.name, present.type = tensor.present_name, _FLOAT

@@ -6,7 +6,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from convert.architectures.builder import initializer
 from convert.errors import PassRefusedError
 from convert.graph import (
     BATCH,
@@ -15,6 +14,7 @@ from convert.graph import (
     SEQUENCE,
     TOTAL_SEQUENCE,
     find_value,
+    initializer,
     remove_dead_nodes,
 )
 from passes.cache_form import FORM, CachedTensor, CacheForm, cached_tensors

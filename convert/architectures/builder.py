@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from convert.architectures.base import Shape
+from convert.graph import initializer
 from convert.parameter import Parameter
 from convert.weights import Weight
 
@@ -104,12 +105,6 @@ class GraphBuilder:
             name=name,
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="tricast")
-
-
-def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
-    """A value of the graph that holds ``tensor``."""
-    shape = ir.Shape(tensor.shape.numpy())
-    return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
 
 
 def _copy(shape: ir.Shape | None) -> ir.Shape | None:

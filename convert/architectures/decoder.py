@@ -52,6 +52,8 @@ class Decoder(Architecture):
 
     def parse(self, config: Mapping[str, Any]) -> DecoderConfig:
         reader = ConfigReader(config)
+        if reader.text("model_type", self.family) != self.family:
+            raise reader.broken("model_type", f"{self.family}, as architectures says")
         layers = reader.integer("num_hidden_layers")
         hidden = reader.integer("hidden_size")
         heads = reader.integer("num_attention_heads")

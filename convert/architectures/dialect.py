@@ -9,6 +9,10 @@ from typing import Any
 from convert.architectures.harmless import HARMLESS_KEYS, NEUTRAL_VALUES
 from convert.errors import BrokenInputError, UnsupportedConfigError
 
+_REMEDIES = {
+    "quantization_config": "convert the checkpoint from before it was quantized",
+}
+
 
 class ConfigReader:
     """A section of config.json that remembers which of its keys were read.
@@ -110,7 +114,7 @@ class ConfigReader:
                 f"{self._where}: {key!r} is not known and may change the mathematics",
                 expected="only keys that this architecture defines",
                 found=f"{key} = {_shortened(value)}",
-                remedy="remove the key if the model does not depend on it",
+                remedy=_REMEDIES.get(key, "remove the key if the model does not depend on it"),
             )
 
     def _present(self, key: str, default: Any) -> Any:

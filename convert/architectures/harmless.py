@@ -7,7 +7,7 @@ from typing import Any
 _BOOKKEEPING = """
 _attn_implementation _attn_implementation_autoset _attn_implementation_internal _commit_hash
 _experts_implementation _flash_attn_2_enabled _name_or_path architectures attn_implementation
-finetuning_task id2label is_decoder is_llama_config label2id model_type num_labels
+finetuning_task id2label is_decoder is_llama_config label2id num_labels
 output_attentions output_hidden_states output_scores prefix problem_type return_dict
 task_specific_params torchscript transformers.js_config transformers_version unsloth_fixed
 unsloth_version use_cache

@@ -22,7 +22,7 @@ def read_layer_types(reader: ConfigReader, layers: int) -> list[str] | None:
         raise reader.broken("layer_types", f"a list of {layers} strings, one a layer")
     if not set(kinds) <= {FULL, SLIDING}:
         raise reader.unsupported("layer_types", f"{FULL} or {SLIDING}")
-    return kinds
+    return [str(kind) for kind in kinds]
 
 
 def require_layer_types(reader: ConfigReader, windows: tuple[int | None, ...]) -> None:

@@ -11,6 +11,7 @@ from convert.graph import (
     Role,
     attention_nodes,
     find_value,
+    initializer,
     parameters,
     remove_dead_nodes,
     roles,
@@ -67,8 +68,8 @@ def test_dead_nodes_go_with_their_constants_but_parameters_stay(untied):
     remove_dead_nodes(model)
     assert {node.name for node in model.graph} == before
     query = find_value(model, QUERY_SLOTS)
-    array = np.arange(3, dtype=np.int64)
-    fixed = ir.Value(name="fixed", const_value=ir.tensor(array, name="fixed"))
+    fixed = initializer("fixed", ir.tensor(np.arange(3, dtype=np.int64), name="fixed"))
+    assert (tuple(fixed.shape), fixed.dtype) == ((3,), ir.DataType.INT64)
     model.graph.register_initializer(fixed)
     query.replace_all_uses_with(fixed)
     remove_dead_nodes(model)

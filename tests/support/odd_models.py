@@ -41,6 +41,17 @@ ODD_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "llama",
         {"attention_bias": True, "mlp_bias": True, "head_dim": 36, "rope_parameters": LLAMA3},
     ),
+    "llama, odd sizes": (
+        "llama",
+        {
+            "hidden_size": 45,
+            "intermediate_size": 67,
+            "num_attention_heads": 5,
+            "num_key_value_heads": 1,
+            "head_dim": 10,
+            "vocab_size": 33,
+        },
+    ),
     "llama, linear": ("llama", {"rope_parameters": LINEAR, "rms_norm_eps": 1e-5}),
     "llama, yarn": ("llama", {"rope_parameters": YARN, "head_dim": 80}),
     "mistral": ("mistral", {"sliding_window": None, "vocab_size": 97}),

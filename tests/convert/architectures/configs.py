@@ -10,11 +10,11 @@ from convert.architectures.base import DecoderConfig
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
 
-def raw_config(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
+def raw_config(family: str = "llama", /, **changes: Any) -> dict[str, Any]:
     """A sound config; a change to `...` removes the key."""
     raw: dict[str, Any] = {
-        "architectures": [f"{FAMILIES[model_type]}ForCausalLM"],
-        "model_type": model_type,
+        "architectures": [f"{FAMILIES[family]}ForCausalLM"],
+        "model_type": family,
         "hidden_size": 48,
         "intermediate_size": 72,
         "num_hidden_layers": 4,
@@ -30,7 +30,7 @@ def raw_config(model_type: str = "llama", **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if value is not ...}
 
 
-def parse(model_type: str = "llama", **changes: Any) -> DecoderConfig:
+def parse(family: str = "llama", /, **changes: Any) -> DecoderConfig:
     """The sound config with ``changes``, parsed."""
-    raw = raw_config(model_type, **changes)
+    raw = raw_config(family, **changes)
     return architecture_of(raw).parse(raw)

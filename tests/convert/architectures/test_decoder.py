@@ -88,6 +88,13 @@ def test_heads_share_the_hidden_size_unless_their_size_is_stated():
     assert parse(hidden_size=50, head_dim=8).head_dim == 8
 
 
+def test_model_type_must_agree_with_the_architecture():
+    with pytest.raises(BrokenInputError, match="model_type") as caught:
+        parse("llama", model_type="mistral")
+    assert "llama, as architectures says" in str(caught.value)
+    assert parse("llama", model_type=...) == parse("llama")
+
+
 def test_an_odd_head_cannot_be_rotated():
     with pytest.raises(UnsupportedConfigError, match="head_dim"):
         parse(head_dim=7)

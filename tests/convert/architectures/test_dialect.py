@@ -105,3 +105,9 @@ def test_read_harmless_and_neutral_keys_pass():
     reader = ConfigReader(values)
     reader.integer("hidden_size")
     reader.refuse_unread()
+
+
+def test_a_quantized_checkpoint_is_sent_back_to_its_original():
+    with pytest.raises(UnsupportedConfigError) as caught:
+        ConfigReader({"quantization_config": {"bits": 4}}).refuse_unread()
+    assert "before it was quantized" in str(caught.value)
