@@ -25,6 +25,9 @@ from convert.graph import (
 )
 from convert.weights import Weight
 
+MOST_LAYERS = 10_000
+"""More than any model has; a damaged config must not fill the memory."""
+
 
 class Decoder(Architecture):
     """Pre-norm decoder with grouped-query attention, rotary positions and a gated MLP.
@@ -54,7 +57,7 @@ class Decoder(Architecture):
         reader = ConfigReader(config)
         if reader.text("model_type", self.family) != self.family:
             raise reader.broken("model_type", f"{self.family}, as architectures says")
-        layers = reader.integer("num_hidden_layers")
+        layers = reader.integer("num_hidden_layers", maximum=MOST_LAYERS)
         hidden = reader.integer("hidden_size")
         heads = reader.integer("num_attention_heads")
         kv_heads = self.kv_heads(reader, heads)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from convert.architectures.harmless import HARMLESS_KEYS, NEUTRAL_VALUES
 from convert.errors import BrokenInputError, UnsupportedConfigError
+
+_SMALLEST, _LARGEST = 1e-30, 2**62
+"""Beyond these, arithmetic on a value that passed the checks could overflow."""
 
 _REMEDIES = {
     "quantization_config": "convert the checkpoint from before it was quantized",
@@ -38,23 +40,26 @@ class ConfigReader:
         self._read.add(key)
         return self._values.get(key)
 
-    def integer(self, key: str, default: int | None = None, *, minimum: int = 1) -> int:
+    def integer(
+        self, key: str, default: int | None = None, *, minimum: int = 1, maximum: int = _LARGEST
+    ) -> int:
         """An integer of at least ``minimum``; without a default it must be there."""
         value = self._present(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-            raise self.broken(key, f"an integer of at least {minimum}")
-        return value
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not minimum <= value <= maximum:
+            raise self.broken(key, f"an integer from {minimum} to {maximum}")
+        return int(value)
 
     def optional_integer(self, key: str, *, minimum: int = 1) -> int | None:
         """An integer of at least ``minimum``, or None if the key is null or absent."""
         return None if self.raw(key) is None else self.integer(key, minimum=minimum)
 
     def number(self, key: str, default: float | None = None, *, above: float = 0.0) -> float:
-        """A finite number greater than ``above``; without a default it must be there."""
+        """A number greater than ``above``; without a default it must be there."""
         value = self._present(key, default)
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or not math.isfinite(value) or value <= above:
-            raise self.broken(key, f"a finite number greater than {above:g}")
+        if not numeric or not max(above, _SMALLEST) < value < _LARGEST:
+            raise self.broken(key, f"a number between {above:g} and {_LARGEST:g}")
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:

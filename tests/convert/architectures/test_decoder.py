@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convert.architectures import architecture_of
-from convert.errors import BrokenInputError, UnsupportedConfigError
-from tests.convert.architectures.configs import FAMILIES, parse
+from convert.architectures.decoder import MOST_LAYERS
+from convert.architectures.rope import inverse_frequencies
+from convert.errors import BrokenInputError, TricastError, UnsupportedConfigError
+from tests.convert.architectures.configs import FAMILIES, parse, raw_config
 from tests.support.models import position_ids, random_ids, small_model
 from tests.support.odd_models import ODD_MODELS
 from tests.support.ort import OrtGraph, relative_error
@@ -74,6 +78,11 @@ def test_sizes_are_positive_integers(family, key, value):
         parse(family, **{key: value})
 
 
+def test_a_damaged_count_of_layers_does_not_fill_the_memory():
+    with pytest.raises(BrokenInputError, match="num_hidden_layers"):
+        parse(num_hidden_layers=MOST_LAYERS + 1)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_heads_divide(family):
     with pytest.raises(BrokenInputError, match="num_key_value_heads") as caught:
@@ -112,3 +121,41 @@ def test_other_activations_are_refused(activation):
 def test_keys_of_other_mathematics_are_refused_by_every_family(family, key, value):
     with pytest.raises(UnsupportedConfigError, match=key):
         parse(family, **{key: value})
+
+
+KEYS = sorted(
+    {
+        *raw_config(),
+        *("attention_bias", "hidden_act", "layer_types", "max_window_layers", "mlp_bias"),
+        *("partial_rotary_factor", "sliding_window", "tie_word_embeddings", "use_sliding_window"),
+        *("factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate", "rope_type"),
+        *("low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+        *("attention_factor", "rope_scaling", "rope_parameters", "some_key_of_tomorrow"),
+    }
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["llama3", "yarn", "linear", "sliding_attention", 2.0, 8, 256])
+)
+SECTIONS = st.dictionaries(st.sampled_from(KEYS), SCALARS, max_size=7)
+VALUES = SCALARS | SECTIONS | st.lists(SCALARS, max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    family=st.sampled_from(sorted(FAMILIES)),
+    changes=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3),
+)
+def test_whatever_a_config_says_it_is_read_or_refused(family, changes):
+    try:
+        config = parse(family, **changes)
+    except TricastError as refusal:
+        assert refusal.exit_code in (4, 6)
+        return
+    if config.head_dim <= 1 << 16:
+        assert np.isfinite(inverse_frequencies(config.rope, config.head_dim)).all()
+    assert len(config.windows) == config.layers
