@@ -1,0 +1,111 @@
+"""Each entry of the operator table against onnxruntime."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from onnx import helper, numpy_helper
+
+from targets.gaudi.operators import OPERATORS, STATIC_INPUTS
+
+RANDOM = np.random.default_rng(0)
+
+
+def floats(*shape):
+    return RANDOM.normal(size=shape).astype(np.float32)
+
+
+def integers(*shape):
+    return RANDOM.integers(0, 3, shape)
+
+
+def bools(*shape):
+    mask = RANDOM.random(shape) > 0.4
+    mask[..., 0] = True
+    return mask
+
+
+def ints(*numbers):
+    return np.array(numbers, np.int64)
+
+
+CASES = {
+    "Add": ([floats(2, 3), floats(3)], {}),
+    "And": ([bools(2, 3), bools(3)], {}),
+    "Attention": (
+        [floats(2, 6, 3, 5), floats(2, 2, 7, 5), floats(2, 2, 7, 5), bools(2, 1, 3, 7)],
+        {"scale": 0.3},
+    ),
+    "Cast": ([integers(2, 3)], {"to": 1}),
+    "Concat": ([floats(2, 3), floats(2, 1)], {"axis": -1}),
+    "Cos": ([floats(3)], {}),
+    "Equal": ([integers(2, 3), integers(3)], {}),
+    "Expand": ([floats(1, 3), ints(2, 1)], {}),
+    "Gather": ([floats(5, 3), integers(2, 4)], {"axis": 0}),
+    "Greater": ([integers(2, 3), integers(3)], {}),
+    "GreaterOrEqual": ([integers(2, 3), integers(3)], {}),
+    "Identity": ([floats(3)], {}),
+    "Less": ([integers(2, 3), integers(3)], {}),
+    "LessOrEqual": ([integers(2, 3), integers(3)], {}),
+    "MatMul": ([floats(2, 3, 4), floats(4, 5)], {}),
+    "Mul": ([floats(2, 3), floats(3)], {}),
+    "Not": ([bools(3)], {}),
+    "Or": ([bools(2, 3), bools(3)], {}),
+    "RMSNormalization": ([floats(2, 3), floats(3)], {"axis": -1, "epsilon": 1e-3}),
+    "Reshape": ([floats(2, 6), ints(0, -1, 3)], {}),
+    "RotaryEmbedding": ([floats(2, 4, 3, 6), floats(2, 3, 3), floats(2, 3, 3)], {}),
+    "Sigmoid": ([floats(3)], {}),
+    "Sin": ([floats(3)], {}),
+    "Slice": ([floats(4, 5), ints(1), ints(-1), ints(1), ints(2)], {}),
+    "Squeeze": ([floats(2, 1, 3), ints(1)], {}),
+    "Sub": ([floats(2, 3), floats(3)], {}),
+    "Swish": ([floats(3)], {}),
+    "TensorScatter": ([floats(2, 2, 6, 3), floats(2, 2, 2, 3), ints(3, 3)], {"axis": -2}),
+    "Transpose": ([floats(2, 3, 4)], {"perm": [2, 0, 1]}),
+    "Unsqueeze": ([floats(2, 3), ints(0, -1)], {}),
+}
+
+
+def by_onnxruntime(kind, inputs, attributes):
+    names = [f"x{number}" for number in range(len(inputs))]
+    tensors = [numpy_helper.from_array(x, name) for x, name in zip(inputs, names, strict=True)]
+    given = [helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in tensors]
+    node = helper.make_node(kind, names, ["y"], **attributes)
+    graph = helper.make_graph([node], "one", given, [helper.make_empty_tensor_value_info("y")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=11)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
+def test_every_operator_has_a_case():
+    assert set(CASES) == set(OPERATORS)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_it_computes_what_onnxruntime_does(kind):
+    inputs, attributes = CASES[kind]
+    static = STATIC_INPUTS.get(kind, ())
+    given = [
+        tuple(x.tolist()) if position in static else torch.tensor(x)
+        for position, x in enumerate(inputs)
+    ]
+    found = OPERATORS[kind](attributes, *given).numpy()
+    expected = by_onnxruntime(kind, inputs, attributes)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_norms_are_computed_in_float32_and_returned_in_bfloat16():
+    x = torch.tensor([[300.0, 1.0, -2.0, 5.0]], dtype=torch.bfloat16)
+    scale = torch.ones(4, dtype=torch.bfloat16)
+    found = OPERATORS["RMSNormalization"]({"epsilon": 1e-5}, x, scale)
+    exact = x.double() / x.double().square().mean().sqrt()
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, exact.to(torch.bfloat16))
+
+
+def test_bfloat16_activations_stay_bfloat16_beside_float32_angles():
+    x = torch.ones((1, 1, 2, 4), dtype=torch.bfloat16)
+    angle = torch.zeros((1, 2, 2))
+    found = OPERATORS["RotaryEmbedding"]({}, x, angle.cos(), angle.sin())
+    assert found.dtype == torch.bfloat16
