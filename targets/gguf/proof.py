@@ -116,13 +116,18 @@ def _difference(question: Question, answered: list[list[int]]) -> str | None:
 def _question(tokenizer: Tokenizer, notes: list[str]) -> Question:
     texts = [*PARITY_TEXTS, *_token_texts(tokenizer)]
     if "NFC" in repr(tokenizer.state.get("normalizer")):
-        composed = [text for text in texts if unicodedata.is_normalized("NFC", text)]
-        if len(composed) < len(texts):
-            notes.append(
-                "the tokenizer composes characters (NFC) and llama.cpp does not:"
-                " text with combining marks of its own gets other ids unless it is composed first"
-            )
-        texts = composed
+        texts = [text for text in texts if unicodedata.is_normalized("NFC", text)]
+        notes.append(
+            "the tokenizer composes characters (NFC) and llama.cpp does not:"
+            " text that is not composed already gets other ids"
+        )
+    scheme = repr(tokenizer.state.get("pre_tokenizer"))
+    if "Metaspace" in scheme and "'never'" not in scheme:
+        texts = [text for text in texts if not text.startswith(" ")]
+        notes.append(
+            "transformers puts no space before a text that begins with one;"
+            " llama.cpp does, as SentencePiece does: such a text gets other ids"
+        )
     ending = tuple(ending_ids(tokenizer.folder))
     return Question(tuple(texts), tuple(tuple(tokenizer.encode(text)) for text in texts), ending)
 

@@ -1,0 +1,65 @@
+"""SentencePiece in llama.cpp gives the ids of transformers, from a .model file or a tokenizer.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from convert.errors import UnsupportedTokenizerError
+from targets.gguf.target import vocabulary_of
+from tests.targets.gguf.checkpoints import sentencepiece
+
+VOCABULARY = 1203
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sentencepiece(tmp_path_factory.mktemp("spm") / "tokenizer.model", size=1200)
+
+
+def llama_folder(folder: Path, model_file: Path, *, keep: str) -> Path:
+    """A Llama 2 tokenizer's folder with tokenizer.model, tokenizer.json or both."""
+    from transformers import LlamaTokenizerFast
+
+    (folder / "tokenizer.model").write_bytes(model_file.read_bytes())
+    LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
+    for name in ("tokenizer.model", "tokenizer.json"):
+        if keep not in (name, "both"):
+            (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("keep", ["both", "tokenizer.json", "tokenizer.model"])
+def test_ids_are_proven(keep: str, tmp_path: Path, model_file: Path) -> None:
+    vocabulary, notes = vocabulary_of(llama_folder(tmp_path, model_file, keep=keep), VOCABULARY)
+    assert (vocabulary.model, vocabulary.pre) == ("llama", "default")
+    assert vocabulary.space_prefix
+    assert len(notes) == 1
+    assert "begins with" in notes[0]
+    assert vocabulary.tokens[-1] == f"[PAD{VOCABULARY - 1}]"
+
+
+def test_no_space_in_front_is_carried(tmp_path: Path, model_file: Path) -> None:
+    folder = llama_folder(tmp_path, model_file, keep="tokenizer.json")
+    path = folder / "tokenizer.json"
+    state = json.loads(path.read_text())
+    state["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    state["pre_tokenizer"] = None
+    path.write_text(json.dumps(state))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    vocabulary, _ = vocabulary_of(folder, VOCABULARY)
+    assert not vocabulary.space_prefix
+
+
+def test_a_unigram_model_is_refused(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], 0, False))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+    )
+    with pytest.raises(UnsupportedTokenizerError, match="Unigram"):
+        vocabulary_of(tmp_path, VOCABULARY)
