@@ -41,7 +41,9 @@ _DERIVED_BUFFERS = (
     ".attention.masked_bias",
     ".self_attn.masked_bias",
 )
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _SHOWN = 5
+_CHUNK_ELEMENTS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,9 @@ def open_checkpoint(
 def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tuple[str, ...]:
     """Check that the checkpoint holds the parameters of its architecture and nothing else.
 
+    A stored head beside a tied embedding is allowed where it is the same matrix; only then are
+    weights read.
+
     Args:
         checkpoint: The checkpoint.
         expected: Name and shape of every parameter.
@@ -112,13 +117,18 @@ def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tu
         TensorMismatchError: Tensors are missing, too many, or of another shape.
     """
     weights = checkpoint.weights
-    tied = bool(checkpoint.config.get("tie_word_embeddings", True))
-    spare = {"lm_head.weight"} & (weights.keys() - expected.keys()) if tied else set()
+    spare = {_HEAD} & (weights.keys() - expected.keys())
     kept = {name: weight.shape for name, weight in weights.items() if name not in spare}
     compare_tensors(checkpoint.label, kept, expected)
     if not spare:
         return ()
-    return ("lm_head.weight is not used: the configuration ties the head to the embedding.",)
+    if _EMBEDDING not in weights or not _same_values(weights[_HEAD], weights[_EMBEDDING]):
+        raise TensorMismatchError(
+            f"{_HEAD} of {checkpoint.label} is another matrix than the embedding",
+            expected="the same matrix, because config.json ties them (tie_word_embeddings)",
+            remedy='set "tie_word_embeddings": false in config.json if the head is meant to differ',
+        )
+    return (f"{_HEAD} is not used: it is the embedding, and the configuration ties them.",)
 
 
 def compare_tensors(label: str, found: Mapping[str, Shape], expected: Mapping[str, Shape]) -> None:
@@ -144,6 +154,17 @@ def compare_tensors(label: str, found: Mapping[str, Shape], expected: Mapping[st
             found="; ".join(lists),
             remedy="check that configuration and weights are of the same model",
         )
+
+
+def _same_values(one: Weight, other: Weight) -> bool:
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    step = max(1, _CHUNK_ELEMENTS // max(1, one.columns))
+    return all(
+        one.read_rows(start, min(start + step, one.rows)).tobytes()
+        == other.read_rows(start, min(start + step, one.rows)).tobytes()
+        for start in range(0, one.rows, step)
+    )
 
 
 def _some(names: list[str]) -> str:

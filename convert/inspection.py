@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,11 @@ class Inspection:
             sums[tensor.encoding] = more
         return dict(sorted(sums.items(), key=lambda item: (-item[1][2], item[0])))
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything, in types that JSON has."""
+    def as_json(self) -> str:
+        """Everything, as one JSON object."""
+        return json.dumps(self._summary(), indent=2, ensure_ascii=False)
+
+    def _summary(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "kind": self.kind,

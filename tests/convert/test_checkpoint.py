@@ -196,18 +196,30 @@ class TestRequireTensors:
             compare_tensors("model", {}, expected)
         assert "8 missing: t0, t1, t2, t3, t4 and 3 more" in str(caught.value)
 
-    @pytest.mark.parametrize("config", [{"tie_word_embeddings": True}, {}])
-    def test_a_head_beside_a_tied_embedding_is_noted(self, tmp_path, config):
-        head = {"lm_head.weight": (3, 2)}
-        found = self.checkpoint(tmp_path, config, a=(1,), **head)
-        (note,) = require_tensors(found, {"a": (1,)})
+    def tied(self, tmp_path, head, embedding):
+        weights = {
+            "model.embed_tokens.weight": ArrayWeight("model.embed_tokens.weight", embedding),
+            "lm_head.weight": ArrayWeight("lm_head.weight", head),
+        }
+        found = Checkpoint("model", tmp_path, {}, weights, ())
+        return require_tensors(found, {"model.embed_tokens.weight": (7, 3)})
+
+    def test_a_head_that_is_the_tied_embedding_is_noted(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("convert.checkpoint._CHUNK_ELEMENTS", 6)
+        embedding = np.random.default_rng(0).normal(size=(7, 3)).astype("f4")
+        (note,) = self.tied(tmp_path, embedding.copy(), embedding)
         assert "lm_head.weight is not used" in note
 
-    def test_a_head_that_an_untied_architecture_does_not_know_is_surplus(self, tmp_path):
-        head = {"lm_head.weight": (3, 2)}
-        found = self.checkpoint(tmp_path, {"tie_word_embeddings": False}, a=(1,), **head)
-        with pytest.raises(TensorMismatchError):
-            require_tensors(found, {"a": (1,)})
+    @pytest.mark.parametrize("change", ["value", "shape", "dtype"])
+    def test_a_head_that_is_not_the_tied_embedding_is_refused(self, tmp_path, change):
+        embedding = np.ones((7, 3), "f4")
+        head = {
+            "value": np.where(np.arange(21).reshape(7, 3) == 20, 2, embedding).astype("f4"),
+            "shape": embedding[:6],
+            "dtype": embedding.astype("f2"),
+        }[change]
+        with pytest.raises(TensorMismatchError, match="another matrix"):
+            self.tied(tmp_path, head, embedding)
 
 
 def test_opening_reads_no_weight(tmp_path, monkeypatch):

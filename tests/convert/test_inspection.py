@@ -64,7 +64,7 @@ def test_an_openvino_folder_shows_the_model_and_not_the_tokenizer(tmp_path):
 def test_json_holds_everything_and_sums(tmp_path):
     tiny = TinyGguf(layers=1)
     found = inspect(tiny.write(tmp_path / "tiny.gguf"))
-    value = json.loads(json.dumps(found.as_json()))
+    value = json.loads(found.as_json())
     assert value["bytes"] == sum(tensor["bytes"] for tensor in value["tensors"])
     assert sum(item["tensors"] for item in value["encodings"].values()) == len(value["tensors"])
     assert value["metadata"]["tokenizer.ggml.tokens"]["items"] == len(tiny.tokens)
