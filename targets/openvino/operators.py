@@ -15,6 +15,7 @@ from targets.openvino.attention import attention
 from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.norm import rms_normalization
 from targets.openvino.rope import full_angles, rotate
+from targets.openvino.window import windowed_mask
 
 Lowering = Callable[[Context, ir.Node], Sequence[Node]]
 """From a graph node to the runtime's nodes of its outputs."""
@@ -165,6 +166,11 @@ def _attention(context: Context, node: ir.Node) -> Sequence[Node]:
     refuse_unless(not given["softcap"], node, "softcap")
     refuse_unless(len(node.inputs) == 6, node, "attention without a cache and a mask")
     q, k, v, mask, past_k, past_v = context.inputs(node)
+    allowed = node.inputs[3]
+    assert allowed is not None
+    windowed = windowed_mask(context, allowed)
+    if windowed is not None:
+        mask = windowed
     keys, values = ops.concat([past_k, k], axis=2), ops.concat([past_v, v], axis=2)
     scale = given["scale"]
     if scale is None:
