@@ -24,7 +24,10 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> Frequencies:
         float32 ``[head_dim / 2]``.
     """
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    plain = _float32(1.0 / np.power(np.float32(rope.theta), exponents))
+    # Rounded to float32 just where transformers rounds: at position 100 000 a difference in the
+    # last place of a frequency turns a pair by 0.006 radians.
+    powers = np.power(np.float64(np.float32(rope.theta)), exponents.astype(np.float64))
+    plain = _float32(1 / _float32(powers))
     if rope.kind == "default":
         return plain
     slowed = _float32(plain / np.float32(rope.factor))
@@ -36,8 +39,9 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> Frequencies:
 
 def _llama3_share(rope: Rope, plain: Frequencies) -> Frequencies:
     """How much of the plain frequency stays: 1 for short wavelengths, 0 for long ones."""
-    wavelengths = 2 * np.float32(math.pi) / plain
-    rotations = np.float32(rope.original_max_positions) / wavelengths
+    # Torch divides a number by a tensor by multiplying with the reciprocal; so does this.
+    wavelengths = (1 / plain) * np.float32(2 * math.pi)
+    rotations = (1 / wavelengths) * np.float32(rope.original_max_positions)
     span = rope.high_freq_factor - rope.low_freq_factor
     share = (rotations - np.float32(rope.low_freq_factor)) / np.float32(span)
     return _float32(np.clip(share, 0, 1))

@@ -52,6 +52,22 @@ def test_a_left_padded_batch_equals_transformers_and_each_row_alone(model):
     assert relative_error(found[1, 3:], alone[0]) < TOLERANCE
 
 
+@pytest.mark.parametrize("offset", [1000, 100_000])
+def test_parity_holds_far_into_a_long_context(offset):
+    """Angles are large there: a frequency that is off in its last place would show."""
+    import torch
+
+    model = small_model("llama", head_dim=64, max_position_embeddings=200_000)
+    ids = random_ids(1, 12, model.config.vocab)
+    positions = position_ids(np.ones_like(ids)) * 97 + offset
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "position_ids": positions}
+    found = OrtGraph(model.graph())(**feed)["logits"]
+    tensors = {name: torch.from_numpy(array) for name, array in feed.items()}
+    with torch.no_grad():
+        expected = model.torch_model(**tensors, use_cache=False).logits.numpy()
+    assert relative_error(found, expected) < TOLERANCE
+
+
 def test_the_parameters_are_those_of_the_checkpoint(model):
     architecture = architecture_of(model.raw_config)
     expected = {name: weight.shape for name, weight in model.weights.items()}
