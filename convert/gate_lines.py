@@ -18,6 +18,11 @@ def gate_lines(result: GateResult) -> list[str]:
         _parity_line("tokenizer", "texts", result.tokenizer),
         _parity_line("chat template", "chats", result.chat),
     ]
+    if result.faithful is not None:
+        lines.append(
+            "against the original with the same stored weights: mean KL "
+            f"{result.faithful.mean_kld:.4g} (at most {limits.faithful_kld:g})"
+        )
     if result.sample.text is not None:
         lines.append(f"sample: {result.sample.prompt}|{result.sample.text}")
     return [" ".join(line.split()) for line in lines]

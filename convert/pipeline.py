@@ -194,14 +194,18 @@ def _gate(
             thresholds(item.artifact),
             threads=request.threads,
             digest=original.record.digest,
+            original=original.checkpoint.folder if item.loses_precision else None,
         )
     for line in gate_lines(result):
         reporter.say(f"  {line}")
-    if not result.passed:
+    failures = list(result.failures)
+    if request.tokenizer and not result.tokenizer.checked:
+        failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
+    if failures:
         raise GateError(
             f"{item.artifact.folder} does not match the original",
             expected="figures within the thresholds of its encoding",
-            found="; ".join(result.failures),
+            found="; ".join(failures),
         )
     golden = hash_file(original.golden.parent, original.golden)
     return GateRecord(

@@ -16,6 +16,7 @@ from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
 
 _TYPICAL_COLUMNS = 4096
+_EIGHT_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Prepared:
     def nbytes(self) -> int:
         """Bytes of all files together."""
         return sum(file.size for file in self.layout.files)
+
+    @property
+    def loses_precision(self) -> bool:
+        """Whether the encoding alone moves the logits so far that it would hide a mistake."""
+        return _bits(self.artifact.encoding or self.target.default_encoding) < _EIGHT_BITS
 
 
 def resolve_encoding(artifact: Artifact) -> Artifact:
@@ -96,8 +102,7 @@ def prepare(
 
 def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
     main = artifact.encoding or target.default_encoding
-    bits = 8 * encoding(main).nbytes(1, _TYPICAL_COLUMNS) / _TYPICAL_COLUMNS
-    spared = target.eight_bit if target.eight_bit and bits < 8 else main
+    spared = target.eight_bit if target.eight_bit and _bits(main) < _EIGHT_BITS else main
     return Policy(
         default=main,
         embeddings=artifact.embeddings or spared,
@@ -108,3 +113,8 @@ def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
         vectors=target.vector_encoding,
         strict=strict,
     )
+
+
+def _bits(name: str) -> float:
+    """Bits a weight of the encoding called ``name``, scales included, in rows of usual length."""
+    return 8 * encoding(name).nbytes(1, _TYPICAL_COLUMNS) / _TYPICAL_COLUMNS

@@ -33,6 +33,9 @@ class Gate(_Strict):
     decoded_kld: float | None = Field(None, gt=0, description="the same, fed token by token")
     top1: float | None = Field(None, ge=0, le=1, description="share of positions, at least")
     perplexity_ratio: float | None = Field(None, gt=0, description="artifact / original, at most")
+    faithful_kld: float | None = Field(
+        None, gt=0, description="nats, at most, against the original with the stored weights"
+    )
     differing_texts: int | None = Field(None, ge=0, description="by the tokenizer, at most")
     differing_chats: int | None = Field(None, ge=0, description="by the template, at most")
 

@@ -1,0 +1,75 @@
+"""What the commands do and print, on real files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from convert import commands, pipeline
+from convert.__main__ import main
+from convert.errors import UsageError
+from tests.support.runs import TINY_LLAMA
+
+
+def test_a_run_needs_to_know_what_to_make(capsys):
+    assert main(["run", str(TINY_LLAMA)]) == 2
+    assert "nothing to make" in capsys.readouterr().err
+
+
+def test_a_recording_without_a_gate_is_a_contradiction(capsys):
+    assert main(["run", "m", "--to", "onnx", "--golden", "g", "--no-gate"]) == 2
+    assert "contradict" in capsys.readouterr().err
+
+
+def test_the_command_line_goes_before_the_recipe(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(pipeline, "run", lambda request, _: seen.append(request.recipe) or ())
+    text = "name: r\nmodel: a/b\nrevision: v1\nartifacts: [{format: gguf, encoding: q8_0}]"
+    (tmp_path / "r.yaml").write_text(text)
+    options = ["--recipe", str(tmp_path / "r.yaml")]
+    assert main(["run", *options]) == 0
+    assert main(["run", "other", *options, "--to", "onnx:f16", "--prompts", "p.txt"]) == 0
+    first, second = seen
+    assert (first.model, first.revision, first.artifacts[0].folder) == ("a/b", "v1", "gguf-q8_0")
+    assert (second.model, second.revision, second.prompts) == ("other", None, "p.txt")
+    assert [artifact.folder for artifact in second.artifacts] == ["onnx-f16"]
+
+
+def test_the_same_artifact_twice_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="contradict"):
+        commands._recipe("m", None, ["onnx:f32", "onnx:f32"], None, None)
+
+
+def test_a_run_prints_its_folders_and_nothing_else(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["run", str(TINY_LLAMA), "--to", "onnx", "--out", str(out), "--no-gate"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "onnx-f32")]
+
+
+def test_inspect_shows_a_checkpoint(capsys):
+    assert main(["inspect", str(TINY_LLAMA)]) == 0
+    assert "model.embed_tokens.weight" in capsys.readouterr().out
+    assert main(["inspect", str(TINY_LLAMA), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_a_recording_is_compared_with_an_artifact(converted, tmp_path, capsys):
+    golden = tmp_path / "golden.safetensors"
+    assert main(["golden", "record", str(TINY_LLAMA), "--out", str(golden)]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(golden)]
+    assert [path.name for path in tmp_path.iterdir()] == [golden.name]
+    artifact = str(converted.artifacts["onnx-f32"])
+    assert main(["golden", "compare", artifact, "--golden", str(golden), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passed"]
+
+
+def test_verify_prints_its_verdict(converted, capsys):
+    assert main(["verify", str(converted.artifacts["gaudi-bf16"]), "--no-gate"]) == 0
+    assert "verified" in capsys.readouterr().out
+
+
+def test_a_gguf_becomes_a_checkpoint(converted, tmp_path, capsys):
+    gguf = converted.artifacts["gguf-q8_0"] / "model.gguf"
+    assert main(["import", str(gguf), "--out", str(tmp_path / "imported")]) == 0
+    assert (tmp_path / "imported" / "model.safetensors").is_file()
