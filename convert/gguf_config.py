@@ -162,7 +162,7 @@ def _check_head_dim(keys: _Keys, head_dim: int) -> None:
 
 
 def _rope_scaling(gguf: GgufFile, keys: _Keys, head_dim: int) -> dict[str, Any] | None:
-    kind = keys.own.get("rope.scaling.type", "none")
+    kind = gguf.value(f"{keys.family}.rope.scaling.type", str, "none")
     factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 1.0))
     factors = gguf.tensors.get("rope_freqs.weight")
     if factors is not None:

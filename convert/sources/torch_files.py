@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import pickle
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -36,6 +37,16 @@ SINGLE_NAME = "pytorch_model.bin"
 INDEX_NAME = "pytorch_model.bin.index.json"
 _ZIP_MAGIC = b"PK\x03\x04"
 _LOCAL_HEADER_BYTES = 30
+# What zipfile raises on damaged archives; UnicodeDecodeError is a ValueError.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    OSError,
+    EOFError,
+)
 _DTYPES = {
     "torch.float32": FloatType.F32,
     "torch.float16": FloatType.F16,
@@ -149,25 +160,30 @@ def _records(path: Path) -> dict[int, int]:
                 remedy=_SAVE_AGAIN,
             )
         try:
-            with zipfile.ZipFile(file) as archive:
-                members = archive.infolist()
-                orders = [m for m in members if m.filename.endswith("/byteorder")]
-                order = archive.read(orders[0]) if orders else b"little"
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
+            byte_order, records = _directory(file)
+        except _ZIP_ERRORS as error:
             raise TruncatedFileError(
                 f"{path} is cut short or damaged", found=str(error), remedy=_REMEDY
             ) from error
-        if order != b"little":
-            raise UnsupportedError(f"{path} was saved on a big-endian machine", remedy=_SAVE_AGAIN)
-        records = {}
-        for member in members:
-            file.seek(member.header_offset)
-            local = file.read(_LOCAL_HEADER_BYTES)
-            lengths = int.from_bytes(local[26:28], "little"), int.from_bytes(local[28:30], "little")
-            if member.compress_type == zipfile.ZIP_STORED:
-                start = member.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
-                records[start] = member.file_size
+    if byte_order != b"little":
+        raise UnsupportedError(f"{path} was saved on a big-endian machine", remedy=_SAVE_AGAIN)
     return records
+
+
+def _directory(file: BinaryIO) -> tuple[bytes, dict[int, int]]:
+    """The archive's byte order, and offset and size of its uncompressed records."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        orders = [member for member in members if member.filename.endswith("/byteorder")]
+        byte_order = archive.read(orders[0]) if orders else b"little"
+    records = {}
+    for member in members:
+        file.seek(member.header_offset)
+        local = file.read(_LOCAL_HEADER_BYTES)
+        names = int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+        if member.compress_type == zipfile.ZIP_STORED:
+            records[member.header_offset + _LOCAL_HEADER_BYTES + names] = member.file_size
+    return byte_order, records
 
 
 def _load_on_meta(path: Path) -> dict[str, Tensor]:

@@ -183,6 +183,7 @@ def test_biases_that_no_transformers_model_has(tmp_path, tensors, family):
         ("llama.attention.layer_norm_rms_epsilon", "x"),
         ("llama.rope.freq_base", -1.0),
         ("llama.rope.freq_base", math.inf),
+        ("llama.rope.scaling.type", np.array([1, 2])),
         ("tokenizer.ggml.bos_token_id", "x"),
     ],
 )

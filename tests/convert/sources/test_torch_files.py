@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -8,9 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convert.errors import (
     BadHeaderError,
+    BrokenInputError,
     MissingFileError,
     TensorMismatchError,
     TruncatedFileError,
@@ -143,6 +147,24 @@ def test_a_damaged_pickle(tmp_path):
     rewritten(path, lambda name, data: data[:20] if name.endswith("data.pkl") else data)
     with pytest.raises((BadHeaderError, UnsafePickleError)):
         opened(tmp_path)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_file_with_changed_bytes_reads_or_is_refused_by_name(tmp_path_factory, data):
+    buffer = io.BytesIO()
+    torch.save({"a": torch.ones(4, 5), "b": torch.ones(3, 4).t()}, buffer)
+    whole = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    folder = tmp_path_factory.mktemp("flip")
+    (folder / "pytorch_model.bin").write_bytes(whole)
+    try:
+        weights = opened(folder)
+    except (BrokenInputError, UnsupportedError):
+        return
+    for weight in weights.values():
+        assert weight.read_rows(0, weight.rows).shape == (weight.rows, weight.columns)
 
 
 def test_big_endian_is_refused(tmp_path):
