@@ -37,10 +37,17 @@ def compiled(function: Function) -> Function:
     """Compile at the first call, release the GIL, keep the machine code on disk.
 
     The code is kept beside the source, or in the user's cache folder where that cannot be
-    written (or in NUMBA_CACHE_DIR). numba keeps it under the function's name, and notices a
-    change of the function's file but not of the helpers it calls in others; with the digest of
-    all kernels in the name, any change of any of them compiles anew.
+    written (or in NUMBA_CACHE_DIR); where nothing can be written it is compiled in every run.
+    numba keeps it under the function's name, and notices a change of the function's file but
+    not of the helpers it calls in others; with the digest of all kernels in the name, any
+    change of any of them compiles anew.
     """
     function.__qualname__ += f"_{_DIGEST}"
-    decorate = numba.njit(nogil=True, cache=True, error_model="numpy")
-    return cast(Function, decorate(function))
+    try:
+        return _compile(function, cache=True)
+    except RuntimeError:  # numba's "no locator available": no folder can be written
+        return _compile(function, cache=False)
+
+
+def _compile(function: Function, *, cache: bool) -> Function:
+    return cast(Function, numba.njit(nogil=True, cache=cache, error_model="numpy")(function))

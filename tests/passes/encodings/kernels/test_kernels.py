@@ -162,3 +162,10 @@ def test_the_name_of_a_kernel_holds_the_digest_of_all_kernels():
     digests = {kernel.py_func.__qualname__.split("_")[-1] for kernel in (convert_floats, ordered)}
     assert len(digests) == 1
     assert len(digests.pop()) == 12
+
+
+def test_a_kernel_that_cannot_be_cached_is_compiled_all_the_same():
+    """A function without a file is to numba what a folder that cannot be written is."""
+    namespace = {"__name__": "nowhere"}
+    exec("def double(x):\n    return x * 2", namespace)
+    assert compiled(namespace["double"])(21) == 42
