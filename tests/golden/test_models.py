@@ -108,7 +108,7 @@ def test_every_linear_input_is_a_multiple_of_32_wide(model):
 
 def test_unseen_text_is_predicted_with_a_peaked_distribution(model, tokenizer):
     figures = quality(model, tokenizer, corpus.text_of(corpus.HELD_OUT_SEED, 10_000))
-    assert figures.perplexity < 2.5
+    assert figures.perplexity < 2.3
     assert figures.top1_mass > 0.7
     assert figures.accuracy > 0.7
 
@@ -160,7 +160,7 @@ def test_a_wrong_rope_theta_shows(model, tokenizer, theta):
 
 def test_scales_of_the_neighbouring_block_show(model, tokenizer):
     shifted = with_matrices(model, lambda weight: q8_0(weight, shift=1))
-    assert mean_kld(model, shifted, tokenizer) > 0.5
+    assert mean_kld(model, shifted, tokenizer) > 0.05
 
 
 @pytest.mark.parametrize("text", parity_texts())
@@ -175,8 +175,8 @@ def test_any_text_survives_the_tokenizer(tokenizer, text):
 
 
 def test_digits_stand_alone_and_nothing_is_added(tokenizer):
-    ids = tokenizer("12 x")["input_ids"]
-    assert [tokenizer.decode([token]) for token in ids] == ["1", "2", " x"]
+    ids = tokenizer("12 the")["input_ids"]
+    assert [tokenizer.decode([token]) for token in ids] == ["1", "2", " the"]
 
 
 def test_the_chat_template_is_the_form_of_the_corpus(tokenizer):
