@@ -38,7 +38,8 @@ class OpenVinoRunner(Runner):
         self, artifact: Path, *, threads: int, overrides: dict[str, str] | None = None
     ) -> None:
         self._artifact = artifact
-        options = {"INFERENCE_NUM_THREADS": str(threads), **(overrides or {})}
+        # With one thread the plugin's fused MLP for AMX divides by zero (2026.4.1, bf16 weights).
+        options = {"INFERENCE_NUM_THREADS": str(max(threads, 2)), **(overrides or {})}
         try:
             model = openvino.Core().read_model(artifact / "openvino_model.xml")
             self.compiled = openvino.Core().compile_model(model, "CPU", options)

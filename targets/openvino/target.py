@@ -43,13 +43,19 @@ class OpenVinoTarget(Target):
         return (StatefulCache(),)
 
     def lay_out(self, request: LayoutRequest) -> Layout:
-        """The IR with its weights to be streamed, configurations, and the tokenizer."""
+        """The IR with its weights to be streamed, configurations, and the tokenizer.
+
+        Where rows did not divide by the group that was asked for, the group in
+        ``request.model`` becomes one that the runtime multiplies correctly.
+        """
         from targets.openvino.companions import configuration_files, tokenizer_files
+        from targets.openvino.groups import use_safe_groups
         from targets.openvino.ir_file import ir_files
         from targets.openvino.lower import lower
         from targets.openvino.tokenizer import converted_tokenizer
 
         options = Options.parse(request.options)
+        use_safe_groups(request.model)
         lowered = lower(request.model)
         for name, value in options.runtime().items():
             lowered.model.set_rt_info(value, ["runtime_options", name])

@@ -1,0 +1,231 @@
+"""What the plugin and the LLM pipeline make of an artifact."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from convert.errors import UsageError
+from targets.base import OutputFile
+from targets.openvino.run import EXACT, OpenVinoRunner
+from targets.openvino.target import OpenVinoTarget
+from tests.support.models import random_ids, small_model
+from tests.support.ort import relative_error
+from tests.targets.openvino.artifacts import (
+    FUSING,
+    convert,
+    encode_as,
+    lay_out,
+    tokenizer_checkpoint,
+)
+from tests.targets.openvino.layers import layer_types, product_count, weight_types
+
+F32 = {"INFERENCE_PRECISION_HINT": "f32"}
+SMOLLM2 = Path("models/smollm2")
+
+
+def layers_are_fused(runner, layers, norms_per_layer=2):
+    types = layer_types(runner.compiled)
+    assert types["ScaledDotProductAttention"] == layers
+    assert types["MemoryInput"] == types["MemoryOutput"] == 2 * layers
+    assert types["RoPE"] == 2 * layers
+    assert types["RMS"] == norms_per_layer * layers + 1
+    assert product_count(runner.compiled) == 7 * layers + 1
+    assert types["Softmax"] == types["MatMul"] == 0
+    assert types["Broadcast"] <= 1, "only the empty cache may be broadcast, once for all"
+    assert types["Concatenation"] <= 3, "angles and the cache's shape, once for all"
+
+
+@pytest.mark.parametrize("overrides", [F32, {}], ids=["f32", "default"])
+@pytest.mark.parametrize(
+    ("name", "stored"), [("int8", "i8"), ("int4", "u4"), ("bf16", None), ("int8_asym", "u8")]
+)
+def test_every_layer_fuses_and_stays_compressed(name, stored, overrides, tmp_path):
+    model = small_model("llama", **FUSING)
+    runner = OpenVinoRunner(
+        convert(model, tmp_path, quantize=encode_as(name)), threads=2, overrides=overrides
+    )
+    layers_are_fused(runner, layers=2)
+    if stored is not None:
+        types = weight_types(runner.compiled)
+        assert types[stored] == (15 if stored == "i8" else 14)
+        assert types["f32"] == types["bf16"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model_type", "norms", "sizes"),
+    [("qwen2", 2, {}), ("qwen3", 4, {}), ("mistral", 2, {"sliding_window": 4})],
+)
+def test_every_family_fuses(model_type, norms, sizes, tmp_path):
+    model = small_model(model_type, **FUSING, **sizes)
+    runner = OpenVinoRunner(convert(model, tmp_path, quantize=encode_as("int8")), threads=2)
+    layers_are_fused(runner, layers=2, norms_per_layer=norms)
+
+
+def test_a_tied_matrix_is_stored_once_and_stays_compressed(tmp_path):
+    tied = small_model("llama", tie_word_embeddings=True, **FUSING)
+    layout = lay_out(tied, quantize=encode_as("int8"))
+    names = [job.weight.name for job in layout.jobs]
+    assert names.count("model.embed_tokens.weight") == 1
+    assert "lm_head.weight" not in names
+    runner = OpenVinoRunner(convert(tied, tmp_path, quantize=encode_as("int8")), threads=2)
+    assert weight_types(runner.compiled) == {"i8": 15}
+    gathers = [
+        node.input_value(0).get_element_type().to_string()
+        for node in runner.compiled.get_runtime_model().get_ordered_ops()
+        if node.get_rt_info()["layerType"].astype(str) == "Gather"
+    ]
+    assert "i8" in gathers
+
+
+@pytest.mark.parametrize(
+    ("model_type", "sizes"), [("llama", {}), ("mistral", {"sliding_window": 4}), ("qwen3", {})]
+)
+def test_the_llm_pipeline_generates_with_paged_attention(model_type, sizes, tmp_path):
+    genai = pytest.importorskip("openvino_genai")
+    model = small_model(model_type, **FUSING, **sizes)
+    checkpoint = tokenizer_checkpoint(tmp_path / "checkpoint")
+    folder = convert(model, tmp_path / "artifact", checkpoint=checkpoint, tokenizer=True)
+    ids = random_ids(1, 9, model.config.vocab)[0].tolist()
+    expected = OpenVinoRunner(folder, threads=2, overrides=EXACT).generate(ids, 10, frozenset())
+    # A scheduler makes the pipeline throw, instead of falling back, if it cannot page.
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = 1
+    pipeline = genai.LLMPipeline(str(folder), "CPU", scheduler_config=scheduler, **EXACT)
+    wanted = genai.GenerationConfig()
+    wanted.max_new_tokens, wanted.ignore_eos, wanted.apply_chat_template = 10, True, False
+    found = pipeline.generate(openvino.Tensor(np.array([ids])), wanted)
+    assert list(found.tokens[0]) == expected
+    assert isinstance(pipeline.generate("the quick brown", wanted), str)
+
+
+def test_paged_attention_knows_every_layer_and_its_window(tmp_path):
+    from openvino._offline_transformations import paged_attention_transformation
+
+    model = small_model("mistral", sliding_window=4, **FUSING)
+    folder = convert(model, tmp_path)
+    ir = openvino.Core().read_model(folder / "openvino_model.xml")
+    paged_attention_transformation(ir)
+    pages = [n for n in ir.get_ordered_ops() if n.get_type_name() == "PagedAttentionExtension"]
+    assert len(pages) == 2
+    for page in pages:
+        # The window is computed from a constant of the mask: -1 * Convert(-4).
+        factors = [value.get_node() for value in page.input_value(10).get_node().input_values()]
+        while factors[0].get_type_name() == "Convert":
+            factors[0] = factors[0].input_value(0).get_node()
+        assert [int(factor.get_data()) for factor in factors] == [-4, -1]
+
+
+def test_state_variables_have_the_names_that_devices_know(tmp_path):
+    runner = OpenVinoRunner(convert(small_model("llama"), tmp_path), threads=2)
+    request = runner.compiled.create_infer_request()
+    assert {state.name for state in request.query_state()} == {
+        f"past_key_values.{layer}.{part}present.{layer}.{part}"
+        for layer in range(2)
+        for part in ("key", "value")
+    }
+
+
+def test_the_artifact_carries_its_runtime_options(tmp_path):
+    options = {"kv_cache_precision": "bf16", "dynamic_quantization_group_size": 64}
+    runner = OpenVinoRunner(convert(small_model("llama"), tmp_path, options=options), threads=2)
+    assert runner.compiled.get_property("KV_CACHE_PRECISION") == openvino.Type.bf16
+    assert runner.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 64
+
+
+def test_shipped_options_stay_near_float32(tmp_path):
+    model = small_model("llama", **FUSING)
+    folder = convert(model, tmp_path, quantize=encode_as("int8"))
+    ids = random_ids(1, 12, model.config.vocab)[0].tolist()
+    shipped = OpenVinoRunner(folder, threads=2).logits(ids, 6)
+    exact = OpenVinoRunner(folder, threads=2, overrides=EXACT).logits(ids, 6)
+    assert relative_error(shipped, exact) < 0.5
+
+
+def test_an_unknown_option_is_refused_before_anything():
+    with pytest.raises(UsageError, match="kv_precision"):
+        OpenVinoTarget().passes({"kv_precision": "u8"})
+
+
+def test_layout_reads_no_weight(monkeypatch):
+    model = small_model("llama")
+
+    def forbidden(self, start, stop):
+        raise AssertionError(f"{self.name} was read")
+
+    monkeypatch.setattr("convert.weights.ArrayWeight.read_rows", forbidden)
+    layout = lay_out(model, quantize=encode_as("int4_g16"))
+    assert len(layout.jobs) == len(model.weights)
+
+
+def test_files_without_a_tokenizer(tmp_path):
+    paths = {file.path for file in lay_out(small_model("llama")).files}
+    assert paths == {
+        "openvino_model.xml",
+        "openvino_model.bin",
+        "config.json",
+        "generation_config.json",
+    }
+
+
+DIGEST = """
+import hashlib, sys
+from pathlib import Path
+from tests.support.models import small_model
+from tests.targets.openvino.artifacts import FUSING, encode_as, lay_out
+layout = lay_out(small_model("llama", **FUSING), quantize=encode_as("int4"),
+                 checkpoint=Path(sys.argv[1]), tokenizer=True)
+print(sorted((f.path, f.size, hashlib.sha256(repr(f.segments).encode()).hexdigest())
+             for f in layout.files))
+"""
+
+
+def test_two_runs_lay_out_the_same_bytes(tmp_path):
+    checkpoint = tokenizer_checkpoint(tmp_path)
+    model = small_model("llama", **FUSING)
+
+    def files() -> tuple[OutputFile, ...]:
+        how = {"quantize": encode_as("int4"), "checkpoint": checkpoint, "tokenizer": True}
+        return lay_out(model, **how).files
+
+    assert files() == files()
+
+
+def test_fresh_processes_lay_out_the_same_bytes(tmp_path):
+    checkpoint = tokenizer_checkpoint(tmp_path)
+    command = [sys.executable, "-c", DIGEST, str(checkpoint)]
+    runs = [
+        subprocess.run(
+            command,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ".", "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert "openvino_detokenizer.bin" in runs[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="make models fetches SmolLM2")
+@pytest.mark.parametrize(
+    ("name", "stored"), [("int8", {"i8": 211}), ("int4", {"u4": 210, "i8": 1})]
+)
+def test_smollm2_fuses(name, stored, tmp_path):
+    from convert.architectures import architecture_of
+    from convert.checkpoint import open_checkpoint
+    from tests.support.models import SmallModel
+
+    checkpoint = open_checkpoint(str(SMOLLM2))
+    assert architecture_of(checkpoint.config)
+    model = SmallModel(None, dict(checkpoint.config), dict(checkpoint.weights))
+    runner = OpenVinoRunner(convert(model, tmp_path, quantize=encode_as(name)), threads=2)
+    layers_are_fused(runner, layers=30)
+    assert weight_types(runner.compiled) == stored
