@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -71,7 +72,7 @@ def _reshape(attributes: Attributes, x: Tensor, shape: tuple[int, ...]) -> Tenso
 
 
 def _expand(attributes: Attributes, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, shape))
+    return x.expand(np.broadcast_shapes(tuple(x.shape), shape))
 
 
 def _unsqueeze(attributes: Attributes, x: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -20,8 +20,10 @@ def lay_out(
         step(graph)
     for value in graph.graph.initializers.values():
         parameter = value.const_value
-        if isinstance(parameter, Parameter) and len(parameter.weight.shape) == 2:
-            parameter.encoding = encoding(encoding_name).fit(parameter.weight.columns)
+        if isinstance(parameter, Parameter):
+            matrix = len(parameter.weight.shape) == 2
+            asked = encoding(encoding_name if matrix else target.vector_encoding)
+            parameter.encoding = asked.fit(parameter.weight.columns)
     source = Source("small", folder, small.raw_config, small.config)
     return target.lay_out(LayoutRequest(source, graph, tokenizer=tokenizer))
 
