@@ -38,15 +38,17 @@ def add_general(
     """
     import gguf
 
+    # A label from the hub ends in @ and the commit, which is no part of the name.
+    label = source.label.partition("@")[0]
     total = sum(math.prod(tensor.weight.shape) for tensor in tensors)
     about = gguf.Metadata.apply_metadata_heuristic(
         gguf.Metadata(),
         gguf.Metadata.load_model_card(source.folder),
         {},
-        PurePosixPath(source.label),
+        PurePosixPath(label),
         total,
     )
-    about.name = about.name or source.label
+    about.name = about.name or label
     about.size_label = about.size_label or gguf.size_label(total, total, 0, 0)
     for attribute, key in _SAMPLING.items():
         setattr(about, attribute, generation.get(key))

@@ -28,11 +28,8 @@ def sentencepiece_candidates(tokenizer: Tokenizer, rows: int) -> list[Vocabulary
     from gguf import TokenType
 
     tokens, types = listed_tokens(tokenizer, rows, bytes_named=True)
-    unknown = tokenizer.state["model"].get("unk_token")
-    types = tuple(
-        int(TokenType.UNKNOWN) if text == unknown else kind
-        for text, kind in zip(tokens, types, strict=True)
-    )
+    unknown = tokenizer.special_ids().get("unk")
+    types = tuple(int(TokenType.UNKNOWN) if i == unknown else t for i, t in enumerate(types))
     path = tokenizer.folder / "tokenizer.model"
     pieces = read_pieces(path) if path.is_file() else []
     scores = _scores(tokenizer, tokens, pieces)

@@ -1,4 +1,4 @@
-"""SentencePiece in llama.cpp gives the ids of transformers, from a .model file or a tokenizer.json."""
+"""SentencePiece in llama.cpp gives the ids of transformers."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def test_ids_are_proven(keep: str, tmp_path: Path, model_file: Path) -> None:
     assert len(notes) == 1
     assert "begins with" in notes[0]
     assert vocabulary.tokens[-1] == f"[PAD{VOCABULARY - 1}]"
+    assert vocabulary.types[:4] == (2, 3, 3, 6)
 
 
 def test_no_space_in_front_is_carried(tmp_path: Path, model_file: Path) -> None:

@@ -60,9 +60,76 @@ def difference(model: SmallModel, path: Path, tokens: list[int], prefill: int) -
     return float(np.abs(given - expected).max() / expected.std())
 
 
+@pytest.mark.usefixtures("proven_once")
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     model_type, overrides = MODELS[name]
     model = checkpoint(tmp_path / "in", model_type, **overrides)
     convert(model, tmp_path / "in", tmp_path / "out")
     assert difference(model, tmp_path / "out" / FILE, ids(48), prefill=40) < CLOSE
+
+
+@pytest.mark.usefixtures("proven_once")
+@pytest.mark.parametrize("encoding", GgufTarget.encodings)
+def test_sizes_and_weights_are_what_was_announced(encoding: str, tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "llama", hidden_size=96, intermediate_size=64)
+    layout = convert(model, tmp_path / "in", tmp_path / "out", encoding)
+    assert (tmp_path / "out" / FILE).stat().st_size == layout.files[0].size
+    graph = request(model, tmp_path / "in", encoding).model.graph
+    stored = dict(GgufTarget().stored_weights(tmp_path / "out"))
+    assert stored.keys() == graph.initializers.keys() & model.weights.keys()
+    for name, values in stored.items():
+        expected = graph.initializers[name].const_value.numpy()
+        np.testing.assert_array_equal(values, expected, err_msg=name)
+
+
+@pytest.mark.usefixtures("proven_once")
+def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "qwen3", head_dim=16)
+    for out in ("one", "two"):
+        convert(model, tmp_path / "in", tmp_path / out, "q8_0")
+    assert (tmp_path / "one" / FILE).read_bytes() == (tmp_path / "two" / FILE).read_bytes()
+
+
+@pytest.mark.usefixtures("proven_once")
+def test_tensors_are_named_and_typed_as_llama_cpp_wants_them(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "llama", hidden_size=96, tie_word_embeddings=True)
+    convert(model, tmp_path / "in", tmp_path / "out", "q4_0")
+    tensors = {t.name: t for t in gguf.GGUFReader(tmp_path / "out" / FILE).tensors}
+    assert "output.weight" not in tensors
+    assert tensors["token_embd.weight"].tensor_type.name == "Q8_0"
+    assert tensors["blk.1.attn_q.weight"].tensor_type.name == "Q4_0"
+    assert tensors["blk.1.attn_norm.weight"].tensor_type.name == "F32"
+    assert all(tensor.data_offset % 32 == 0 for tensor in tensors.values())
+
+
+def test_a_checkpoint_is_laid_out_with_its_proven_tokenizer(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "llama")
+    layout = convert(model, tmp_path / "in", tmp_path / "out")
+    assert layout.notes == ()
+    fields = gguf.GGUFReader(tmp_path / "out" / FILE).fields
+    assert fields["tokenizer.ggml.pre"].contents() == "smollm"
+    assert len(fields["tokenizer.ggml.tokens"].contents()) == VOCABULARY
+
+
+@pytest.mark.usefixtures("proven_once")
+def test_a_sliding_window_ends_the_context(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "mistral", sliding_window=32)
+    layout = convert(model, tmp_path / "in", tmp_path / "out")
+    assert any("32 tokens" in note for note in layout.notes)
+    fields = gguf.GGUFReader(tmp_path / "out" / FILE).fields
+    assert fields["llama.context_length"].contents() == 32
+    assert difference(model, tmp_path / "out" / FILE, ids(32), prefill=20) < CLOSE
+
+
+def test_no_tokenizer_is_refused(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "llama")
+    asked = request(model, tmp_path / "in")
+    with pytest.raises(UnsupportedTokenizerError, match="cannot do without"):
+        GgufTarget().lay_out(LayoutRequest(asked.source, asked.model, tokenizer=False))
+
+
+def test_options_are_refused() -> None:
+    with pytest.raises(UsageError, match="'split'"):
+        GgufTarget().passes({"split": 2})
+    assert GgufTarget().passes({}) == ()
