@@ -43,7 +43,7 @@ class RunRequest:
         gate: Run the artifacts and compare them with the original.
         tokenizer: Carry the tokenizer over.
         strict: Refuse fallback encodings.
-        threads: Threads of the runtimes.
+        threads: Threads of the conversion and of the runtimes.
         golden: A recording made elsewhere; None records one here.
         keep_failed: Keep an artifact that fails the gate, as ``NAME.failed``.
     """
@@ -100,7 +100,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             folders.enter_context(PendingFolder(request.out, item.artifact.folder))
             for item in prepared
         ]
-        _write(prepared, pending, reporter)
+        _write(request, prepared, pending, reporter)
         original = Original(checkpoint, source, record, golden)
         return _finish(request, original, list(zip(prepared, pending, strict=True)), reporter)
 
@@ -148,10 +148,12 @@ def _golden(
     )
 
 
-def _write(prepared: list[Prepared], pending: list[PendingFolder], reporter: Reporter) -> None:
+def _write(
+    request: RunRequest, prepared: list[Prepared], pending: list[PendingFolder], reporter: Reporter
+) -> None:
     layouts = [(folder.path, item.layout) for folder, item in zip(pending, prepared, strict=True)]
     with reporter.transfer("convert", source_bytes(layouts)) as advance:
-        write_layouts(layouts, advance)
+        write_layouts(layouts, advance, threads=request.threads)
 
 
 def _finish(

@@ -1,16 +1,17 @@
 """Evaluates lazy weights into files: chunked by rows, each weight read once for all artifacts.
 
-Reading, encoding and writing overlap: while one chunk is encoded, the next is being read and
-the last is being written. Memory is bounded by the bytes of a few chunks, whatever the size
-of the model or of a single tensor.
+Several threads each read a chunk of rows, encode it for every artifact that wants it, and write it
+where it belongs, so reading, encoding and writing overlap. Memory is bounded by one chunk a
+thread, whatever the size of the model or of a single tensor.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import DiskFullError, NonFiniteWeightError
+from convert.errors import DiskFullError, NonFiniteWeightError, UnsupportedEncodingError
 from convert.finite import all_finite, first_nonfinite
 from convert.weights import Rows, Weight
 from passes.encodings.base import ROW_ALIGNMENT, Bytes
 from targets.base import Layout, OutputFile, WriteJob
 
-CHUNK_BYTES = 32 << 20
-"""Bytes of source read at a time; about four chunks are in memory at once."""
+CHUNK_BYTES = 8 << 20
+"""Bytes of source that a thread has in memory at a time, and their encoded forms."""
 
 BytesDone = Callable[[int], None]
 """Called with the source bytes of each chunk that is on its way to disk."""
@@ -53,6 +54,7 @@ def write_layouts(
     layouts: Sequence[tuple[Path, Layout]],
     done: BytesDone | None = None,
     *,
+    threads: int = 2,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> None:
     """Write every file of every layout, each below its own folder, which must exist.
@@ -60,7 +62,8 @@ def write_layouts(
     Args:
         layouts: Pairs of an artifact's folder and its layout.
         done: Told of progress in bytes of source; see `source_bytes` for their sum.
-        chunk_bytes: Bytes of source to read at a time.
+        threads: Chunks in work at once.
+        chunk_bytes: Bytes of source in a chunk.
 
     Raises:
         NonFiniteWeightError: A weight holds NaN or Inf.
@@ -70,15 +73,16 @@ def write_layouts(
     for folder, layout in layouts:
         for file in layout.files:
             _create(folder, file)
-    files: dict[Path, int] = {}
-    try:
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            _pump(_chunks(layouts, chunk_bytes), reader, writer, files, done or (lambda _: None))
-    except OSError as error:
-        raise _as_disk_full(error) from error
-    finally:
-        for descriptor in files.values():
-            os.close(descriptor)
+    with ExitStack() as opened:
+        files = {
+            folder / file.path: opened.enter_context(_writable(folder / file.path))
+            for folder, layout in layouts
+            for file in layout.files
+        }
+        try:
+            _process(_chunks(layouts, chunk_bytes), files, threads, done or (lambda _: None))
+        except OSError as error:
+            raise _as_disk_full(error) from error
 
 
 def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
@@ -130,28 +134,35 @@ def _chunks(layouts: Sequence[tuple[Path, Layout]], chunk_bytes: int) -> Iterato
             yield Chunk(jobs[0].job.weight, start, stop, tuple(jobs))
 
 
-def _pump(
-    chunks: Iterator[Chunk],
-    reader: ThreadPoolExecutor,
-    writer: ThreadPoolExecutor,
-    files: dict[Path, int],
-    done: BytesDone,
+def _process(
+    chunks: Iterator[Chunk], files: Mapping[Path, int], threads: int, done: BytesDone
 ) -> None:
-    """Keep one chunk being read and one being written while this thread encodes another."""
-    upcoming = next(chunks, None)
-    reading = reader.submit(_read, upcoming) if upcoming else None
-    writing: Future[None] | None = None
-    while upcoming is not None and reading is not None:
-        chunk, rows = upcoming, reading.result()
-        upcoming = next(chunks, None)
-        reading = reader.submit(_read, upcoming) if upcoming else None
-        encoded = [(placed, _encode(placed.job, chunk, rows)) for placed in chunk.jobs]
-        if writing is not None:
-            writing.result()
-        writing = writer.submit(_write, chunk, encoded, files)
-        done(rows.nbytes)
-    if writing is not None:
-        writing.result()
+    """Work off the chunks on several threads; the first error ends it all."""
+    working: set[Future[int]] = set()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for chunk in chunks:
+                working.add(pool.submit(_process_chunk, chunk, files))
+                if len(working) > 2 * threads:
+                    finished, working = wait(working, return_when=FIRST_COMPLETED)
+                    done(sum(future.result() for future in finished))
+            done(sum(future.result() for future in working))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _process_chunk(chunk: Chunk, files: Mapping[Path, int]) -> int:
+    """Read, encode and write one chunk; its bytes in the source."""
+    rows = _read(chunk)
+    for placed in chunk.jobs:
+        job = placed.job
+        kinds = job.encoding.planes(job.weight.columns)
+        encoded = _encode(job, chunk, rows)
+        for kind, placement, plane in zip(kinds, job.placements, encoded, strict=True):
+            file = files[placed.folder / placement.file]
+            _write_all(file, plane, placement.offset + kind.nbytes(chunk.start))
+    return rows.nbytes
 
 
 def _read(chunk: Chunk) -> Rows:
@@ -174,20 +185,23 @@ def _not_finite(chunk: Chunk, rows: Rows) -> NonFiniteWeightError:
 def _encode(job: WriteJob, chunk: Chunk, rows: Rows) -> tuple[Bytes, ...]:
     if job.row_order is not None:
         rows = rows[job.row_order[chunk.start : chunk.stop] - chunk.start]
-    return job.encoding.encode(rows)
+    try:
+        return job.encoding.encode(rows)
+    except UnsupportedEncodingError as error:
+        raise UnsupportedEncodingError(
+            f"{error.what} in tensor {chunk.weight.name!r}",
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from error
 
 
-def _write(
-    chunk: Chunk, encoded: list[tuple[PlacedJob, tuple[Bytes, ...]]], files: dict[Path, int]
-) -> None:
-    for placed, planes in encoded:
-        job = placed.job
-        kinds = job.encoding.planes(job.weight.columns)
-        for kind, placement, data in zip(kinds, job.placements, planes, strict=True):
-            path = placed.folder / placement.file
-            if path not in files:
-                files[path] = os.open(path, os.O_WRONLY)
-            _write_all(files[path], data, placement.offset + kind.nbytes(chunk.start))
+@contextmanager
+def _writable(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: Bytes, offset: int) -> None:

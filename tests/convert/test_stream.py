@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert import stream
-from convert.errors import DiskFullError, NonFiniteWeightError, TruncatedFileError
+from convert.errors import (
+    DiskFullError,
+    NonFiniteWeightError,
+    TruncatedFileError,
+    UnsupportedEncodingError,
+)
 from convert.stream import chunk_boundaries, source_bytes, write_layouts
 from convert.weights import ArrayWeight, FileWeight, FloatType
 from passes.encodings import encoding
@@ -137,3 +142,19 @@ def test_progress_adds_up_to_the_source(tmp_path):
     write_layouts(layouts, told.append, chunk_bytes=1024)
     assert len(told) > 1
     assert sum(told) == source_bytes(layouts)
+
+
+def test_a_weight_that_an_encoding_cannot_hold_is_named(tmp_path):
+    weight = random_weight(8, 32, name="model.big.weight")
+    weight.array[2, 2] = 1e30
+    layout = one_file_layout(WriteJob, ["f16"], weight)
+    with pytest.raises(UnsupportedEncodingError, match=r"in tensor 'model\.big\.weight'"):
+        write_layouts([(tmp_path, layout)])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_any_number_of_threads_gives_the_same_bytes(tmp_path, threads):
+    weight = random_weight(400, 64)
+    layout = one_file_layout(WriteJob, ["q4_0", "int4_g32"], weight)
+    write_layouts([(tmp_path, layout)], threads=threads, chunk_bytes=4096)
+    assert (tmp_path / "data.bin").read_bytes() == expected_bytes(layout)
