@@ -16,12 +16,13 @@ class Options:
     """How the runtime shall hold its cache and multiply by compressed weights.
 
     Args:
-        kv_cache_precision: Element type of the KV cache.
+        kv_cache_precision: Element type of the KV cache; None for the default, 8 bits beside
+            compressed weights and float16 beside float ones.
         dynamic_quantization_group_size: Activations that meet a compressed weight are rounded to
             8 bits in groups of this many; 0 leaves them as they are.
     """
 
-    kv_cache_precision: str = "u8"
+    kv_cache_precision: str | None = None
     dynamic_quantization_group_size: int = 0
 
     @classmethod
@@ -39,7 +40,7 @@ class Options:
                 expected=f"one of {', '.join(known)}",
             )
         options = cls(**given)
-        if options.kv_cache_precision not in KV_CACHE_PRECISIONS:
+        if options.kv_cache_precision not in (None, *KV_CACHE_PRECISIONS):
             raise UsageError(
                 "kv_cache_precision is not one that the runtime has",
                 expected=f"one of {', '.join(KV_CACHE_PRECISIONS)}",
@@ -54,9 +55,13 @@ class Options:
             )
         return options
 
-    def runtime(self) -> dict[str, str]:
-        """The settings under the names that the CPU plugin reads from an IR."""
+    def runtime(self, *, compressed: bool) -> dict[str, str]:
+        """The settings under the names that the CPU plugin reads from an IR.
+
+        Args:
+            compressed: Whether any weight is stored as integers.
+        """
         return {
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": str(self.dynamic_quantization_group_size),
-            "KV_CACHE_PRECISION": self.kv_cache_precision,
+            "KV_CACHE_PRECISION": self.kv_cache_precision or ("u8" if compressed else "f16"),
         }

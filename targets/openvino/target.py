@@ -57,7 +57,8 @@ class OpenVinoTarget(Target):
         options = Options.parse(request.options)
         use_safe_groups(request.model)
         lowered = lower(request.model)
-        for name, value in options.runtime().items():
+        compressed = any(weight.compressed for weight in lowered.weights)
+        for name, value in options.runtime(compressed=compressed).items():
             lowered.model.set_rt_info(value, ["runtime_options", name])
         ir = ir_files(lowered, "openvino_model")
         files: list[OutputFile] = [ir.xml, ir.bin, *configuration_files(request.source)]

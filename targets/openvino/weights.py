@@ -46,6 +46,11 @@ class StoredWeight:
     placeholders: tuple[tuple[Node, Plane], ...]
     node: Node
 
+    @property
+    def compressed(self) -> bool:
+        """Whether it is stored as integer codes."""
+        return any(plane.name == "codes" for _, plane in self.placeholders)
+
 
 def stored_weight(parameter: Parameter) -> StoredWeight:
     """The subgraph that turns the stored planes of ``parameter`` into float32.

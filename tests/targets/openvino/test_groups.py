@@ -11,7 +11,6 @@ from passes.encodings import encoding
 from targets.openvino.groups import use_safe_groups
 from targets.openvino.run import EXACT, OpenVinoRunner
 from tests.support.models import random_ids, small_model
-from tests.support.ort import relative_error
 from tests.targets.openvino.artifacts import FUSING, convert, encode_as
 from tests.targets.openvino.layers import weight_types
 
@@ -55,6 +54,7 @@ def test_products_are_right_token_by_token(name, hint, tmp_path):
     assert weight_types(runner.compiled) == {encoding(name).planes(128)[0].dtype: 7, "i8": 1}
     ids = random_ids(1, 8, model.config.vocab)[0].tolist()
     at_once, stepwise = runner.logits(ids, 8), runner.logits(ids, 1)
-    # The wrong kernels, those for single tokens, are off by a standard deviation and more.
-    assert relative_error(stepwise, at_once) < (1e-4 if hint == "f32" else 0.25)
+    # Rounding to bfloat16 costs 0.04; the wrong kernels, those for single tokens, over 1.
+    difference = np.sqrt(np.square(stepwise - at_once).mean()) / at_once.std()
+    assert difference < (1e-4 if hint == "f32" else 0.1)
     assert np.isfinite(at_once).all()

@@ -6,17 +6,18 @@ from convert.errors import UsageError
 from targets.openvino.options import KV_CACHE_PRECISIONS, Options
 
 
-def test_defaults_are_written_as_the_plugin_reads_them():
-    assert Options().runtime() == {
+@pytest.mark.parametrize(("compressed", "precision"), [(True, "u8"), (False, "f16")])
+def test_defaults_are_written_as_the_plugin_reads_them(compressed, precision):
+    assert Options().runtime(compressed=compressed) == {
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-        "KV_CACHE_PRECISION": "u8",
+        "KV_CACHE_PRECISION": precision,
     }
 
 
 @pytest.mark.parametrize("precision", KV_CACHE_PRECISIONS)
 def test_settings_are_taken(precision):
     given = {"kv_cache_precision": precision, "dynamic_quantization_group_size": 128}
-    written = Options.parse(given).runtime()
+    written = Options.parse(given).runtime(compressed=True)
     assert written["KV_CACHE_PRECISION"] == precision
     assert written["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == "128"
 

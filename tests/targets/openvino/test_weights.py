@@ -30,6 +30,7 @@ def test_planes_have_the_shapes_that_compress(name, shapes):
     assert found == shapes
     assert list(stored.node.get_output_shape(0)) == [8, 32]
     assert stored.node.get_output_element_type(0).to_string() == "f32"
+    assert stored.compressed == ("codes" in shapes)
 
 
 def test_blocks_are_refused_by_name():
