@@ -31,6 +31,7 @@ PARITY_TEXTS: tuple[str, ...] = (
     '<html><body class="x">&amp; &lt;tag/&gt;</body></html>',
     "snake_case camelCase PascalCase SCREAMING_SNAKE kebab-case dot.case",
     "HTTPServer XMLHttpRequest iPhone eBay McDonald's",
+    "élèveÉcole ÜBERmäßig ПриветМир ÇOKdilli ǅungla ΑθήναΕλλάδα",
     "!!!??? ... --- === *** ### ~~~ ``` \"\"\" '''''' ((())) [[[]]] {{{}}}",
     "a/b/c \\escaped\\ path\\to C:\\Users\\me",
     "Être ou ne pas être, là est la question. L'été, c'était à Besançon.",
