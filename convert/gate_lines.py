@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from convert.weight_errors import WeightError
 from golden.result import GateResult, Parity
+from golden.thresholds import Thresholds
 
 
 def gate_lines(result: GateResult) -> list[str]:
@@ -32,3 +34,11 @@ def _parity_line(name: str, things: str, parity: Parity) -> str:
     if not parity.checked:
         return f"{name}: not checked ({parity.note})"
     return f"{name}: {parity.checked - parity.differing} of {parity.checked} {things} equal"
+
+
+def weight_line(worst: WeightError, limits: Thresholds) -> str:
+    """The stored tensor that differs most, beside the threshold."""
+    return (
+        f"stored weights: {worst.name} differs most, by {worst.relative_rms:.2%} "
+        f"(at most {limits.weight_error:.2%})"
+    )

@@ -48,13 +48,17 @@ class TensorRecord(_Strict):
 class GateRecord(_Strict):
     """The outcome of the gate; *unverified* means that it was skipped on request.
 
-    ``golden`` is the file name of the recording, ``result`` what `golden.compare` found.
+    ``golden`` is the file name of the recording, ``result`` what `golden.compare` found,
+    ``worst_tensor`` the stored tensor that differs most and ``weight_error`` by how much (RMS of
+    the difference over RMS of the original).
     """
 
     status: Literal["passed", "unverified"]
     golden: str | None = None
     golden_sha256: str | None = None
     result: dict[str, Any] | None = None
+    worst_tensor: str | None = None
+    weight_error: float | None = None
 
 
 class Manifest(_Strict):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from convert.artifact import PendingFolder, require_absent
 from convert.checkpoint import Checkpoint, open_checkpoint
-from convert.diagnosis import largest_errors
-from convert.errors import DiskFullError, GateError, TricastError, UsageError
-from convert.gate_lines import gate_lines
+from convert.errors import DiskFullError, GateError, UsageError
+from convert.gate_lines import gate_lines, weight_line
 from convert.hashing import combined_digest, hash_file, hash_files
 from convert.manifest import (
     GateRecord,
@@ -27,10 +27,13 @@ from convert.progress import Reporter
 from convert.recipe import Artifact, Recipe
 from convert.recording import find_or_record
 from convert.stream import source_bytes, write_layouts
+from convert.weight_errors import WeightError, weight_errors
 from golden.gate import run_gate
 from golden.thresholds import Thresholds, thresholds_for
 from passes.quantize import coverage
 from targets.base import Source
+
+_TENSORS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def _finish(
         try:
             gate = _gate(request, original, item, folder.path, reporter)
         except GateError as error:
-            failures.append(_explain(error, original, item, folder.path))
+            failures.append(error)
             if request.keep_failed:
                 reporter.say(f"kept as {folder.set_aside()}")
             continue
@@ -188,54 +191,51 @@ def _gate(
 ) -> GateRecord:
     if original.golden is None:
         return GateRecord(status="unverified")
+    limits = thresholds(item.artifact)
     with reporter.stage(f"check {item.artifact.folder}"):
         result = run_gate(
             folder,
             item.target.name,
             original.golden,
-            thresholds(item.artifact),
+            limits,
             threads=request.threads,
             digest=original.record.digest,
             original=original.checkpoint.folder if item.loses_precision else None,
         )
-    for line in gate_lines(result):
+        errors = weight_errors(item.target, folder, original.checkpoint.weights)
+    for line in (*gate_lines(result), weight_line(errors[0], limits)):
         reporter.say(f"  {line}")
     failures = list(result.failures)
+    if not errors[0].relative_rms <= limits.weight_error:
+        failures.append(weight_line(errors[0], limits))
     if request.tokenizer and not result.tokenizer.checked:
         failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
     if failures:
-        raise GateError(
-            f"{item.artifact.folder} does not match the original",
-            expected="figures within the thresholds of its encoding",
-            found="; ".join(failures),
-        )
+        raise _mismatch(item, failures, errors)
     golden = hash_file(original.golden.parent, original.golden)
     return GateRecord(
         status="passed",
         golden=golden.path,
         golden_sha256=golden.sha256,
         result=result.to_json(),
+        worst_tensor=errors[0].name,
+        weight_error=float(f"{errors[0].relative_rms:.6g}"),
+    )
+
+
+def _mismatch(item: Prepared, failures: Sequence[str], errors: Sequence[WeightError]) -> GateError:
+    worst = ", ".join(f"{one.name} {one.relative_rms:.2%}" for one in errors[:_TENSORS_SHOWN])
+    return GateError(
+        f"{item.artifact.folder} does not match the original",
+        expected="figures within the thresholds of its encoding",
+        found="; ".join([*failures, f"stored weights that differ most: {worst}"]),
+        remedy="choose an encoding with more bits, or set thresholds in the recipe's gate",
     )
 
 
 def thresholds(artifact: Artifact) -> Thresholds:
     """The defaults of the artifact's encoding, with what the recipe sets instead."""
     return thresholds_for(artifact.encoding or "").with_overrides(artifact.gate.given())
-
-
-def _explain(error: GateError, original: Original, item: Prepared, folder: Path) -> GateError:
-    """Add which tensors of a failed artifact differ most from the checkpoint."""
-    try:
-        worst = largest_errors(item.target, folder, original.checkpoint.weights)
-        tensors = ", ".join(f"{one.name} {one.relative_rms:.2%}" for one in worst)
-    except TricastError as unreadable:
-        tensors = f"unreadable ({unreadable.what})"
-    return type(error)(
-        error.what,
-        expected=error.expected,
-        found=f"{error.found or ''}; stored weights that differ most: {tensors}".lstrip("; "),
-        remedy="choose an encoding with more bits, or set thresholds in the recipe's gate",
-    )
 
 
 def _manifest(original: Original, item: Prepared, gate: GateRecord, folder: Path) -> Manifest:

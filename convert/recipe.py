@@ -36,6 +36,9 @@ class Gate(_Strict):
     faithful_kld: float | None = Field(
         None, gt=0, description="nats, at most, against the original with the stored weights"
     )
+    weight_error: float | None = Field(
+        None, gt=0, description="RMS of a stored tensor's error over its RMS, at most"
+    )
     differing_texts: int | None = Field(None, ge=0, description="by the tokenizer, at most")
     differing_chats: int | None = Field(None, ge=0, description="by the template, at most")
 

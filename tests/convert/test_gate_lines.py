@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from convert.gate_lines import gate_lines
+from convert.gate_lines import gate_lines, weight_line
+from convert.weight_errors import WeightError
 from golden.format import ModelIdentity
 from golden.metrics import Summary
 from golden.result import GateResult, Parity, Sample
@@ -43,3 +44,8 @@ def test_the_comparison_under_the_stored_weights_is_shown_where_it_was_made():
     lines = gate_lines(replace(RESULT, faithful=FIGURES))
     assert any("same stored weights: mean KL 0.001235" in line for line in lines)
     assert not any("same stored weights" in line for line in gate_lines(RESULT))
+
+
+def test_the_worst_tensor_stands_beside_its_threshold():
+    line = weight_line(WeightError("layer.0", 0.0123), thresholds_for("q8_0"))
+    assert line == "stored weights: layer.0 differs most, by 1.23% (at most 6.00%)"
