@@ -1,0 +1,1 @@
+"""The OpenVINO target: IR, tokenizer and runner."""

@@ -1,3 +1,5 @@
+"""The files beside the IR are carried over or completed."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Weights have their places before any is read, and names do not depend on the process."""
+
 from __future__ import annotations
 
 from xml.etree import ElementTree

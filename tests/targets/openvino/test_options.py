@@ -1,3 +1,5 @@
+"""Settings reach the IR under the plugin's names; others are refused."""
+
 from __future__ import annotations
 
 import pytest

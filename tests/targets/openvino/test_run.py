@@ -1,3 +1,5 @@
+"""The runner names what goes wrong, and stops where it should."""
+
 from __future__ import annotations
 
 import sys

@@ -1,3 +1,5 @@
+"""The converted tokenizer gives the ids and chats that transformers gives."""
+
 from __future__ import annotations
 
 import re

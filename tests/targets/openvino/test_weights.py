@@ -1,3 +1,5 @@
+"""Planes become the shapes that the runtime keeps compressed."""
+
 from __future__ import annotations
 
 import numpy as np
