@@ -33,7 +33,8 @@ def gate_lines(result: GateResult) -> list[str]:
 def _parity_line(name: str, things: str, parity: Parity) -> str:
     if not parity.checked:
         return f"{name}: not checked ({parity.note})"
-    return f"{name}: {parity.checked - parity.differing} of {parity.checked} {things} equal"
+    note = f" ({parity.note})" if parity.note else ""
+    return f"{name}: {parity.checked - parity.differing} of {parity.checked} {things} equal{note}"
 
 
 def weight_line(worst: WeightError, limits: Thresholds) -> str:

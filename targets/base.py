@@ -155,6 +155,18 @@ class Runner(ABC):
         """
         return None
 
+    def known_difference(self, text: str, tokenizer: Mapping[str, Any]) -> str | None:
+        """Why this runtime is known to tokenize ``text`` otherwise than the original.
+
+        Args:
+            text: What is tokenized.
+            tokenizer: The original's tokenizer.json.
+
+        Returns:
+            A documented limit of the runtime, or None if `tokenize` must agree.
+        """
+        return None
+
     def chat(self, messages: Sequence[Message]) -> str | None:
         """``messages`` by the artifact's own chat template, with the generation prompt;
         None if it carries no template.

@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convert.errors import UnsupportedTokenizerError
 from targets.gguf.header import header_bytes, new_writer
+from targets.gguf.known_differences import known_difference, known_differences
 from targets.gguf.parity_texts import PARITY_TEXTS
 from targets.gguf.tokenizer import Tokenizer, ending_ids
 from targets.gguf.vocabulary import Vocabulary, add_vocabulary
@@ -115,19 +115,8 @@ def _difference(question: Question, answered: list[list[int]]) -> str | None:
 
 def _question(tokenizer: Tokenizer, notes: list[str]) -> Question:
     texts = [*PARITY_TEXTS, *_token_texts(tokenizer)]
-    if "NFC" in repr(tokenizer.state.get("normalizer")):
-        texts = [text for text in texts if unicodedata.is_normalized("NFC", text)]
-        notes.append(
-            "the tokenizer composes characters (NFC) and llama.cpp does not:"
-            " text that is not composed already gets other ids"
-        )
-    scheme = repr(tokenizer.state.get("pre_tokenizer"))
-    if "Metaspace" in scheme and "'never'" not in scheme:
-        texts = [text for text in texts if not text.startswith(" ")]
-        notes.append(
-            "transformers puts no space before a text that begins with one;"
-            " llama.cpp does, as SentencePiece does: such a text gets other ids"
-        )
+    texts = [text for text in texts if known_difference(text, tokenizer.state) is None]
+    notes.extend(known_differences(tokenizer.state))
     ending = tuple(ending_ids(tokenizer.folder))
     return Question(tuple(texts), tuple(tuple(tokenizer.encode(text)) for text in texts), ending)
 

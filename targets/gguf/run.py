@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
 from targets.base import Message, Runner
+from targets.gguf.known_differences import known_difference
 from targets.gguf.native import llama_cpp, load_model, tokenize
 
 LONGEST_CONTEXT = 4096
@@ -91,6 +92,9 @@ class GgufRunner(Runner):
 
     def tokenize(self, text: str) -> list[int]:
         return tokenize(self._model, text)
+
+    def known_difference(self, text: str, tokenizer: Mapping[str, Any]) -> str | None:
+        return known_difference(text, tokenizer)
 
     def chat(self, messages: Sequence[Message]) -> str | None:
         template = self._llama.llama_model_chat_template(self._model, None)

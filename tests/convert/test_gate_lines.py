@@ -35,7 +35,7 @@ def test_figures_stand_beside_their_thresholds():
         "mean KL 0.001235 nats (at most 0.02), top-1 97.5% (at least 92%), "
         "perplexity ratio 1.0100 (at most 1.04) over 40 positions"
     )
-    assert "tokenizer: 9 of 10 texts equal" in lines
+    assert "tokenizer: 9 of 10 texts equal (differs)" in lines
     assert "chat template: not checked (no template)" in lines
     assert lines[-1] == "sample: Once| upon a time"
 

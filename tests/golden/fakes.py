@@ -44,6 +44,10 @@ class FakeRunner(Runner):
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids[1:] if text.startswith(self.spoiled.get("text", "\0")) else ids
 
+    def known_difference(self, text, tokenizer):
+        assert tokenizer["model"]
+        return "a limit" if text.startswith(self.spoiled.get("limit", "\0")) else None
+
     def chat(self, messages):
         if self.tokenizer is None:
             return None

@@ -142,6 +142,18 @@ def test_fails_by_chat_template(recording, checkpoint, artifact):
     assert judged(recording, checkpoint, LOOSE.with_overrides({"differing_chats": 6})).passed
 
 
+def test_texts_within_a_known_limit_of_the_runtime_are_left_out_and_counted(
+    recording, checkpoint, artifact
+):
+    artifact()
+    whole = judged(recording, checkpoint, LOOSE).tokenizer.checked
+    artifact(text="hello", limit="hello")
+    parity = judged(recording, checkpoint, LOOSE).tokenizer
+    assert parity.differing == 0
+    assert 0 < parity.checked < whole
+    assert parity.note == f"{whole - parity.checked} texts left out: a limit"
+
+
 def test_parity_does_not_apply_without_a_tokenizer(recording, checkpoint, artifact):
     artifact(tokenizer=False)
     result = judged(recording, checkpoint)
