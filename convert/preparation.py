@@ -111,6 +111,7 @@ def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
         allowed=target.encodings,
         fallbacks=target.fallbacks,
         vectors=target.vector_encoding,
+        power_of_two_groups=target.power_of_two_groups,
         strict=strict,
     )
 

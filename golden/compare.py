@@ -95,7 +95,9 @@ def _tokenizer_parity(runner: Runner, header: Header) -> Parity:
     if not header.tokenized:
         return Parity(0, 0, "not applicable: the recording has no tokenizer")
     tokenizer = json.loads(header.tokenizer_json or "{}")
-    left_out = {item.text: runner.known_difference(item.text, tokenizer) for item in header.tokenized}
+    left_out = {
+        item.text: runner.known_difference(item.text, tokenizer) for item in header.tokenized
+    }
     compared = [item for item in header.tokenized if left_out[item.text] is None]
     differing, first = 0, None
     for item in compared:

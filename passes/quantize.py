@@ -29,6 +29,7 @@ class Policy:
         allowed: What the target stores. A group size set by name counts as its family.
         fallbacks: Tried in order for rows that the asked encoding does not fit.
         vectors: For norms and biases; None keeps the float type of the checkpoint.
+        power_of_two_groups: Whether the target takes no other group sizes.
         strict: Refuse rather than fall back.
     """
 
@@ -39,6 +40,7 @@ class Policy:
     allowed: tuple[str, ...]
     fallbacks: tuple[str, ...] = ("bf16",)
     vectors: str | None = "f32"
+    power_of_two_groups: bool = False
     strict: bool = False
 
 
@@ -122,7 +124,7 @@ class Quantize(Pass):
             fitted = self._fit(name, asked, parameter.weight.columns)
             reason = None
             if fitted is not asked:
-                reason = f"{asked.name} does not fit rows of {parameter.weight.columns} weights"
+                reason = self._reason(asked, parameter.weight.columns)
             choices.append((name, Parameter(parameter.weight, fitted, reason)))
         return choices
 
@@ -144,9 +146,14 @@ class Quantize(Pass):
             )
         return asked
 
+    def _reason(self, asked: Encoding, columns: int) -> str:
+        if asked.fit(columns) is asked:
+            return f"the target takes groups of a power of two only, not {asked.name}"
+        return f"{asked.name} does not fit rows of {columns} weights"
+
     def _fit(self, name: str, asked: Encoding, columns: int) -> Encoding:
         for candidate in (asked, *(encoding(fallback) for fallback in self.policy.fallbacks)):
-            fitted = candidate.fit(columns)
+            fitted = candidate.fit(columns, power_of_two=self.policy.power_of_two_groups)
             if fitted is not None:
                 return fitted
         raise UnsupportedEncodingError(

@@ -209,6 +209,9 @@ class Target(ABC):
     """Encodings tried in order for a matrix whose rows the asked one does not fit; the last
     fits every row."""
 
+    power_of_two_groups: ClassVar[bool] = False
+    """Whether the runtime takes no other group sizes."""
+
     vector_encoding: ClassVar[str] = "f32"
     """Encoding of norms and biases."""
 

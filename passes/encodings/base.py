@@ -78,8 +78,13 @@ class Encoding(ABC):
     def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> NDArray[np.float32]:
         """The weights ``[rows, columns]`` that the planes stand for, as float32."""
 
-    def fit(self, columns: int) -> Encoding | None:
-        """This encoding, or its nearest kin, for rows of ``columns`` weights; None if none fits."""
+    def fit(self, columns: int, *, power_of_two: bool = False) -> Encoding | None:
+        """This encoding, or its nearest kin, for rows of ``columns`` weights; None if none fits.
+
+        Args:
+            columns: Weights in a row.
+            power_of_two: Accept no other group sizes than powers of two.
+        """
         return self
 
     def empty_planes(self, rows: int, columns: int) -> tuple[Bytes, ...]:

@@ -35,7 +35,7 @@ class BlockEncoding(CompiledEncoding):
     def planes(self, columns: int) -> tuple[Plane, ...]:
         return (Plane("blocks", "u8", (columns // BLOCK * self.block_bytes,)),)
 
-    def fit(self, columns: int) -> Encoding | None:
+    def fit(self, columns: int, *, power_of_two: bool = False) -> Encoding | None:
         return self if columns % BLOCK == 0 else None
 
     def reference(self, rows: Rows) -> tuple[Bytes, ...]:

@@ -72,15 +72,15 @@ class IntegerEncoding(CompiledEncoding):
             stored.append(Plane("zero_points", self.code_dtype, one_each))
         return tuple(stored)
 
-    def fit(self, columns: int) -> Encoding | None:
+    def fit(self, columns: int, *, power_of_two: bool = False) -> Encoding | None:
         """The same with the largest group that divides the columns, not above this group and
         not under 16.
         """
-        if self.group is None or columns % self.group == 0:
+        if self.group is None or self._regroup is None:
             return self
-        for group in range(self.group - 1, SMALLEST_GROUP - 1, -1):
-            if columns % group == 0 and self._regroup is not None:
-                return self._regroup(group)
+        for group in range(self.group, SMALLEST_GROUP - 1, -1):
+            if columns % group == 0 and not (power_of_two and group & (group - 1)):
+                return self if group == self.group else self._regroup(group)
         return None
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:

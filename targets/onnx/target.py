@@ -35,6 +35,7 @@ class OnnxTarget(Target):
     families = frozenset({"llama", "mistral", "qwen2", "qwen3"})
     eight_bit = "int8_asym"
     default_encoding = "f32"
+    fallbacks = ("int8",)
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
         _refuse_options(options)

@@ -1,5 +1,7 @@
 """The quantize pass: who gets which encoding, what is refused, and what the graph then computes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -179,3 +181,16 @@ def test_the_graph_computes_with_the_decoded_weights(small, name, largest_error)
     assert np.array_equal(after, expected)
     moved = np.sqrt(np.mean((after - before) ** 2)) / before.std()
     assert 1e-4 < moved < largest_error
+
+
+def test_a_target_of_powers_of_two_gets_no_other_group(small):
+    """Rows of 48 and 72 weights: groups of 48 and 24 divide them, 16 is the power of two."""
+    asked = policy("int4_g48", embeddings="int8", head="int8")
+    free, bound = small.graph(), small.graph()
+    Quantize(asked)(free)
+    Quantize(replace(asked, power_of_two_groups=True))(bound)
+    assert (stored(free)[Q_PROJ], stored(free)[DOWN_PROJ]) == ("int4_g48", "int4_g36")
+    assert (stored(bound)[Q_PROJ], stored(bound)[DOWN_PROJ]) == ("int4_g16", "int8_asym")
+    reasons = {tensor.name: tensor.fallback for tensor in coverage(bound)}
+    assert reasons[Q_PROJ] == "the target takes groups of a power of two only, not int4_g48"
+    assert reasons[DOWN_PROJ] == "int4_g48 does not fit rows of 72 weights"

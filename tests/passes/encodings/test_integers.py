@@ -176,3 +176,19 @@ def test_rounding_up_never_loses_magnitude():
     below = np.nextafter(round_up(values), np.float16(0)).astype(np.float32)
     assert (np.abs(rounded) >= np.abs(values)).all()
     assert (np.abs(below) < np.abs(values)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "fitted"),
+    [
+        ("int4", 576, "int4_g64"),
+        ("int4", 96, "int4_g32"),
+        ("int4_g96", 192, "int4_g64"),
+        ("int4_sym_g64", 128, "int4_sym_g64"),
+        ("int4", 200, None),
+        ("int8", 200, "int8"),
+    ],
+)
+def test_only_powers_of_two_where_nothing_else_is_accepted(name, columns, fitted):
+    found = encoding(name).fit(columns, power_of_two=True)
+    assert (found.name if found else None) == fitted
