@@ -95,7 +95,7 @@ def test_every_module_is_named_by_a_test_at_the_mirrored_place(path):
     module = path.relative_to(ROOT)
     folder = ROOT / "tests" / module.parent
     stem = module.stem if module.stem != "__init__" else module.parent.name
-    own = folder / f"test_{stem.lstrip('_')}.py"
+    own = folder / f"test_{stem}.py"
     if own.is_file():
         return
     dotted = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
