@@ -30,10 +30,12 @@ def model():
 
 
 def logits_of(model, tokenizer):
-    with torch.inference_mode():
-        for prompt in prompts(PROMPTS):
-            ids = tokenizer(prompt)["input_ids"]
-            yield model(input_ids=torch.tensor([ids])).logits[0].numpy(), ids
+    for prompt in prompts(PROMPTS):
+        ids = tokenizer(prompt)["input_ids"]
+        # Around the call alone: a mode held open by a generator leaks into whoever runs next.
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([ids])).logits[0].numpy()
+        yield logits, ids
 
 
 def mean_kld(model, altered, tokenizer):
