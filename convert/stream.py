@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import DiskFullError, NonFiniteWeightError, UnsupportedEncodingError
-from convert.finite import all_finite, first_nonfinite
+from convert.finite import first_nonfinite
 from convert.weights import Rows, Weight
 from passes.encodings.base import ROW_ALIGNMENT, Bytes
 from targets.base import Layout, OutputFile, WriteJob
@@ -154,7 +154,7 @@ def _process(
 
 def _process_chunk(chunk: Chunk, files: Mapping[Path, int]) -> int:
     """Read, encode and write one chunk; its bytes in the source."""
-    rows = _read(chunk)
+    rows = chunk.weight.read_rows(chunk.start, chunk.stop)
     for placed in chunk.jobs:
         job = placed.job
         kinds = job.encoding.planes(job.weight.columns)
@@ -163,13 +163,6 @@ def _process_chunk(chunk: Chunk, files: Mapping[Path, int]) -> int:
             file = files[placed.folder / placement.file]
             _write_all(file, plane, placement.offset + kind.nbytes(chunk.start))
     return rows.nbytes
-
-
-def _read(chunk: Chunk) -> Rows:
-    rows = chunk.weight.read_rows(chunk.start, chunk.stop)
-    if not all_finite(rows):
-        raise _not_finite(chunk, rows)
-    return rows
 
 
 def _not_finite(chunk: Chunk, rows: Rows) -> NonFiniteWeightError:
@@ -183,10 +176,13 @@ def _not_finite(chunk: Chunk, rows: Rows) -> NonFiniteWeightError:
 
 
 def _encode(job: WriteJob, chunk: Chunk, rows: Rows) -> tuple[Bytes, ...]:
+    ordered = rows
     if job.row_order is not None:
-        rows = rows[job.row_order[chunk.start : chunk.stop] - chunk.start]
+        ordered = rows[job.row_order[chunk.start : chunk.stop] - chunk.start]
     try:
-        return job.encoding.encode(rows)
+        return job.encoding.encode(ordered)
+    except NonFiniteWeightError as error:
+        raise _not_finite(chunk, rows) from error
     except UnsupportedEncodingError as error:
         raise UnsupportedEncodingError(
             f"{error.what} in tensor {chunk.weight.name!r}",

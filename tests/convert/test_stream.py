@@ -18,7 +18,7 @@ from convert.errors import (
 )
 from convert.stream import chunk_boundaries, source_bytes, write_layouts
 from convert.weights import ArrayWeight, FileWeight, FloatType
-from passes.encodings import encoding
+from passes.encodings import ENCODINGS, encoding
 from targets.base import Layout, OutputFile, Placement, WriteJob
 
 
@@ -109,10 +109,12 @@ def test_a_row_order_that_reverses_everything_is_one_chunk():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_weight_that_is_not_finite_is_named_with_its_place(tmp_path, value):
-    weight = random_weight(16, 8, name="model.bad.weight")
+@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("dtype", [kind.numpy for kind in FloatType], ids=str)
+def test_a_weight_that_is_not_finite_is_named_with_its_place(tmp_path, value, name, dtype):
+    weight = ArrayWeight("model.bad.weight", random_weight(16, 128).array.astype(dtype))
     weight.array[9, 3] = value
-    layout = one_file_layout(WriteJob, ["f32"], weight)
+    layout = one_file_layout(WriteJob, [name], weight, row_order=np.arange(16)[::-1])
     with pytest.raises(NonFiniteWeightError, match=r"model\.bad\.weight") as caught:
         write_layouts([(tmp_path, layout)])
     assert "row 9, column 3" in str(caught.value)
