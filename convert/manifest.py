@@ -16,6 +16,9 @@ from convert.recipe import Artifact
 
 MANIFEST_NAME = "manifest.json"
 
+SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
+"""JSON Schema of a manifest, for other programs; equal to ``Manifest.model_json_schema()``."""
+
 _PACKAGES = (
     "tricast", "torch", "transformers", "tokenizers", "numpy", "numba", "onnx-ir", "onnxruntime",
     "openvino", "openvino-tokenizers", "openvino-genai", "gguf", "llama-cpp-python",

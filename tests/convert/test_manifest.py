@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from convert.errors import BrokenInputError, MissingFileError, VerificationError
 from convert.hashing import FileRecord
 from convert.manifest import (
+    SCHEMA_PATH,
     GateRecord,
     Manifest,
     SourceRecord,
@@ -84,3 +87,11 @@ def test_a_broken_manifest_is_named(tmp_path, text):
 def test_versions_name_what_ran():
     versions = installed_versions()
     assert {"python", "torch", "transformers", "openvino", "gguf"} <= versions.keys()
+
+
+def test_the_published_schema_is_the_one_that_manifests_follow(artifact):
+    schema = json.loads(SCHEMA_PATH.read_text())
+    assert schema == Manifest.model_json_schema()
+    document = json.loads((artifact / "manifest.json").read_text())
+    assert document.keys() == schema["properties"].keys()
+    assert set(schema["required"]) <= document.keys()
