@@ -44,7 +44,6 @@ class GaudiTarget(Target):
     families = frozenset({"llama", "mistral", "qwen2", "qwen3"})
     default_encoding = "bf16"
     vector_encoding = "bf16"
-    vector_encoding = "bf16"
     max_shard_bytes: ClassVar[int] = MAX_SHARD_BYTES
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
@@ -73,12 +72,13 @@ class GaudiTarget(Target):
         return GaudiRunner(artifact, threads=threads)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        import ml_dtypes  # noqa: F401 - teaches numpy bfloat16
         from safetensors import safe_open
 
         for path in sorted(artifact.glob("*.safetensors")):
-            with safe_open(path, framework="pt") as shard:
+            with safe_open(path, framework="numpy") as shard:
                 for name in shard.keys():  # noqa: SIM118 - not a mapping
-                    yield name, shard.get_tensor(name).float().numpy()
+                    yield name, shard.get_tensor(name).astype(np.float32)
 
 
 def _parameters(request: LayoutRequest) -> list[Parameter]:

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.sources.gguf_file import GgufFile, read_gguf
 from targets.gguf.families import FAMILIES, interleaved_rows
 from targets.gguf.tensors import hugging_face_names
 
 
 def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Name and float32 values of every parameter; computed tensors are left out."""
-    import gguf
+    """Name and float32 values of every parameter; computed tensors are left out.
 
-    reader = gguf.GGUFReader(path)
-    architecture = str(_value(reader, "general.architecture"))
-    names = hugging_face_names(architecture, int(_value(reader, f"{architecture}.block_count")))
-    head_dim = int(_value(reader, f"{architecture}.attention.key_length"))
+    Decoded by the gguf package. Its reader of headers takes seconds for a usual vocabulary.
+    """
+    file = read_gguf(path)
+    architecture = file.value("general.architecture", str) or ""
+    names = hugging_face_names(architecture, _number(file, f"{architecture}.block_count"))
+    head_dim = _number(file, f"{architecture}.attention.key_length")
     interleaved = {family.architecture for family in FAMILIES.values() if family.interleaved}
-    for tensor in reader.tensors:
+    for tensor in file.tensors.values():
         name = names.get(tensor.name)
         if name is None:
             continue
-        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        values = values.reshape(tuple(int(size) for size in reversed(tensor.shape)))
+        values = file.read_rows(tensor, 0, tensor.shape[0]).reshape(tensor.shape)
         if architecture in interleaved and name.rpartition(".")[0].endswith(("q_proj", "k_proj")):
             order = interleaved_rows(len(values) // head_dim, head_dim)
             values = values[np.argsort(order)]
         yield name, np.ascontiguousarray(values, np.float32)
 
 
-def _value(reader: Any, key: str) -> Any:
-    return reader.get_field(key).contents()
+def _number(file: GgufFile, key: str) -> int:
+    return file.value(key, int) or 0
