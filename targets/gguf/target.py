@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ from targets.base import (
     Target,
     WriteJob,
 )
-from targets.gguf.byte_level import byte_level_candidates, is_byte_level
+from targets.gguf.checkpoint_vocabulary import vocabulary_of
 from targets.gguf.families import FAMILIES, family_of
 from targets.gguf.header import add_tensor_infos, data_offsets, header_bytes, new_writer
 from targets.gguf.metadata import (
@@ -30,11 +29,9 @@ from targets.gguf.metadata import (
     context_length,
     smallest_window,
 )
-from targets.gguf.proof import proven
-from targets.gguf.spm import is_sentencepiece, sentencepiece_candidates
 from targets.gguf.tensors import StoredTensor, stored_tensors
-from targets.gguf.tokenizer import Tokenizer, read_json
-from targets.gguf.vocabulary import Vocabulary, add_vocabulary
+from targets.gguf.tokenizer import read_json
+from targets.gguf.vocabulary import add_vocabulary
 
 FILE = "model.gguf"
 
@@ -88,39 +85,6 @@ class GgufTarget(Target):
         from targets.gguf.stored import stored_weights
 
         return stored_weights(artifact / FILE)
-
-
-def vocabulary_of(folder: Path, rows: int) -> tuple[Vocabulary, list[str]]:
-    """The checkpoint's tokenizer as llama.cpp runs it, and what a user should know of it.
-
-    Args:
-        folder: Of the checkpoint.
-        rows: Rows of the embedding.
-
-    Raises:
-        UnsupportedTokenizerError: There is none, or llama.cpp would give other ids.
-    """
-    tokenizer = Tokenizer.load(folder)
-    if is_byte_level(tokenizer.state):
-        candidates = byte_level_candidates(tokenizer, rows)
-    elif is_sentencepiece(tokenizer.state):
-        candidates = sentencepiece_candidates(tokenizer, rows)
-    else:
-        raise UnsupportedTokenizerError(
-            "llama.cpp has no tokenizer of this kind",
-            expected="byte-level BPE, or SentencePiece BPE with byte fallback",
-            found=f"model {tokenizer.state['model']['type']}",
-        )
-    complete = [
-        replace(
-            candidate,
-            ids=tokenizer.special_ids(),
-            adds=tokenizer.adds(),
-            chat_templates=tokenizer.chat_templates(),
-        )
-        for candidate in candidates
-    ]
-    return proven(complete, tokenizer)
 
 
 def _layout(header: bytes, tensors: Sequence[StoredTensor], notes: tuple[str, ...]) -> Layout:

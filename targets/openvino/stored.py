@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from openvino import Node
 
 Array = NDArray[np.float32]
 
-_ARITHMETIC = {"Subtract": np.subtract, "Multiply": np.multiply}
+_ARITHMETIC: dict[str, Callable[..., Array]] = {"Subtract": np.subtract, "Multiply": np.multiply}
 
 
 def stored_weights(artifact: Path) -> Iterator[tuple[str, Array]]:
@@ -37,8 +37,7 @@ def _evaluate(node: Node) -> Array:
     if kind == "Convert":
         return values[0]
     # Every operand was made for this node alone, so the result may take its place.
-    result: Array = _ARITHMETIC[kind](*values, out=values[0])
-    return result
+    return _ARITHMETIC[kind](*values, out=values[0])
 
 
 def _as_float32(constant: Node) -> Array:

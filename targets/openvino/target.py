@@ -51,7 +51,7 @@ class OpenVinoTarget(Target):
         from targets.openvino.companions import configuration_files, tokenizer_files
         from targets.openvino.ir_file import ir_files
         from targets.openvino.lower import lower
-        from targets.openvino.tokenizer import converted_tokenizer
+        from targets.openvino.tokenizer import tokenizer_models
 
         options = Options.parse(request.options)
         lowered = lower(request.model)
@@ -62,7 +62,7 @@ class OpenVinoTarget(Target):
         files: list[OutputFile] = [ir.xml, ir.bin, *configuration_files(request.source)]
         if request.tokenizer:
             files += tokenizer_files(request.source)
-            files += converted_tokenizer(request.source.folder)
+            files += tokenizer_models(request.source.folder)
         return Layout(tuple(files), ir.jobs)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:

@@ -12,8 +12,29 @@ import openvino
 from convert.errors import UnsupportedTokenizerError
 from targets.base import OutputFile
 from targets.openvino.ir_file import serialize
+from targets.tokenizer_cache import remembered
+from targets.without_torch import call
 
+_PACKAGES = ("transformers", "tokenizers", "sentencepiece", "openvino", "openvino-tokenizers")
 _COUNTED = re.compile(r"[A-Za-z]+_\d+(\.\d+)?")
+
+
+def tokenizer_models(folder: Path) -> Iterator[OutputFile]:
+    """The files of `converted_tokenizer`, or what it made of the same tokenizer before.
+
+    Raises:
+        UnsupportedTokenizerError: There is none, or the converter has no form for it.
+    """
+
+    def make() -> dict[str, bytes]:
+        return call(_converted, folder.resolve())
+
+    for path, data in remembered("openvino tokenizer", folder, _PACKAGES, make).items():
+        yield OutputFile.whole(path, data)
+
+
+def _converted(folder: Path) -> dict[str, bytes]:
+    return {file.path: file.segments[0][1] for file in converted_tokenizer(folder)}
 
 
 def converted_tokenizer(folder: Path) -> Iterator[OutputFile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from targets.gguf import target as module
+from targets.gguf.checkpoint_vocabulary import proven_vocabulary as worked_out
 from targets.gguf.vocabulary import Vocabulary
 from tests.targets.gguf.checkpoints import VOCABULARY, byte_level, save_tokenizer
 
@@ -13,7 +14,7 @@ from tests.targets.gguf.checkpoints import VOCABULARY, byte_level, save_tokenize
 def proven_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     folder = tmp_path_factory.mktemp("tokenizer")
     save_tokenizer(byte_level("smollm"), folder)
-    return module.vocabulary_of(folder, VOCABULARY)[0]
+    return worked_out(folder, VOCABULARY)[0]
 
 
 @pytest.fixture

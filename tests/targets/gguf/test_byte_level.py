@@ -9,7 +9,7 @@ from tokenizers import AddedToken, normalizers
 
 from convert.errors import UnsupportedTokenizerError
 from targets.gguf.byte_level import byte_level_candidates, is_byte_level
-from targets.gguf.target import vocabulary_of
+from targets.gguf.checkpoint_vocabulary import proven_vocabulary
 from targets.gguf.tokenizer import Tokenizer
 from tests.targets.gguf.checkpoints import VOCABULARY, byte_level, save_tokenizer
 
@@ -28,7 +28,7 @@ def test_the_pre_tokenizer_is_found_and_proven(
     kind: str, ignore_merges: bool, name: str, tmp_path: Path
 ) -> None:
     save_tokenizer(byte_level(kind, ignore_merges=ignore_merges), tmp_path)
-    vocabulary, notes = vocabulary_of(tmp_path, VOCABULARY)
+    vocabulary, notes = proven_vocabulary(tmp_path, VOCABULARY)
     assert (vocabulary.model, vocabulary.pre) == ("gpt2", name)
     assert notes == []
 
@@ -36,7 +36,7 @@ def test_the_pre_tokenizer_is_found_and_proven(
 def test_a_way_of_cutting_that_llama_cpp_has_not_is_refused(tmp_path: Path) -> None:
     save_tokenizer(byte_level("vowels"), tmp_path)
     with pytest.raises(UnsupportedTokenizerError, match="cuts text") as caught:
-        vocabulary_of(tmp_path, VOCABULARY)
+        proven_vocabulary(tmp_path, VOCABULARY)
     assert "aeiou" in str(caught.value)
 
 
@@ -47,7 +47,7 @@ def test_a_prefix_space_is_refused(tmp_path: Path) -> None:
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
     save_tokenizer(tokenizer, tmp_path)
     with pytest.raises(UnsupportedTokenizerError, match="cuts text"):
-        vocabulary_of(tmp_path, VOCABULARY)
+        proven_vocabulary(tmp_path, VOCABULARY)
 
 
 def test_a_normalizer_that_llama_cpp_has_not_is_refused_with_the_text(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_normalizer_that_llama_cpp_has_not_is_refused_with_the_text(tmp_path: 
     tokenizer.normalizer = normalizers.Lowercase()
     save_tokenizer(tokenizer, tmp_path)
     with pytest.raises(UnsupportedTokenizerError, match="does not tokenize") as caught:
-        vocabulary_of(tmp_path, VOCABULARY)
+        proven_vocabulary(tmp_path, VOCABULARY)
     assert "The capital of France is" in str(caught.value)
 
 
@@ -63,7 +63,7 @@ def test_composing_characters_is_noted(tmp_path: Path) -> None:
     tokenizer = byte_level("qwen2")
     tokenizer.normalizer = normalizers.NFC()
     save_tokenizer(tokenizer, tmp_path)
-    vocabulary, notes = vocabulary_of(tmp_path, VOCABULARY)
+    vocabulary, notes = proven_vocabulary(tmp_path, VOCABULARY)
     assert vocabulary.pre == "qwen2"
     assert len(notes) == 1
     assert "NFC" in notes[0]
@@ -73,7 +73,7 @@ def test_added_tokens_that_are_not_special_are_found_in_text(tmp_path: Path) -> 
     tokenizer = byte_level("smollm", VOCABULARY - 10)
     tokenizer.add_tokens([AddedToken("<tool>", normalized=False), AddedToken("    ")])
     save_tokenizer(tokenizer, tmp_path)
-    vocabulary, _ = vocabulary_of(tmp_path, VOCABULARY)
+    vocabulary, _ = proven_vocabulary(tmp_path, VOCABULARY)
     assert vocabulary.tokens.index("<tool>") == tokenizer.token_to_id("<tool>")
 
 

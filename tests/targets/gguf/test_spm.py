@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convert.errors import UnsupportedTokenizerError
-from targets.gguf.target import vocabulary_of
+from targets.gguf.checkpoint_vocabulary import proven_vocabulary
 from tests.targets.gguf.checkpoints import sentencepiece
 
 VOCABULARY = 1203
@@ -33,7 +33,7 @@ def llama_folder(folder: Path, model_file: Path, *, keep: str) -> Path:
 
 @pytest.mark.parametrize("keep", ["both", "tokenizer.json", "tokenizer.model"])
 def test_ids_are_proven(keep: str, tmp_path: Path, model_file: Path) -> None:
-    vocabulary, notes = vocabulary_of(llama_folder(tmp_path, model_file, keep=keep), VOCABULARY)
+    vocabulary, notes = proven_vocabulary(llama_folder(tmp_path, model_file, keep=keep), VOCABULARY)
     assert (vocabulary.model, vocabulary.pre) == ("llama", "default")
     assert vocabulary.space_prefix
     assert len(notes) == 1
@@ -50,7 +50,7 @@ def test_no_space_in_front_is_carried(tmp_path: Path, model_file: Path) -> None:
     state["pre_tokenizer"] = None
     path.write_text(json.dumps(state))
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
-    vocabulary, _ = vocabulary_of(folder, VOCABULARY)
+    vocabulary, _ = proven_vocabulary(folder, VOCABULARY)
     assert not vocabulary.space_prefix
 
 
@@ -63,4 +63,4 @@ def test_a_unigram_model_is_refused(tmp_path: Path) -> None:
         '{"tokenizer_class": "PreTrainedTokenizerFast"}'
     )
     with pytest.raises(UnsupportedTokenizerError, match="Unigram"):
-        vocabulary_of(tmp_path, VOCABULARY)
+        proven_vocabulary(tmp_path, VOCABULARY)
