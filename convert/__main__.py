@@ -50,7 +50,7 @@ def _signals_as_errors() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM unwind the program as an error that has an exit code."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise InterruptedRunError("interrupted; nothing half-made was left behind")
+        raise InterruptedRunError("interrupted; nothing unfinished has a final name")
 
     before = {number: signal.signal(number, interrupt) for number in _ENDING_SIGNALS}
     try:
@@ -70,7 +70,9 @@ def _as_known(error: Exception) -> TricastError:
     if isinstance(error, MemoryError):
         return OutOfMemoryError("memory ran out", remedy="close other programs and run again")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return DiskFullError("the disk is full", remedy="free some space and run again")
+        return DiskFullError(
+            "the disk is full", remedy="free some space and run the same command again"
+        )
     return TricastError(
         f"this is a fault of Tricast: {type(error).__name__}: {error}",
         remedy="run again with --debug and report what it prints",

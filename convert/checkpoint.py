@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -183,7 +184,15 @@ def _open_file(path: Path, scratch: Path | None) -> Checkpoint:
 
     folder = (scratch or Path(tempfile.mkdtemp(prefix="tricast-"))) / path.stem
     import_gguf(path, folder)
+    _give_time_of(path, folder)
     return _open_folder(folder, path.stem)
+
+
+def _give_time_of(original: Path, folder: Path) -> None:
+    """Files that are made of an unchanged file look unchanged, whenever they are made."""
+    status = original.stat()
+    for path in folder.iterdir():
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _open_folder(folder: Path, label: str) -> Checkpoint:

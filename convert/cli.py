@@ -64,6 +64,9 @@ def run(
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
     ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard what an interrupted run left.")
+    ] = False,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""
@@ -71,7 +74,8 @@ def run(
 
     commands.run(
         model, recipe, to or [], out=out, revision=revision, gate=gate, tokenizer=tokenizer,
-        strict=strict, golden=golden, prompts=prompts, keep_failed=keep_failed, threads=threads,
+        strict=strict, golden=golden, prompts=prompts, keep_failed=keep_failed,
+        restart=restart, threads=threads,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ def run(
     golden: Path | None,
     prompts: Path | None,
     keep_failed: bool,
+    restart: bool,
     threads: int,
 ) -> None:
     """Carry out `convert run`.
@@ -47,6 +48,7 @@ def run(
         strict=strict,
         golden=golden,
         keep_failed=keep_failed,
+        restart=restart,
     )
     for folder in run_pipeline(request, Reporter()):
         print(folder)
@@ -119,7 +121,7 @@ def golden_record(
 ) -> None:
     """Carry out `convert golden record`."""
     from convert.checkpoint import open_checkpoint
-    from convert.pipeline import describe_source
+    from convert.inputs import describe_source
     from golden.gate import record_golden
 
     reporter = Reporter()

@@ -50,6 +50,14 @@ class OutputExistsError(UsageError):
     """The output folder of an artifact is already there."""
 
 
+class OutputBusyError(UsageError):
+    """Another run is writing to the same output folder."""
+
+
+class ResumeError(UsageError):
+    """What an interrupted run left cannot be gone on from: it was making something else."""
+
+
 class UnavailableSourceError(UsageError):
     """The checkpoint is named but cannot be reached: no such folder, or a hub id while offline."""
 
@@ -157,7 +165,7 @@ class NonFiniteWeightError(BrokenInputError):
 
 
 class ChangedInputError(BrokenInputError):
-    """An input file changed while it was being converted."""
+    """An input file changed while it was being converted, or since an interrupted run."""
 
 
 class InterruptedRunError(TricastError):

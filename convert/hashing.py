@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 _BLOCK_BYTES = 4 << 20
+
+T = TypeVar("T")
 
 
 class FileRecord(BaseModel):
@@ -43,3 +48,17 @@ def combined_digest(records: Sequence[FileRecord]) -> str:
     """One SHA-256 over paths and hashes: equal exactly when all the files are equal."""
     lines = "".join(f"{record.sha256}  {record.path}\n" for record in records)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def in_background(function: Callable[..., T], *arguments: object) -> Callable[[], T]:
+    """Start ``function`` in a thread that ends with the program; the result waits for it."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return future.result

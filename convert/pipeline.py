@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.artifact import PendingFolder, require_absent
+from convert.artifact import PendingFolder, bytes_on_disk, partial_folder, require_absent
 from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.errors import DiskFullError, GateError, UsageError
 from convert.gate_lines import gate_lines, weight_line
-from convert.hashing import combined_digest, hash_file, hash_files
+from convert.hashing import hash_file
+from convert.inputs import Inputs
+from convert.journal import Journal
 from convert.manifest import (
     GateRecord,
     Manifest,
@@ -26,6 +28,13 @@ from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import Artifact, Recipe
 from convert.recording import find_or_record
+from convert.resume import (
+    announcing_what_is_kept,
+    finished_earlier,
+    go_on_or_begin,
+    hold_to_source,
+    identity,
+)
 from convert.stream import source_bytes, write_layouts
 from convert.weight_errors import WeightError, weight_errors
 from golden.gate import run_gate
@@ -49,6 +58,7 @@ class RunRequest:
         threads: Threads of the conversion and of the runtimes.
         golden: A recording made elsewhere; None records one here.
         keep_failed: Keep an artifact that fails the gate, as ``NAME.failed``.
+        restart: Discard what an interrupted run left instead of going on from there.
     """
 
     recipe: Recipe
@@ -59,6 +69,7 @@ class RunRequest:
     strict: bool = False
     golden: Path | None = None
     keep_failed: bool = False
+    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,17 +89,22 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         The finished folders.
 
     Raises:
-        TricastError: Whatever went wrong; the artifacts that failed leave nothing behind. A
-            `GateError` is raised after the other artifacts were finished.
+        TricastError: Whatever went wrong; nothing unfinished has a final name. A `GateError` is
+            raised after the other artifacts were finished. After an interruption or on a full
+            disk, what was written is kept for the next run to go on from.
     """
     artifacts = [resolve_encoding(artifact) for artifact in request.recipe.artifacts]
-    for artifact in artifacts:
-        require_absent(request.out / artifact.folder)
-    with ExitStack() as folders:
-        scratch = folders.enter_context(PendingFolder(request.out, "scratch"))
+    with ExitStack() as stack:
+        stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
+        scratch = stack.enter_context(PendingFolder(request.out, "scratch"))
+        finished = finished_earlier(request.out, artifacts, gate=request.gate)
+        artifacts = [artifact for artifact in artifacts if artifact.folder not in finished]
+        for artifact in artifacts:
+            require_absent(request.out / artifact.folder)
         with reporter.stage("open the checkpoint"):
             checkpoint = _open(request, scratch.path)
             source = open_source(checkpoint)
+        inputs = Inputs(checkpoint)
         prepared = [
             prepare(
                 checkpoint, source, artifact, tokenizer=request.tokenizer, strict=request.strict
@@ -96,16 +112,26 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             for artifact in artifacts
         ]
         _require_space(request.out, prepared)
-        with reporter.stage("hash the checkpoint"):
-            record = describe_source(checkpoint)
-        golden = _golden(request, checkpoint, record, reporter) if request.gate else None
-        pending = [
-            folders.enter_context(PendingFolder(request.out, item.artifact.folder))
-            for item in prepared
-        ]
+        pending = [_resume(request, checkpoint, inputs, item, stack) for item in prepared]
+        golden = _golden(request, checkpoint, inputs, reporter) if request.gate else None
         _write(request, prepared, pending, reporter)
-        original = Original(checkpoint, source, record, golden)
-        return _finish(request, original, list(zip(prepared, pending, strict=True)), reporter)
+        with reporter.stage("hold to the checkpoint"):
+            hold_to_source(inputs, [journal for _, journal in pending], finished)
+        original = Original(checkpoint, source, inputs.record(), golden)
+        folders = [folder for folder, _ in pending]
+        made = _finish(request, original, list(zip(prepared, folders, strict=True)), reporter)
+        return (*(request.out / name for name in finished), *made)
+
+
+def _resume(
+    request: RunRequest, checkpoint: Checkpoint, inputs: Inputs, item: Prepared, stack: ExitStack
+) -> tuple[PendingFolder, Journal]:
+    """The folder that an artifact is made in, and the journal of what is written of it already."""
+    name = item.artifact.folder
+    folder = stack.enter_context(PendingFolder(request.out, name, restart=request.restart))
+    journal = stack.enter_context(Journal(folder.journal, folder.path))
+    go_on_or_begin(journal, folder, identity(checkpoint.label, inputs, item), inputs)
+    return folder, journal
 
 
 def _open(request: RunRequest, scratch: Path) -> Checkpoint:
@@ -118,8 +144,10 @@ def _open(request: RunRequest, scratch: Path) -> Checkpoint:
 
 
 def _require_space(out: Path, prepared: list[Prepared]) -> None:
+    """Count what an interrupted run left as room: it is used, or removed."""
     needed = sum(item.nbytes for item in prepared)
-    free = shutil.disk_usage(out).free
+    left = sum(bytes_on_disk(partial_folder(out, item.artifact.folder)) for item in prepared)
+    free = left + shutil.disk_usage(out).free
     if needed > free:
         raise DiskFullError(
             f"the artifacts do not fit on the disk of {out}",
@@ -129,17 +157,13 @@ def _require_space(out: Path, prepared: list[Prepared]) -> None:
         )
 
 
-def describe_source(checkpoint: Checkpoint) -> SourceRecord:
-    """Hash every input file of a checkpoint."""
-    files = hash_files(checkpoint.folder, checkpoint.files)
-    return SourceRecord(label=checkpoint.label, digest=combined_digest(files), files=files)
-
-
 def _golden(
-    request: RunRequest, checkpoint: Checkpoint, record: SourceRecord, reporter: Reporter
+    request: RunRequest, checkpoint: Checkpoint, inputs: Inputs, reporter: Reporter
 ) -> Path:
     if request.golden is not None:
         return request.golden
+    with reporter.stage("hash the checkpoint"):
+        record = inputs.record()
     return find_or_record(
         checkpoint,
         record,
@@ -152,11 +176,16 @@ def _golden(
 
 
 def _write(
-    request: RunRequest, prepared: list[Prepared], pending: list[PendingFolder], reporter: Reporter
+    request: RunRequest,
+    prepared: list[Prepared],
+    pending: list[tuple[PendingFolder, Journal]],
+    reporter: Reporter,
 ) -> None:
-    layouts = [(folder.path, item.layout) for folder, item in zip(pending, prepared, strict=True)]
+    places = zip(pending, prepared, strict=True)
+    layouts = [(folder.path, item.layout) for (folder, _), item in places]
+    journals = {folder.path: journal for folder, journal in pending}
     with reporter.transfer("convert", source_bytes(layouts)) as advance:
-        write_layouts(layouts, advance, threads=request.threads)
+        write_layouts(layouts, advance, threads=request.threads, journals=journals)
 
 
 def _finish(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from convert.errors import DiskFullError, NonFiniteWeightError, UnsupportedEncodingError
 from convert.finite import first_nonfinite
+from convert.journal import Journal
 from convert.weights import Rows, Weight
 from passes.encodings.base import ROW_ALIGNMENT, Bytes
 from targets.base import Layout, OutputFile, WriteJob
@@ -34,10 +35,25 @@ BytesDone = Callable[[int], None]
 
 @dataclass(frozen=True)
 class PlacedJob:
-    """A write job and the folder that its artifact is being written to."""
+    """A write job, the folder that its artifact is being written to, and the journal of it."""
 
     folder: Path
     job: WriteJob
+    journal: Journal | None = None
+
+    def extents(self, start: int, stop: int) -> Iterator[tuple[str, int, int]]:
+        """File, offset and size of rows ``start`` to ``stop``, one for each plane."""
+        kinds = self.job.encoding.planes(self.job.weight.columns)
+        for kind, placement in zip(kinds, self.job.placements, strict=True):
+            before = kind.nbytes(start)
+            yield placement.file, placement.offset + before, kind.nbytes(stop) - before
+
+    def is_written(self, start: int, stop: int) -> bool:
+        """Whether an earlier run wrote these rows."""
+        journal = self.journal
+        return journal is not None and all(
+            journal.holds(*extent) for extent in self.extents(start, stop)
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,11 @@ class Chunk:
     stop: int
     jobs: tuple[PlacedJob, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the source."""
+        return (self.stop - self.start) * self.weight.columns * self.weight.dtype.itemsize
+
 
 def write_layouts(
     layouts: Sequence[tuple[Path, Layout]],
@@ -56,14 +77,18 @@ def write_layouts(
     *,
     threads: int = 2,
     chunk_bytes: int = CHUNK_BYTES,
+    journals: Mapping[Path, Journal] | None = None,
 ) -> None:
     """Write every file of every layout, each below its own folder, which must exist.
+
+    What a journal says is written already is not read, encoded or written again.
 
     Args:
         layouts: Pairs of an artifact's folder and its layout.
         done: Told of progress in bytes of source; see `source_bytes` for their sum.
         threads: Chunks in work at once.
         chunk_bytes: Bytes of source in a chunk.
+        journals: By artifact's folder: remembers what was written.
 
     Raises:
         NonFiniteWeightError: A weight holds NaN or Inf.
@@ -80,14 +105,15 @@ def write_layouts(
             for file in layout.files
         }
         try:
-            _process(_chunks(layouts, chunk_bytes), files, threads, done or (lambda _: None))
+            chunks = _chunks(layouts, chunk_bytes, journals or {})
+            _process(chunks, files, threads, done or (lambda _: None))
         except OSError as error:
             raise _as_disk_full(error) from error
 
 
 def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
     """Bytes that `write_layouts` will read."""
-    return sum(jobs[0].job.weight.nbytes for jobs in _by_weight(layouts))
+    return sum(jobs[0].job.weight.nbytes for jobs in _by_weight(layouts, {}))
 
 
 def chunk_boundaries(jobs: Sequence[WriteJob], limit: int) -> list[int]:
@@ -119,16 +145,22 @@ def _closed_prefixes(row_order: NDArray[np.int64]) -> NDArray[np.bool_]:
     return closed
 
 
-def _by_weight(layouts: Sequence[tuple[Path, Layout]]) -> list[list[PlacedJob]]:
+def _by_weight(
+    layouts: Sequence[tuple[Path, Layout]], journals: Mapping[Path, Journal]
+) -> list[list[PlacedJob]]:
     groups: dict[int, list[PlacedJob]] = {}
     for folder, layout in layouts:
         for job in layout.jobs:
-            groups.setdefault(id(job.weight), []).append(PlacedJob(folder, job))
+            groups.setdefault(id(job.weight), []).append(
+                PlacedJob(folder, job, journals.get(folder))
+            )
     return list(groups.values())
 
 
-def _chunks(layouts: Sequence[tuple[Path, Layout]], chunk_bytes: int) -> Iterator[Chunk]:
-    for jobs in _by_weight(layouts):
+def _chunks(
+    layouts: Sequence[tuple[Path, Layout]], chunk_bytes: int, journals: Mapping[Path, Journal]
+) -> Iterator[Chunk]:
+    for jobs in _by_weight(layouts, journals):
         boundaries = chunk_boundaries([placed.job for placed in jobs], chunk_bytes)
         for start, stop in pairwise(boundaries):
             yield Chunk(jobs[0].job.weight, start, stop, tuple(jobs))
@@ -154,15 +186,17 @@ def _process(
 
 def _process_chunk(chunk: Chunk, files: Mapping[Path, int]) -> int:
     """Read, encode and write one chunk; its bytes in the source."""
-    rows = chunk.weight.read_rows(chunk.start, chunk.stop)
-    for placed in chunk.jobs:
-        job = placed.job
-        kinds = job.encoding.planes(job.weight.columns)
-        encoded = _encode(job, chunk, rows)
-        for kind, placement, plane in zip(kinds, job.placements, encoded, strict=True):
-            file = files[placed.folder / placement.file]
-            _write_all(file, plane, placement.offset + kind.nbytes(chunk.start))
-    return rows.nbytes
+    missing = [job for job in chunk.jobs if not job.is_written(chunk.start, chunk.stop)]
+    if missing:
+        rows = chunk.weight.read_rows(chunk.start, chunk.stop)
+    for placed in missing:
+        encoded = _encode(placed.job, chunk, rows)
+        extents = placed.extents(chunk.start, chunk.stop)
+        for (file, offset, _), plane in zip(extents, encoded, strict=True):
+            _write_all(files[placed.folder / file], plane, offset)
+            if placed.journal:
+                placed.journal.record(file, offset, plane)
+    return chunk.nbytes
 
 
 def _not_finite(chunk: Chunk, rows: Rows) -> NonFiniteWeightError:
@@ -211,7 +245,8 @@ def _create(folder: Path, file: OutputFile) -> None:
     path = folder / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("xb") as stream:
+        path.touch()
+        with path.open("r+b") as stream:
             stream.truncate(file.size)
             for offset, data in file.segments:
                 stream.seek(offset)
@@ -226,5 +261,5 @@ def _as_disk_full(error: OSError) -> Exception:
     return DiskFullError(
         "the disk is full",
         found=os.strerror(error.errno),
-        remedy="free some space, or choose another --out, and run again",
+        remedy="free some space and run the same command again, or choose another --out",
     )

@@ -1,0 +1,58 @@
+"""The files of a checkpoint: what they hash to, and that they stay what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from convert.checkpoint import Checkpoint
+from convert.errors import ChangedInputError
+from convert.hashing import combined_digest, hash_files, in_background
+from convert.manifest import SourceRecord
+
+States = Mapping[str, list[int]]
+"""By file name: size in bytes and time of change in ns."""
+
+
+class Inputs:
+    """The input files of a run, as they were when it began; hashed in the background."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self.states = _states(checkpoint)
+        self._record = in_background(describe_source, checkpoint)
+
+    def record(self) -> SourceRecord:
+        """Label and hashes, as soon as they are known."""
+        return self._record()
+
+    def require_unchanged(self) -> None:
+        """Refuse files that are not what they were.
+
+        Raises:
+            ChangedInputError: Size or time of one differ.
+        """
+        now = _states(self._checkpoint)
+        touched = [name for name, state in self.states.items() if now[name] != state]
+        if touched:
+            raise changed_input(", ".join(touched))
+
+
+def describe_source(checkpoint: Checkpoint) -> SourceRecord:
+    """Hash every input file of a checkpoint."""
+    files = hash_files(checkpoint.folder, checkpoint.files)
+    return SourceRecord(label=checkpoint.label, digest=combined_digest(files), files=files)
+
+
+def changed_input(what: str) -> ChangedInputError:
+    """The error of a checkpoint that is not what it was."""
+    return ChangedInputError(
+        "the checkpoint changed while it was being converted",
+        expected="the same files from the beginning to the end",
+        found=what,
+        remedy="run again with --restart to discard what was written and begin anew",
+    )
+
+
+def _states(checkpoint: Checkpoint) -> dict[str, list[int]]:
+    found = {path.name: path.stat() for path in checkpoint.files}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}

@@ -1,0 +1,126 @@
+"""The journal of a run: which bytes of an artifact are written, so that a killed run can go on.
+
+A text file that only grows. Its first line says what is being made of what; then comes one line
+``[file, offset, size, CRC-32]`` for every stretch of bytes that was written, and once the digest
+of the checkpoint. Nothing is flushed to disk on the way and no order is kept between bytes and
+lines, because no line is trusted: it counts only if the bytes it speaks of are in place and have
+its checksum. So it does not matter what a kill, a crash or a power cut lost; a line that was torn,
+and whatever follows it, was never written. Bytes that are recorded but lost are written again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from passes.encodings.base import Bytes
+
+Identity = Mapping[str, Any]
+"""What makes two runs the same, as JSON; see `convert.resume`."""
+
+
+class Journal:
+    """The journal of one artifact in the making; safe to use from several threads.
+
+    Args:
+        path: The journal's file; it need not be there.
+        folder: Where the artifact's files are.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._path = path
+        self._folder = folder
+        self._lock = Lock()
+        self.identity: Identity = {}
+        self.digest: str | None = None
+        self._checksums: dict[tuple[str, int, int], int] = {}
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.ftruncate(self._descriptor, self._read(path))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no bytes are recorded, so that nothing would be lost by starting anew."""
+        return not self._checksums
+
+    def begin(self, identity: Identity) -> None:
+        """Start anew, with a run of this identity."""
+        self.identity, self.digest = identity, None
+        self._checksums.clear()
+        os.ftruncate(self._descriptor, 0)
+        self._append({"identity": identity})
+
+    def settle(self, digest: str) -> None:
+        """Record the digest of the checkpoint, which may be known only after writing began."""
+        if self.digest is None:
+            self.digest = digest
+            self._append({"digest": digest})
+
+    def holds(self, file: str, offset: int, size: int) -> bool:
+        """Whether exactly these bytes are recorded, and are still what was recorded."""
+        recorded = self._checksums.get((file, offset, size))
+        if recorded is None:
+            return False
+        with (self._folder / file).open("rb", buffering=0) as stream:
+            return zlib.crc32(os.pread(stream.fileno(), size, offset)) == recorded
+
+    def record(self, file: str, offset: int, data: Bytes) -> None:
+        """Remember that ``data`` was written."""
+        checksum = zlib.crc32(np.ascontiguousarray(data).data)
+        self._append([file, offset, data.nbytes, checksum])
+        self._checksums[file, offset, data.nbytes] = checksum
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+        if self.is_empty:
+            self._path.unlink(missing_ok=True)
+
+    def _append(self, entry: object) -> None:
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        with self._lock:
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _read(self, path: Path) -> int:
+        """Take in the lines that are whole; their bytes."""
+        length = 0
+        for entry, size in _whole_lines(path):
+            match entry:
+                case {"identity": dict(identity)}:
+                    self.identity = identity
+                case {"digest": str(digest)}:
+                    self.digest = digest
+                case [str(file), int(offset), int(count), int(checksum)]:
+                    self._checksums[file, offset, count] = checksum
+                case _:
+                    break
+            length += size
+        return length
+
+
+def _whole_lines(path: Path) -> Iterator[tuple[Any, int]]:
+    """Each line's content and bytes, up to the first that is torn."""
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return
+        if not line.endswith(b"\n"):
+            return
+        yield entry, len(line)
