@@ -67,6 +67,12 @@ def run(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard what an interrupted run left.")
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", help="For weights in flight, as 512MB. Default: a quarter of what is free."
+        ),
+    ] = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""
@@ -75,7 +81,7 @@ def run(
     commands.run(
         model, recipe, to or [], out=out, revision=revision, gate=gate, tokenizer=tokenizer,
         strict=strict, golden=golden, prompts=prompts, keep_failed=keep_failed,
-        restart=restart, threads=threads,
+        restart=restart, memory=memory, threads=threads,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def run(
     prompts: Path | None,
     keep_failed: bool,
     restart: bool,
+    memory: str | None,
     threads: int,
 ) -> None:
     """Carry out `convert run`.
@@ -34,6 +35,7 @@ def run(
     Raises:
         TricastError: See `convert.pipeline.run`.
     """
+    from convert.memory import parse_size
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
 
@@ -49,6 +51,7 @@ def run(
         golden=golden,
         keep_failed=keep_failed,
         restart=restart,
+        memory=parse_size(memory) if memory else None,
     )
     for folder in run_pipeline(request, Reporter()):
         print(folder)

@@ -24,6 +24,7 @@ from convert.manifest import (
     record_files,
     write_manifest,
 )
+from convert.memory import chunk_bytes, default_budget
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import Artifact, Recipe
@@ -59,6 +60,7 @@ class RunRequest:
         golden: A recording made elsewhere; None records one here.
         keep_failed: Keep an artifact that fails the gate, as ``NAME.failed``.
         restart: Discard what an interrupted run left instead of going on from there.
+        memory: Bytes of weights in flight; None takes a quarter of what is free.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class RunRequest:
     golden: Path | None = None
     keep_failed: bool = False
     restart: bool = False
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             disk, what was written is kept for the next run to go on from.
     """
     artifacts = [resolve_encoding(artifact) for artifact in request.recipe.artifacts]
+    chunk_size = chunk_bytes(
+        default_budget() if request.memory is None else request.memory,
+        threads=request.threads,
+        artifacts=len(artifacts),
+    )
     with ExitStack() as stack:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))
@@ -113,8 +121,9 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         ]
         _require_space(request.out, prepared)
         pending = [_resume(request, checkpoint, inputs, item, stack) for item in prepared]
-        golden = _golden(request, checkpoint, inputs, reporter) if request.gate else None
-        _write(request, prepared, pending, reporter)
+        compare = request.gate and prepared
+        golden = _golden(request, checkpoint, inputs, reporter) if compare else None
+        _write(request, prepared, pending, chunk_size, reporter)
         with reporter.stage("hold to the checkpoint"):
             hold_to_source(inputs, [journal for _, journal in pending], finished)
         original = Original(checkpoint, source, inputs.record(), golden)
@@ -179,13 +188,20 @@ def _write(
     request: RunRequest,
     prepared: list[Prepared],
     pending: list[tuple[PendingFolder, Journal]],
+    chunk_size: int,
     reporter: Reporter,
 ) -> None:
     places = zip(pending, prepared, strict=True)
     layouts = [(folder.path, item.layout) for (folder, _), item in places]
     journals = {folder.path: journal for folder, journal in pending}
     with reporter.transfer("convert", source_bytes(layouts)) as advance:
-        write_layouts(layouts, advance, threads=request.threads, journals=journals)
+        write_layouts(
+            layouts,
+            advance,
+            threads=request.threads,
+            chunk_bytes=chunk_size,
+            journals=journals,
+        )
 
 
 def _finish(

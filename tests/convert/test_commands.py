@@ -36,6 +36,24 @@ def test_the_command_line_goes_before_the_recipe(monkeypatch, tmp_path):
     assert [artifact.folder for artifact in second.artifacts] == ["onnx-f16"]
 
 
+def test_too_little_memory_is_refused_before_anything_is_done(tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["run", "m", "--to", "onnx", "--no-gate", "--out", str(out)]
+    assert main([*arguments, "--memory", "0"]) == 2
+    assert "too few" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_size_of_memory_is_read(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(pipeline, "run", lambda request, _: seen.append(request.memory) or ())
+    assert main(["run", "m", "--to", "onnx", "--memory", "64MB"]) == 0
+    assert main(["run", "m", "--to", "onnx"]) == 0
+    assert seen == [64 * 10**6, None]
+    assert main(["run", "m", "--to", "onnx", "--memory", "much"]) == 2
+    assert "cannot read the size 'much'" in capsys.readouterr().err
+
+
 def test_the_same_artifact_twice_is_refused(tmp_path):
     with pytest.raises(UsageError, match="contradict"):
         commands._recipe("m", None, ["onnx:f32", "onnx:f32"], None, None)
