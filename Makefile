@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow lint models clean
+.PHONY: setup demo test test-slow lint models bench bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -30,6 +30,13 @@ lint: setup
 
 models: setup
 	$(BIN)/python -m bench.fetch_models
+
+# A table of Tricast beside cp and the peers that bench-peers installed; needs 10 GB free in /dev/shm.
+bench: setup models
+	HF_HUB_OFFLINE=1 $(BIN)/python -m bench.conversions
+
+bench-peers: setup
+	$(BIN)/python -m bench.peers
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

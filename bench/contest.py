@@ -1,0 +1,103 @@
+"""Measures contestants in turn, round after round, and writes their medians as a Markdown table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.measure import Usage, in_a_row, measure, median
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Command = Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A piece of work and the tool that does it.
+
+    Args:
+        work: What is made; contestants with the same work are compared.
+        tool: Who makes it.
+        commands: Run one after the other.
+        makes: Files and folders that are removed before and after.
+        environment: Set for the commands.
+    """
+
+    work: str
+    tool: str
+    commands: tuple[Command, ...]
+    makes: tuple[Path, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self) -> Usage:
+        """Measure it once, leaving nothing behind."""
+        _remove(self.makes)
+        try:
+            return in_a_row(
+                [
+                    measure(command, cwd=ROOT, environment=self.environment)
+                    for command in self.commands
+                ]
+            )
+        finally:
+            _remove(self.makes)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The medians of one contestant."""
+
+    work: str
+    tool: str
+    usage: Usage
+
+
+def hold(contestants: Sequence[Contestant], rounds: int) -> list[Result]:
+    """Measure every contestant once a round, so that a busy spell of the machine hits them all."""
+    usages: list[list[Usage]] = [[] for _ in contestants]
+    for number in range(rounds):
+        for contestant, measured in zip(contestants, usages, strict=True):
+            measured.append(contestant.run())
+            wall, cpu = measured[-1].wall, measured[-1].cpu
+            title = f"{contestant.work}, {contestant.tool}"
+            print(f"round {number + 1}: {title}: {wall:.1f} s, cpu {cpu:.1f} s", flush=True)
+    return [
+        Result(contestant.work, contestant.tool, median(measured))
+        for contestant, measured in zip(contestants, usages, strict=True)
+    ]
+
+
+def table(results: Sequence[Result], yardstick: str, ours: str = "Tricast") -> str:
+    """The results in Markdown, with ratios to the work called ``yardstick`` and to ``ours``.
+
+    Args:
+        yardstick: Work whose wall time is the unit of the column that names it; it must be there.
+        ours: The tool that the others are compared with where both do the same work.
+    """
+    unit = next(result.usage.wall for result in results if result.work == yardstick)
+    own = {result.work: result.usage.wall for result in results if result.tool == ours}
+    lines = [
+        f"| work | tool | wall, s | user, s | system, s | peak, MB | wall / {yardstick} "
+        f"| wall / {ours} |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        usage = result.usage
+        rival = result.tool != ours and result.work in own
+        times = f"{usage.wall / own[result.work]:.1f}" if rival else ""
+        lines.append(
+            f"| {result.work} | {result.tool} | {usage.wall:.2f} | {usage.user:.2f} "
+            f"| {usage.system:.2f} | {usage.peak / 1e6:.0f} | {usage.wall / unit:.2f} | {times} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
