@@ -7,9 +7,11 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convert import journal as journal_module
-from convert.journal import Journal
+from convert.journal import Journal, checksum
 
 IDENTITY = {"model": "m", "files": {"a": [1, 2]}}
 
@@ -115,3 +117,32 @@ def test_a_disk_too_full_for_a_whole_line_is_an_error(begun, monkeypatch):
     with opened(begun) as journal:
         assert journal.holds("data", 15, 6)
         assert not journal.holds("data", 0, 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(size=st.integers(1, 20_000), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_checksum_notices_any_one_bit(size, where, bit):
+    data = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8)
+    before = checksum(data)
+    data[int(where * size)] ^= np.uint8(1 << bit)
+    assert checksum(data) != before
+
+
+@pytest.mark.parametrize("lost", range(4))
+def test_a_checksum_notices_lost_and_swapped_pages(lost):
+    data = np.random.default_rng(0).integers(0, 256, 4 * 4096 + 7, dtype=np.uint8)
+    pages = data[: 4 * 4096].reshape(4, 4096)
+    before = checksum(data)
+    kept = pages[lost].copy()
+    pages[lost] = 0
+    assert checksum(data) != before
+    pages[lost] = kept
+    pages[[lost, (lost + 1) % 4]] = pages[[(lost + 1) % 4, lost]]
+    assert checksum(data) != before
+
+
+def test_a_checksum_does_not_depend_on_where_in_memory_the_bytes_are():
+    data = np.random.default_rng(0).integers(0, 256, 3 * 4096, dtype=np.uint8)
+    shifted = np.concatenate([data[:3], data])[3:]
+    assert checksum(shifted) == checksum(data)
+    assert checksum(data[:0]) == checksum(np.empty(0, np.uint8))
