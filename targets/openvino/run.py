@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError, UsageError
 from targets.base import Message, Runner
+from targets.openvino.known_differences import known_difference
 
 EXACT = {
     "INFERENCE_PRECISION_HINT": "f32",
@@ -100,6 +101,9 @@ class OpenVinoRunner(Runner):
             return None
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
         return [int(token) for token in ids]
+
+    def known_difference(self, text: str, tokenizer: Mapping[str, Any]) -> str | None:
+        return known_difference(text, tokenizer)
 
     def chat(self, messages: Sequence[Message]) -> str | None:
         if self._tokenizer is None or not self._tokenizer.chat_template:
