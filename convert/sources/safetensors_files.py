@@ -25,6 +25,7 @@ from convert.weights import FileWeight, FloatType, Weight
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MAX_HEADER = 100_000_000
 _MAX_AXES = 16
 _ITEM_BITS = {
@@ -81,6 +82,13 @@ def read_header(path: Path) -> SafetensorsHeader:
         length = int.from_bytes(prefix, "little")
         if len(prefix) < 8:
             raise _truncated(path, "a header of at least 8 bytes", size)
+        if _LFS_POINTER.startswith(prefix):
+            raise TruncatedFileError(
+                f"{path} holds no weights: it is a Git LFS pointer to them",
+                expected="a safetensors file",
+                found=f"{size} bytes of text",
+                remedy="run `git lfs pull` in the checkpoint's folder, or download the file",
+            )
         if length > _MAX_HEADER:
             raise _bad(path, "absurd header", f"at most {_MAX_HEADER} bytes", f"{length} bytes")
         if 8 + length > size:

@@ -143,6 +143,13 @@ def test_a_header_longer_than_the_file_is_truncation(tmp_path, length):
         read_header(written(tmp_path, GOOD, bytes(28), length))
 
 
+def test_a_git_lfs_pointer_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    with pytest.raises(TruncatedFileError, match="Git LFS"):
+        read_header(path)
+
+
 def test_an_absurd_header_is_refused_before_it_is_read(tmp_path):
     with pytest.raises(BadHeaderError, match="absurd"):
         read_header(written(tmp_path, GOOD, bytes(28), (1 << 63) + 5))
