@@ -15,6 +15,7 @@ from convert.errors import (
     TensorMismatchError,
     UnavailableSourceError,
     UnsupportedConfigError,
+    UsageError,
 )
 from convert.sources import safetensors_files
 from convert.sources.shards import read_json_object
@@ -80,11 +81,19 @@ def open_checkpoint(
         scratch: Where a GGUF is unpacked to (a temporary folder otherwise, not removed).
 
     Raises:
+        UsageError: A revision is given for something local.
         UnavailableSourceError: No such path, and no such hub id or no connection.
         UnsupportedError: Quantized already, or a GGUF of an unknown kind.
         BrokenInputError: A file is missing, damaged, unsafe or contradicts another.
     """
     path = Path(source).expanduser()
+    if revision is not None and path.exists():
+        raise UsageError(
+            f"{source} is on this machine, so it has no revision",
+            expected="a hub id, if a revision is given",
+            found=f"revision {revision!r}",
+            remedy="drop the revision, or name the model on the hub",
+        )
     if path.is_dir():
         return _open_folder(path, path.resolve().name)
     if path.is_file():

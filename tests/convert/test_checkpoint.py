@@ -18,6 +18,7 @@ from convert.errors import (
     UnsafePathError,
     UnsafePickleError,
     UnsupportedConfigError,
+    UsageError,
 )
 from convert.weights import ArrayWeight, read_float32
 from tests.support.gguf_files import TinyGguf
@@ -50,6 +51,11 @@ def test_a_folder_of_shards(tmp_path):
         "model.safetensors.index.json",
         "tokenizer.json",
     ]
+
+
+def test_a_revision_of_a_local_folder_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no revision"):
+        open_checkpoint(str(folder(tmp_path)), revision="main")
 
 
 def test_pickles_are_read_where_there_are_no_safetensors(tmp_path):
