@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from convert.errors import DiskFullError, InterruptedRunError, OutOfMemoryError, TricastError
+from convert.errors import (
+    DiskFullError,
+    InterruptedRunError,
+    OutOfMemoryError,
+    TricastError,
+    UsageError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +67,17 @@ def _signals_as_errors() -> Iterator[None]:
 
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATH_ERRORS = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def _as_known(error: Exception) -> TricastError:
@@ -72,6 +89,13 @@ def _as_known(error: Exception) -> TricastError:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DiskFullError(
             "the disk is full", remedy="free some space and run the same command again"
+        )
+    if isinstance(error, OSError) and error.errno in _PATH_ERRORS and error.filename:
+        return UsageError(
+            f"{error.filename} cannot be used",
+            expected="folders that can be written, files that can be read",
+            found=error.strerror,
+            remedy="check the path and its permissions",
         )
     return TricastError(
         f"this is a fault of Tricast: {type(error).__name__}: {error}",

@@ -32,6 +32,9 @@ def ending_with(monkeypatch, error):
         (GateError("too different"), 3, "too different"),
         (MemoryError(), 5, "memory ran out"),
         (OSError(errno.ENOSPC, "No space"), 5, "disk is full"),
+        (PermissionError(errno.EACCES, "Denied", "/x/y"), 2, "/x/y cannot be used"),
+        (FileExistsError(errno.EEXIST, "Exists", "/x/y"), 2, "/x/y cannot be used"),
+        (OSError(errno.EIO, "Broken disk", "/x"), 1, "fault of Tricast"),
         (ValueError("odd"), 1, "fault of Tricast: ValueError: odd"),
     ],
 )
