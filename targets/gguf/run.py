@@ -74,6 +74,7 @@ class GgufRunner(Runner):
                 "the text is longer than the context of the model in llama.cpp",
                 expected=f"at most {self.context} tokens",
                 found=f"{self._length + len(ids)} tokens",
+                remedy="give shorter prompts with --prompts, or a --golden of shorter ones",
             )
         batch = self._batch
         batch.n_tokens = len(ids)
