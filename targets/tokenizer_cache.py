@@ -57,8 +57,12 @@ def _keep(path: Path, made: Mapping[str, bytes]) -> None:
 
 
 def _cache_folder() -> Path:
-    """See https://specifications.freedesktop.org/basedir-spec."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tricast"
+    """See https://specifications.freedesktop.org/basedir-spec, also on relative paths."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (given if given.is_absolute() else Path.home() / ".cache") / "tricast"
+    except RuntimeError:  # a user without a home: nothing can be written below this
+        return Path(os.devnull) / "tricast"
 
 
 def _digest(what: str, folder: Path, packages: Sequence[str]) -> str:

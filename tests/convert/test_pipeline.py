@@ -45,9 +45,11 @@ def test_nothing_else_is_left_in_the_output(converted):
     assert names == {*converted.artifacts, converted.golden.name}
 
 
-def test_a_second_run_gives_identical_bytes_in_every_file(converted, tmp_path):
-    again = convert_tiny(tmp_path, "gguf:q8_0", "openvino:int8", "gaudi:bf16", "onnx:f32")
-    (golden,) = tmp_path.glob("golden-*.safetensors")
+def test_a_second_run_gives_identical_bytes_in_every_file(converted, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nothing from the first
+    out = tmp_path / "out"
+    again = convert_tiny(out, "gguf:q8_0", "openvino:int8", "gaudi:bf16", "onnx:f32")
+    (golden,) = out.glob("golden-*.safetensors")
     assert golden.read_bytes() == converted.golden.read_bytes()
     for folder in again:
         first = converted.artifacts[folder.name]

@@ -89,9 +89,18 @@ def test_an_error_is_not_kept(folder, make):
     assert remembered("it", folder, [], make) == MADE
 
 
-def test_where_nothing_can_be_written_it_is_made_every_time(folder, make, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+def no_home():
+    raise RuntimeError("could not determine home directory")
+
+
+@pytest.mark.parametrize("where", ["file", "relative"])
+def test_where_nothing_can_be_written_it_is_made_every_time(
+    where, folder, make, tmp_path, monkeypatch
+):
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file) if where == "file" else "relative")
+    monkeypatch.setattr("pathlib.Path.home", no_home)
     for _ in range(2):
         assert remembered("it", folder, [], make) == MADE
     assert make.calls == 2

@@ -202,7 +202,12 @@ def test_fresh_processes_lay_out_the_same_bytes(tmp_path):
     runs = [
         subprocess.run(
             command,
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ".", "PATH": ""},
+            env={
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": ".",
+                "PATH": "",
+                "XDG_CACHE_HOME": str(tmp_path / seed),
+            },
             capture_output=True,
             text=True,
             check=True,
