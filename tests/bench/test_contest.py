@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from bench.contest import Contestant, Result, hold, table
+from bench.measure import CommandFailedError, Usage
+
+
+def touching(path, log):
+    program = f"open({str(path)!r}, 'x').close(); open({str(log)!r}, 'a').write({path.name!r})"
+    return [sys.executable, "-c", program]
+
+
+def test_contestants_take_turns_and_leave_nothing(tmp_path):
+    log = tmp_path / "log"
+    outputs = [tmp_path / "a", tmp_path / "b"]
+    contestants = [
+        Contestant(path.name, "tool", (touching(path, log),), (path,)) for path in outputs
+    ]
+    results = hold(contestants, 2)
+    assert log.read_text() == "abab"
+    assert [result.work for result in results] == ["a", "b"]
+    assert not any(path.exists() for path in outputs)
+
+
+def test_what_a_failed_command_made_is_removed(tmp_path):
+    made = tmp_path / "folder"
+    program = f"import os; os.mkdir({str(made)!r}); raise SystemExit(1)"
+    with pytest.raises(CommandFailedError):
+        Contestant("work", "tool", ([sys.executable, "-c", program],), (made,)).run()
+    assert not made.exists()
+
+
+def test_the_table_has_ratios_to_the_copy_and_to_ours():
+    results = [
+        Result("cp", "cp", Usage(2.0, 0.0, 1.0, 1_000_000)),
+        Result("q", "Tricast", Usage(3.0, 4.0, 1.0, 500_000_000)),
+        Result("q", "other", Usage(12.0, 9.0, 1.0, 900_000_000)),
+    ]
+    rows = table(results, "cp").splitlines()
+    assert rows[3] == "| q | Tricast | 3.00 | 4.00 | 1.00 | 500 | 1.50 |  |"
+    assert rows[4] == "| q | other | 12.00 | 9.00 | 1.00 | 900 | 6.00 | 4.0 |"
