@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.contest import Result
 import pytest
 
+from bench.contest import Result
 from bench.conversions import TOGETHER, own, rivals, together_line
 from bench.measure import Usage
 from bench.synthetic import SHAPES, build
