@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from convert.errors import GateError, UsageError
 from convert.progress import Reporter
-from convert.recipe import Recipe, load_recipe, parse_to
+from convert.recipe import Recipe, faults, load_recipe, parse_to
 
 
 def run(
@@ -84,8 +86,8 @@ def _recipe(
         document["prompts"] = str(prompts)
     try:
         return Recipe.model_validate(document)
-    except ValueError as error:
-        raise UsageError("the options contradict each other", found=str(error)) from error
+    except ValidationError as error:
+        raise UsageError("the options contradict each other", found=faults(error)) from error
 
 
 def import_checkpoint(file: Path, out: Path) -> None:
@@ -152,8 +154,8 @@ def golden_compare(artifact: Path, golden: Path, *, as_json: bool, threads: int)
         GateError: A figure is beyond its threshold.
     """
     from convert.gate_lines import gate_lines
+    from convert.gating import thresholds
     from convert.manifest import read_manifest
-    from convert.pipeline import thresholds
     from golden.gate import run_gate
 
     manifest = read_manifest(artifact)

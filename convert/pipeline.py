@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 from convert.artifact import PendingFolder, bytes_on_disk, partial_folder, require_absent
 from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.errors import DiskFullError, GateError, UsageError
-from convert.gate_lines import gate_lines, weight_line
-from convert.hashing import hash_file
+from convert.fallback_lines import fallback_lines
+from convert.gating import gate_artifact
 from convert.inputs import Inputs
 from convert.journal import Journal
 from convert.manifest import (
@@ -27,7 +26,7 @@ from convert.manifest import (
 from convert.memory import chunk_bytes, default_budget
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
-from convert.recipe import Artifact, Recipe
+from convert.recipe import Recipe
 from convert.recording import find_or_record
 from convert.resume import (
     announcing_what_is_kept,
@@ -37,13 +36,8 @@ from convert.resume import (
     identity,
 )
 from convert.stream import source_bytes, write_layouts
-from convert.weight_errors import WeightError, weight_errors
-from golden.gate import run_gate
-from golden.thresholds import Thresholds, thresholds_for
+from golden.format import read
 from passes.quantize import coverage
-from targets.base import Source
-
-_TENSORS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -77,10 +71,9 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Original:
-    """The opened checkpoint, its parsed config, its hashes, and its recording (None: no gate)."""
+    """The opened checkpoint, its hashes, and its recording (None: no gate)."""
 
     checkpoint: Checkpoint
-    source: Source
     record: SourceRecord
     golden: Path | None
 
@@ -126,7 +119,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         _write(request, prepared, pending, chunk_size, reporter)
         with reporter.stage("hold to the checkpoint"):
             hold_to_source(inputs, [journal for _, journal in pending], finished)
-        original = Original(checkpoint, source, inputs.record(), golden)
+        original = Original(checkpoint, inputs.record(), golden)
         folders = [folder for folder, _ in pending]
         made = _finish(request, original, list(zip(prepared, folders, strict=True)), reporter)
         return (*(request.out / name for name in finished), *made)
@@ -169,10 +162,11 @@ def _require_space(out: Path, prepared: list[Prepared]) -> None:
 def _golden(
     request: RunRequest, checkpoint: Checkpoint, inputs: Inputs, reporter: Reporter
 ) -> Path:
-    if request.golden is not None:
-        return request.golden
     with reporter.stage("hash the checkpoint"):
         record = inputs.record()
+    if request.golden is not None:
+        read(request.golden).require_model(digest=record.digest)
+        return request.golden
     return find_or_record(
         checkpoint,
         record,
@@ -218,6 +212,7 @@ def _finish(
             gate = _gate(request, original, item, folder.path, reporter)
         except GateError as error:
             failures.append(error)
+            reporter.say(f"  {item.artifact.folder} fails: {error.what}")
             if request.keep_failed:
                 reporter.say(f"kept as {folder.set_aside()}")
             continue
@@ -226,6 +221,8 @@ def _finish(
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
         for note in item.layout.notes:
             reporter.say(f"  note: {note}")
+        for line in fallback_lines(coverage(item.model)):
+            reporter.say(f"  not as asked: {line}")
     if failures:
         raise failures[0] if len(failures) == 1 else GateError("\n".join(map(str, failures)))
     return tuple(finished)
@@ -236,51 +233,16 @@ def _gate(
 ) -> GateRecord:
     if original.golden is None:
         return GateRecord(status="unverified")
-    limits = thresholds(item.artifact)
-    with reporter.stage(f"check {item.artifact.folder}"):
-        result = run_gate(
-            folder,
-            item.target.name,
-            original.golden,
-            limits,
-            threads=request.threads,
-            digest=original.record.digest,
-            original=original.checkpoint.folder if item.loses_precision else None,
-        )
-        errors = weight_errors(item.target, folder, original.checkpoint.weights)
-    for line in (*gate_lines(result), weight_line(errors[0], limits)):
-        reporter.say(f"  {line}")
-    failures = list(result.failures)
-    if not errors[0].relative_rms <= limits.weight_error:
-        failures.append(weight_line(errors[0], limits))
-    if request.tokenizer and not result.tokenizer.checked:
-        failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
-    if failures:
-        raise _mismatch(item, failures, errors)
-    golden = hash_file(original.golden.parent, original.golden)
-    return GateRecord(
-        status="passed",
-        golden=golden.path,
-        golden_sha256=golden.sha256,
-        result=result.to_json(),
-        worst_tensor=errors[0].name,
-        weight_error=float(f"{errors[0].relative_rms:.6g}"),
+    return gate_artifact(
+        item,
+        folder,
+        original.checkpoint,
+        original.record,
+        original.golden,
+        tokenizer=request.tokenizer,
+        threads=request.threads,
+        reporter=reporter,
     )
-
-
-def _mismatch(item: Prepared, failures: Sequence[str], errors: Sequence[WeightError]) -> GateError:
-    worst = ", ".join(f"{one.name} {one.relative_rms:.2%}" for one in errors[:_TENSORS_SHOWN])
-    return GateError(
-        f"{item.artifact.folder} does not match the original",
-        expected="figures within the thresholds of its encoding",
-        found="; ".join([*failures, f"stored weights that differ most: {worst}"]),
-        remedy="choose an encoding with more bits, or set thresholds in the recipe's gate",
-    )
-
-
-def thresholds(artifact: Artifact) -> Thresholds:
-    """The defaults of the artifact's encoding, with what the recipe sets instead."""
-    return thresholds_for(artifact.encoding or "").with_overrides(artifact.gate.given())
 
 
 def _manifest(original: Original, item: Prepared, gate: GateRecord, folder: Path) -> Manifest:

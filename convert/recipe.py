@@ -135,18 +135,28 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
     try:
         recipe = Recipe.model_validate(document)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}"
-            for fault in error.errors()
-        )
         raise RecipeError(
             f"recipe {where} does not follow the schema",
-            found=faults,
+            found=faults(error),
             remedy="see CONTRIBUTING.md and the shipped recipes for the keys",
         ) from error
     if recipe.prompts is None:
         return recipe
     return recipe.model_copy(update={"prompts": str(folder / recipe.prompts)})
+
+
+def faults(error: ValidationError) -> str:
+    """What pydantic found wrong with a recipe: each place, and what is the matter there."""
+    found = [
+        (".".join(map(str, fault["loc"])) or "recipe", fault["msg"]) for fault in error.errors()
+    ]
+    # A list whose items are wrong is also reported as too short.
+    deepest = [
+        (place, what)
+        for place, what in found
+        if not any(other.startswith(f"{place}.") for other, _ in found)
+    ]
+    return "; ".join(f"{place}: {what.removeprefix('Value error, ')}" for place, what in deepest)
 
 
 def parse_to(text: str) -> Artifact:

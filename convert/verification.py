@@ -6,8 +6,8 @@ from pathlib import Path
 
 from convert.errors import GateError
 from convert.gate_lines import gate_lines
+from convert.gating import thresholds
 from convert.manifest import check_files, read_manifest
-from convert.pipeline import thresholds
 from convert.progress import Reporter
 from convert.recording import recording_beside
 from golden.gate import run_gate

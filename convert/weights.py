@@ -102,7 +102,7 @@ class FileWeight(Weight):
             file.seek(self.offset + start * row_bytes)
             # Not a bytearray: clearing it first would cost a pass over the memory.
             buffer = np.empty(wanted, np.uint8)
-            view, done = memoryview(buffer), 0
+            view, done = buffer.data, 0
             while done < wanted:
                 got = file.readinto(view[done:])
                 if not got:

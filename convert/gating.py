@@ -1,0 +1,95 @@
+"""The gate of one artifact: run it, compare it, and say what failed by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.checkpoint import Checkpoint
+from convert.errors import GateError
+from convert.gate_lines import gate_lines, weight_line
+from convert.hashing import hash_file
+from convert.manifest import GateRecord, SourceRecord
+from convert.preparation import Prepared
+from convert.progress import Reporter
+from convert.recipe import Artifact
+from convert.weight_errors import WeightError, weight_errors
+from golden.gate import run_gate
+from golden.thresholds import Thresholds, thresholds_for
+
+_TENSORS_SHOWN = 5
+
+
+def thresholds(artifact: Artifact) -> Thresholds:
+    """The defaults of the artifact's encoding, with what the recipe sets instead."""
+    return thresholds_for(artifact.encoding or "").with_overrides(artifact.gate.given())
+
+
+def gate_artifact(
+    item: Prepared,
+    folder: Path,
+    checkpoint: Checkpoint,
+    record: SourceRecord,
+    golden: Path,
+    *,
+    tokenizer: bool,
+    threads: int,
+    reporter: Reporter,
+) -> GateRecord:
+    """Run a written artifact in its runtime and hold it against its original.
+
+    Args:
+        item: What was written.
+        folder: Where it is.
+        checkpoint: The original.
+        record: Its hashes.
+        golden: The recording of its outputs.
+        tokenizer: Whether the artifact must carry a tokenizer.
+        threads: Threads of the runtime.
+        reporter: Told of the figures, passed or not.
+
+    Raises:
+        GateError: A figure is beyond its threshold; all of them are named.
+        RunnerCrashedError: The runtime refused the artifact or died.
+    """
+    limits = thresholds(item.artifact)
+    with reporter.stage(f"check {item.artifact.folder}"):
+        result = run_gate(
+            folder,
+            item.target.name,
+            golden,
+            limits,
+            threads=threads,
+            digest=record.digest,
+            original=checkpoint.folder if item.loses_precision else None,
+        )
+        errors = weight_errors(item.target, folder, checkpoint.weights)
+    for line in (*gate_lines(result), weight_line(errors[0], limits)):
+        reporter.say(f"  {line}")
+    failures = list(result.failures)
+    if not errors[0].relative_rms <= limits.weight_error:
+        failures.append(weight_line(errors[0], limits))
+    if tokenizer and not result.tokenizer.checked:
+        failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
+    if failures:
+        raise _mismatch(item.artifact, failures, errors)
+    return GateRecord(
+        status="passed",
+        golden=golden.name,
+        golden_sha256=hash_file(golden.parent, golden).sha256,
+        result=result.to_json(),
+        worst_tensor=errors[0].name,
+        weight_error=float(f"{errors[0].relative_rms:.6g}"),
+    )
+
+
+def _mismatch(
+    artifact: Artifact, failures: Sequence[str], errors: Sequence[WeightError]
+) -> GateError:
+    worst = ", ".join(f"{one.name} {one.relative_rms:.2%}" for one in errors[:_TENSORS_SHOWN])
+    return GateError(
+        f"{artifact.folder} does not match the original",
+        expected="figures within the thresholds of its encoding",
+        found="; ".join([*failures, f"stored weights that differ most: {worst}"]),
+        remedy="choose an encoding with more bits, or set thresholds in the recipe's gate",
+    )

@@ -1,0 +1,75 @@
+"""What the gate adds to the comparison of logits: stored weights, and the tokenizer's presence."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+
+from convert import gating
+from convert.checkpoint import open_checkpoint
+from convert.errors import GateError
+from convert.gating import gate_artifact, thresholds
+from convert.manifest import SourceRecord
+from convert.preparation import open_source, prepare, resolve_encoding
+from convert.progress import Reporter
+from convert.recipe import Artifact, Gate
+from convert.weight_errors import WeightError
+from golden.result import Parity
+from tests.convert.test_gate_lines import RESULT
+from tests.support.runs import TINY_LLAMA
+
+
+@pytest.fixture
+def gate(tmp_path, monkeypatch):
+    """Gate an artifact whose comparison and weight errors are given."""
+    checkpoint = open_checkpoint(str(TINY_LLAMA))
+    artifact = resolve_encoding(Artifact(format="onnx", encoding="int8"))
+    source = open_source(checkpoint)
+    item = prepare(checkpoint, source, artifact, tokenizer=True, strict=False)
+    (tmp_path / "golden").write_bytes(b"x")
+
+    def run(result=RESULT, error=0.001, tokenizer=True):
+        errors = (WeightError("layer.7", error), WeightError("layer.8", 0.0))
+        monkeypatch.setattr(gating, "run_gate", lambda *_, **__: result)
+        monkeypatch.setattr(gating, "weight_errors", lambda *_: errors)
+        return gate_artifact(
+            item, tmp_path, checkpoint, SourceRecord(label="m", digest="d", files=()),
+            tmp_path / "golden", tokenizer=tokenizer, threads=1, reporter=Reporter(io.StringIO()),
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_passing_artifact_is_recorded_with_its_worst_tensor(gate):
+    record = gate()
+    assert (record.status, record.golden, record.worst_tensor) == ("passed", "golden", "layer.7")
+
+
+@pytest.mark.parametrize("error", [0.5, float("nan")])
+def test_a_tensor_with_too_large_an_error_fails_whatever_the_logits_say(gate, error):
+    with pytest.raises(GateError, match="does not match") as caught:
+        gate(error=error)
+    assert "layer.7 differs most" in str(caught.value)
+
+
+def test_every_figure_that_failed_is_named(gate):
+    failed = dataclasses.replace(RESULT, failures=("mean KL is above", "top-1 is below"))
+    with pytest.raises(GateError) as caught:
+        gate(result=failed)
+    assert "mean KL is above; top-1 is below; stored weights" in str(caught.value)
+
+
+def test_a_tokenizer_that_got_lost_fails(gate):
+    lost = dataclasses.replace(RESULT, tokenizer=Parity(0, 0, "carries no tokenizer"))
+    with pytest.raises(GateError, match="does not match") as caught:
+        gate(result=lost)
+    assert "tokenizer was not compared: carries no tokenizer" in str(caught.value)
+    assert gate(result=lost, tokenizer=False).status == "passed"
+
+
+def test_a_recipe_may_set_its_own_thresholds():
+    loose = thresholds(Artifact(format="onnx", encoding="int8", gate=Gate(mean_kld=0.5)))
+    assert loose.mean_kld == 0.5
+    assert loose.top1 == thresholds(Artifact(format="onnx", encoding="int8")).top1
