@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.measure import Usage, in_a_row, measure, median
+from bench.measure import CommandFailedError, Usage, in_a_row, measure, median
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,17 +57,25 @@ class Result:
 
 
 def hold(contestants: Sequence[Contestant], rounds: int) -> list[Result]:
-    """Measure every contestant once a round, so that a busy spell of the machine hits them all."""
-    usages: list[list[Usage]] = [[] for _ in contestants]
-    for number in range(rounds):
-        for contestant, measured in zip(contestants, usages, strict=True):
-            measured.append(contestant.run())
-            wall, cpu = measured[-1].wall, measured[-1].cpu
-            title = f"{contestant.work}, {contestant.tool}"
-            print(f"round {number + 1}: {title}: {wall:.1f} s, cpu {cpu:.1f} s", flush=True)
+    """Measure every contestant once a round, so that a busy spell of the machine hits them all.
+
+    A contestant that fails is told of on standard error and is not in the results.
+    """
+    usages: dict[int, list[Usage]] = {number: [] for number in range(len(contestants))}
+    for turn in range(rounds):
+        for number in list(usages):
+            title = f"round {turn + 1}: {contestants[number].work}, {contestants[number].tool}"
+            try:
+                usage = contestants[number].run()
+            except CommandFailedError as error:
+                print(f"{title}: {error}", file=sys.stderr, flush=True)
+                del usages[number]
+                continue
+            usages[number].append(usage)
+            print(f"{title}: {usage.wall:.1f} s, cpu {usage.cpu:.1f} s", flush=True)
     return [
-        Result(contestant.work, contestant.tool, median(measured))
-        for contestant, measured in zip(contestants, usages, strict=True)
+        Result(contestants[number].work, contestants[number].tool, median(measured))
+        for number, measured in usages.items()
     ]
 
 

@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path, default=PEERS)
     parser.add_argument("--report", type=Path, default=ROOT / "out" / "bench" / "conversions.md")
+    parser.add_argument("--only", default="", help="contestants whose work has this in its name")
     options = parser.parse_args()
     checkpoint, out = options.folder / options.shape, options.folder / "converted"
     if not checkpoint.is_dir():
@@ -140,7 +141,9 @@ def main() -> None:
     # Compiles the kernels, if nothing has yet.
     Contestant("", "", (convert(DEMO, out, SINGLE),), (out,)).run()
     peers = rivals(checkpoint, out, options.peers, os.cpu_count() or 1)
-    results = hold([*own(checkpoint, out), *start_up(out), *peers], options.rounds)
+    everyone = [*own(checkpoint, out), *start_up(out), *peers]
+    chosen = [one for one in everyone if one.work == COPY or options.only in one.work]
+    results = hold(chosen, options.rounds)
     report = heading(options.shape, options.rounds) + table(results, COPY, OURS)
     report += together_line(results)
     if len({contestant.tool for contestant in peers}) < 2:
@@ -148,6 +151,7 @@ def main() -> None:
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(report)
     print(report)
+    sys.exit(len(results) < len(chosen))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,14 @@ def test_what_a_failed_command_made_is_removed(tmp_path):
     assert not made.exists()
 
 
+def test_a_contestant_that_fails_leaves_the_contest(tmp_path, capsys):
+    fine = [sys.executable, "-c", ""]
+    failing = [sys.executable, "-c", "raise SystemExit('the reason')"]
+    results = hold([Contestant("a", "t", (failing,), ()), Contestant("b", "t", (fine,), ())], 2)
+    assert [result.work for result in results] == ["b"]
+    assert capsys.readouterr().err.count("the reason") == 1
+
+
 def test_the_table_has_ratios_to_the_copy_and_to_ours():
     results = [
         Result("cp", "cp", Usage(2.0, 0.0, 1.0, 1_000_000)),
