@@ -109,6 +109,9 @@ def install_optimum_intel(peers: Path) -> None:
     peer = optimum_intel(peers)
     if not peer.installed():
         _environment(peer.folder / "venv", ["optimum-intel[openvino]", TORCH])
+        # Built for CUDA, it breaks the import of transformers beside a torch without; not needed.
+        python = peer.folder / "venv" / "bin" / "python"
+        _run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "torchvision"])
 
 
 def _fetch_tree(peer: LlamaCpp) -> None:
