@@ -2,7 +2,8 @@
 
 Memory is the larger of two figures: the largest sum of ``VmRSS`` over the process tree, polled 20
 times a second, and the largest ``ru_maxrss`` of any one of its processes, which the kernel keeps
-without gaps. Both count mapped file pages; neither counts the page cache.
+without gaps; of a program smaller than this one it shows this one, which started it. Both count
+mapped file pages; neither counts the page cache.
 """
 
 from __future__ import annotations
