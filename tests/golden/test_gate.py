@@ -130,8 +130,11 @@ def test_the_working_directory_does_not_shadow_the_packages(tmp_path, monkeypatc
     assert run_program(CHILD, ["fine"], crash=RunnerCrashedError) == {"result": "fine"}
 
 
+# A job started in the background inherits a SIGINT that is ignored.
 PARENT = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from convert.errors import RunnerCrashedError
 from golden.gate import run_program
 run_program("tests.golden.child", ["sleep", "--pid", sys.argv[1]], crash=RunnerCrashedError)
