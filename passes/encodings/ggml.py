@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from convert.weights import Rows
 from passes.encodings.base import Bytes, Encoding, Plane
-from passes.encodings.compiled import CompiledEncoding
+from passes.encodings.compiled import CompiledEncoding, Words
 
 BLOCK = 32
 Floats = NDArray[np.float32]
@@ -31,6 +31,10 @@ class BlockEncoding(CompiledEncoding):
     @abstractmethod
     def decode_blocks(self, blocks: Bytes) -> Floats:
         """Weights ``[n, 32]`` of blocks ``[n, block_bytes]``."""
+
+    def block_words(self, plane: Bytes) -> Words:
+        """A plane as words of 16 bits, one block a row."""
+        return plane.view(np.uint16).reshape(-1, self.block_bytes // 2)
 
     def planes(self, columns: int) -> tuple[Plane, ...]:
         return (Plane("blocks", "u8", (columns // BLOCK * self.block_bytes,)),)

@@ -84,19 +84,16 @@ class IntegerEncoding(CompiledEncoding):
         return None
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels.compiling import FLOAT32
         from passes.encodings.kernels.integers import integer_groups
 
-        group = self.group or words.shape[1] // (2 if kind == FLOAT32 else 1)
         zero_points = planes[2] if self.lowest == 0 else np.empty(0, np.uint8)
         return integer_groups(
             words,
             kind,
-            group,
             self.lowest,
             self.highest,
             planes[0],
-            planes[1].reshape(-1, 2),
+            planes[1].view(np.uint16),
             zero_points,
         )
 

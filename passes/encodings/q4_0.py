@@ -27,7 +27,7 @@ class Q4_0(BlockEncoding):  # noqa: N801 - the format's name
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         from passes.encodings.kernels.ggml import ggml_q4_0
 
-        return ggml_q4_0(words, kind, planes[0].reshape(-1, self.block_bytes))
+        return ggml_q4_0(words, kind, self.block_words(planes[0]))
 
     def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
         farthest = np.abs(blocks).argmax(1)[:, None]

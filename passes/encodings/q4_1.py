@@ -27,7 +27,7 @@ class Q4_1(BlockEncoding):  # noqa: N801 - the format's name
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         from passes.encodings.kernels.ggml import ggml_q4_1
 
-        return ggml_q4_1(words, kind, planes[0].reshape(-1, self.block_bytes))
+        return ggml_q4_1(words, kind, self.block_words(planes[0]))
 
     def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
         # argmin, not min: of zeros of both signs ggml keeps the first.

@@ -20,7 +20,7 @@ class Q8_0(BlockEncoding):  # noqa: N801 - the format's name
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         from passes.encodings.kernels.ggml import ggml_q8_0
 
-        return ggml_q8_0(words, kind, planes[0].reshape(-1, self.block_bytes))
+        return ggml_q8_0(words, kind, self.block_words(planes[0]))
 
     def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
         scale = np.abs(blocks).max(1, keepdims=True) / np.float32(127)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from passes.encodings.kernels.compiling import compiled
+from passes.encodings.kernels.compiling import Floats, Halves, compiled
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 FROM_HALF = np.float32(2.0**112)
@@ -14,7 +14,7 @@ SIGN, MAGNITUDE = np.uint32(0x80000000), np.uint32(0x7FFFFFFF)
 INFINITY = np.uint32(0x7F800000)
 KEY_MASK = np.int32(0x7FFFFFFF)
 
-HALF_NAN = np.uint32(0x7E00)
+HALF_MAGNITUDE, HALF_INFINITY = np.uint32(0x7FFF), np.uint32(0x7C00)
 FLOAT16_LIMIT, BFLOAT16_LIMIT = np.uint32(0x477FF000), np.uint32(0x7F7F8000)
 """From these magnitudes on, rounding to the nearest float16 or bfloat16 gives infinity."""
 
@@ -66,12 +66,6 @@ def half_above(value: np.float32) -> np.uint32:
 
 
 @compiled
-def is_infinite(half: np.uint32) -> bool:
-    """Whether a float16 is infinite (or NaN)."""
-    return half & np.uint32(0x7C00) == np.uint32(0x7C00)
-
-
-@compiled
 def ordered(bits: np.uint32) -> np.int32:
     """An integer that orders as the floats do (-0 before +0); its own inverse on bits."""
     signed = np.int32(bits)
@@ -85,13 +79,34 @@ def as_float(key: np.int32) -> np.float32:
 
 
 @compiled
-def finite(low: np.float32, high: np.float32) -> bool:
-    """Whether a block with these extremes holds neither NaN nor an infinity."""
-    return low - low == ZERO and high - high == ZERO
+def halves_of(values: Floats, halves: Halves) -> bool:
+    """Round each value to the nearest float16; whether none is too large for it."""
+    largest = np.uint32(0)
+    for i in range(np.uint64(values.size)):
+        half = to_half(bits_of(values[i]))
+        halves[i] = np.uint16(half)
+        largest = max(largest, half & HALF_MAGNITUDE)
+    return largest < HALF_INFINITY
 
 
 @compiled
-def reciprocal(scale: np.float32) -> np.float32:
-    """1 / scale, or 0 where that is not finite: codes of a vanishing scale are zero."""
-    inverse = ONE / scale
-    return inverse if inverse - inverse == ZERO else ZERO
+def halves_above(values: Floats, halves: Halves) -> bool:
+    """Round each value, in place too, to the next float16 away from zero.
+
+    Returns:
+        Whether none is too large.
+    """
+    largest = np.uint32(0)
+    for i in range(np.uint64(values.size)):
+        half = half_above(values[i])
+        halves[i], values[i] = np.uint16(half), float_of(from_half(half))
+        largest = max(largest, half & HALF_MAGNITUDE)
+    return largest < HALF_INFINITY
+
+
+@compiled
+def reciprocals(scales: Floats) -> None:
+    """Replace each scale by 1 / scale, or by 0 where that is not finite: its codes are zero."""
+    for i in range(np.uint64(scales.size)):
+        inverse = ONE / scales[i]
+        scales[i] = inverse if inverse - inverse == ZERO else ZERO

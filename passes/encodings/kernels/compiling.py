@@ -15,6 +15,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Words = NDArray[np.uint16]
 Bits = NDArray[np.uint32]
 Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Halves = NDArray[np.uint16]
+"""The bits of float16 numbers."""
+Index = np.uint64
 
 FLOAT32, FLOAT16, BFLOAT16 = 0, 1, 2
 """What the 16-bit words of a kernel's input are; a float32 is two words, the low one first."""

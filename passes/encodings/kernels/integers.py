@@ -4,107 +4,108 @@ from __future__ import annotations
 
 import numpy as np
 
-from passes.encodings.kernels.bits import (
-    HALF_NAN,
-    ZERO,
-    finite,
-    float_of,
-    from_half,
-    half_above,
-    is_infinite,
-    reciprocal,
-)
-from passes.encodings.kernels.blocks import extremes, farthest, store_codes, store_half
+from passes.encodings.kernels.bits import ZERO, float_of, halves_above, reciprocals
+from passes.encodings.kernels.blocks import farthest, magnitudes
+from passes.encodings.kernels.codes import ROUND, round_codes, store_nibbles
 from passes.encodings.kernels.compiling import (
     FINE,
     NOT_FINITE,
     OUT_OF_RANGE,
     Bits,
     Bytes,
+    Floats,
+    Halves,
+    Index,
     Words,
     compiled,
 )
 from passes.encodings.kernels.rows import columns_of, load_row
-
-ROUND = np.float32(1.5 * 2**23)
-"""Adding and subtracting it rounds a float32 below 2**22 to the nearest integer, ties to even."""
 
 
 @compiled
 def integer_groups(
     words: Words,
     kind: int,
-    group: int,
     lowest: int,
     highest: int,
     codes: Bytes,
-    scales: Bytes,
+    scales: Halves,
     zero_points: Bytes,
 ) -> int:
-    """Integer codes ``lowest`` to ``highest`` with a float16 scale for each ``group`` weights.
+    """Integer codes ``lowest`` to ``highest`` with a float16 scale for each group of weights.
 
     Args:
-        words: [n, words of a row].
+        words: ``[n, words of a row]``.
         kind: What the words are.
-        group: Divides the columns.
         lowest: -127, -8 or 0; 0 asks for zero points.
         highest: 127, 255, 7 or 15; below 16 codes and zero points take four bits.
         codes: The plane of codes.
-        scales: The plane of scales, [n * groups, 2].
+        scales: The plane of scales, ``[n * groups]``.
         zero_points: The plane of zero points, or empty.
     """
     row = np.empty(columns_of(words, kind), np.uint32)
-    groups = row.reshape(-1, group)
-    row_codes, row_zeros = np.empty(groups.shape, np.uint8), np.empty(groups.shape[0], np.uint8)
-    bounds, four_bits = (np.float32(lowest), np.float32(highest)), highest < 16
+    groups = scales.size // words.shape[0]
+    width, bounds = np.uint64(row.size // groups), (np.float32(lowest), np.float32(highest))
+    positive, negative = np.empty(groups, np.uint32), np.empty(groups, np.uint32)
+    scale, zero = np.empty(groups, np.float32), np.zeros(groups, np.float32)
+    row_codes, row_zeros = np.empty(row.size, np.uint8), np.empty(groups, np.uint8)
     for n in range(words.shape[0]):
         load_row(words, n, kind, row)
-        for g in range(groups.shape[0]):
-            half, zero = group_scale(groups, g, lowest, highest)
-            if is_infinite(half):
-                return NOT_FINITE if half == HALF_NAN else OUT_OF_RANGE
-            store_half(half, scales, n * groups.shape[0] + g, 0)
-            row_zeros[g] = np.uint8(zero)
-            round_codes(groups, g, reciprocal(float_of(from_half(half))), zero, bounds, row_codes)
-        store_codes(row_codes.reshape(-1), n * row.size, four_bits, codes)
-        if zero_points.size:
-            store_codes(row_zeros, n * groups.shape[0], four_bits, zero_points)
+        if not magnitudes(row, width, positive, negative):
+            return NOT_FINITE
+        wanted_scales(row, width, positive, negative, bounds, scale)
+        if not halves_above(scale, scales[n * groups : (n + 1) * groups]):
+            return OUT_OF_RANGE
+        reciprocals(scale)
+        if lowest == 0:
+            round_zero_points(negative, scale, zero, row_zeros)
+            store(row_zeros, n, highest, zero_points)
+        round_codes(row, width, scale, zero, bounds, row_codes)
+        store(row_codes, n, highest, codes)
     return FINE
 
 
 @compiled
-def group_scale(blocks: Bits, g: int, lowest: int, highest: int) -> tuple[np.uint32, np.float32]:
-    """The stored scale of a group, as float16 bits, and its zero point.
+def wanted_scales(
+    row: Bits,
+    width: Index,
+    positive: Bits,
+    negative: Bits,
+    bounds: tuple[np.float32, np.float32],
+    scale: Floats,
+) -> None:
+    """The scale of each group, before it is rounded.
 
-    Codes run from ``lowest`` to ``highest``. Without negative codes the scale spans the group
-    and zero, and the zero point is the code of zero; with as many negative as positive codes
-    the largest magnitude is spread over them; with one more negative, the weight of largest
-    magnitude becomes ``lowest``, which may make the scale negative. Rounding the scale up
-    keeps the extremes within the codes. The scale is NaN if a weight is not finite.
+    Without negative codes the scale spans the group and zero; with as many negative as positive
+    codes the largest magnitude is spread over them; with one more negative, the weight of
+    largest magnitude becomes the lowest code, which may make the scale negative.
     """
-    low, high = extremes(blocks, g)
-    if not finite(low, high):
-        return HALF_NAN, ZERO
-    if lowest == 0:
-        low, high = min(low, ZERO), max(high, ZERO)
-        half = half_above(np.float32(abs(high - low) / np.float32(highest)))
-        inverse = reciprocal(float_of(from_half(half)))
-        return half, np.float32((-low * inverse + ROUND) - ROUND)
-    if -lowest == highest:
-        return half_above(np.float32(max(abs(low), abs(high)) / np.float32(highest))), ZERO
-    return half_above(np.float32(farthest(blocks, g, low, high) / np.float32(lowest))), ZERO
+    lowest, highest = bounds
+    if lowest == ZERO:
+        for g in range(np.uint64(scale.size)):
+            scale[g] = (float_of(positive[g]) + float_of(negative[g])) / highest
+    elif -lowest == highest:
+        for g in range(np.uint64(scale.size)):
+            scale[g] = float_of(max(positive[g], negative[g])) / highest
+    else:
+        farthest(row, width, positive, negative, scale)
+        for g in range(np.uint64(scale.size)):
+            scale[g] = scale[g] / lowest
 
 
 @compiled
-def round_codes(
-    blocks: Bits,
-    g: int,
-    inverse: np.float32,
-    zero: np.float32,
-    bounds: tuple[np.float32, np.float32],
-    codes: Bytes,
-) -> None:
-    """Codes of group ``g``: w * inverse to the nearest integer, plus zero, within bounds."""
-    for i in range(blocks.shape[1]):
-        code = ((float_of(blocks[g, i]) * inverse + ROUND) - ROUND) + zero
-        codes[g, i] = np.uint8(np.int32(min(max(code, bounds[0]), bounds[1])))
+def round_zero_points(negative: Bits, inverse: Floats, zero: Floats, codes: Bytes) -> None:
+    """The code of zero in each group, so that its smallest weight has code 0."""
+    for g in range(np.uint64(zero.size)):
+        zero[g] = (float_of(negative[g]) * inverse[g] + ROUND) - ROUND
+        codes[g] = np.uint8(zero[g])
+
+
+@compiled
+def store(codes: Bytes, n: int, highest: int, plane: Bytes) -> None:
+    """Write the codes of row ``n`` where they belong in a plane, as bytes or as nibbles."""
+    first = n * codes.size
+    if highest < 16:
+        store_nibbles(codes, np.uint64(first), plane)
+    else:
+        plane[first : first + codes.size] = codes

@@ -6,35 +6,22 @@ import pytest
 from passes.encodings.kernels.bits import (
     as_float,
     bits_of,
-    finite,
     float_of,
     from_half,
     half_above,
-    is_infinite,
+    halves_above,
+    halves_of,
     ordered,
-    reciprocal,
+    reciprocals,
     to_half,
 )
-from passes.encodings.kernels.blocks import (
-    extremes,
-    farthest,
-    first_with_magnitude,
-    store_codes,
-    store_half,
-    store_nibbles,
-)
+from passes.encodings.kernels.blocks import extremes, farthest, magnitudes
+from passes.encodings.kernels.codes import copy_codes, pack_halves, store_heads, store_nibbles
 from passes.encodings.kernels.compiling import BFLOAT16, FLOAT16, FLOAT32, compiled
-from passes.encodings.kernels.floats import convert_floats
-from passes.encodings.kernels.ggml import pack_halves
-from passes.encodings.kernels.integers import group_scale
+from passes.encodings.kernels.floats import convert_floats, copy_row
 from passes.encodings.kernels.rows import columns_of, load_row, store_row
 
 HALVES = np.arange(65536, dtype=np.uint32)
-
-
-def python(kernel):
-    """The function that is compiled, run by Python: quick, and checks the arithmetic as written."""
-    return kernel.py_func
 
 
 @compiled
@@ -83,21 +70,57 @@ def test_ordered_sorts_bits_as_the_floats_they_hold():
     assert [bits_of(as_float(np.int32(key))) for key in keys] == values.view(np.uint32).tolist()
 
 
-def test_extremes_show_what_is_not_finite():
-    for bad in (np.nan, -np.nan, np.inf, -np.inf):
-        block = np.array([[1, 2], [3, bad], [5, -6]], np.float32).view(np.uint32)
-        assert extremes(block, 2) == (-6, 5)
-        assert finite(*extremes(block, 2))
-        assert not finite(*extremes(block, 1))
+def look_up(*blocks):
+    """What the kernels find in blocks: finite, positive and negative magnitudes, bits, width."""
+    row = np.array(blocks, np.float32)
+    bits, width = row.reshape(-1).view(np.uint32), np.uint64(row.shape[1])
+    positive, negative = np.empty((2, len(blocks)), np.uint32)
+    fine = magnitudes(bits, width, positive, negative)
+    return fine, positive, negative, bits, width
+
+
+def test_magnitudes_are_those_of_the_largest_and_the_smallest():
+    fine, positive, negative, _, _ = look_up([1, -6, 5], [-2, -3, -4], [7, 8, 0], [0, -0.0, 0])
+    assert fine
+    assert positive.view(np.float32).tolist() == [5, 0, 8, 0]
+    assert negative.view(np.float32).tolist() == [6, 4, 0, 0]
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("block", [0, 1])
+def test_magnitudes_show_what_is_not_finite(bad, block):
+    blocks = [[1.0, 2.0], [3.0, -4.0]]
+    blocks[block][1] = bad
+    assert not look_up(*blocks)[0]
 
 
 @pytest.mark.parametrize(
-    ("block", "expected"), [([1, -3, 2], -3), ([1, -3, 3], -3), ([3, -3, 1], 3), ([0, 0, 0], 0)]
+    ("block", "expected"),
+    [([1, -3, 2], -3), ([1, -3, 3], -3), ([3, -3, 1], 3), ([0, 0, 0], 0), ([-1, -2, -1], -2)],
 )
 def test_the_farthest_of_equals_is_the_first(block, expected):
-    bits = np.array([block], np.float32).view(np.uint32)
-    assert farthest(bits, 0, *extremes(bits, 0)) == expected
-    assert first_with_magnitude(bits, 0, np.float32(abs(expected))) == expected
+    _, positive, negative, bits, width = look_up([9, 9, 9], block)
+    found = np.empty(2, np.float32)
+    farthest(bits, width, positive, negative, found)
+    assert found.tolist() == [9, expected]
+
+
+@pytest.mark.parametrize(
+    "block", [[1, -3, 2], [1, 3, 2], [-1, -3, -2], [0, 3, 2], [0, -3, -2], [5, 5, 5], [0, 0, 0]]
+)
+def test_extremes_are_exact_where_all_weights_have_one_sign(block):
+    _, positive, negative, bits, width = look_up([9, 9, -9], block)
+    low, high = np.empty((2, 2), np.float32)
+    extremes(bits, width, positive, negative, low, high)
+    assert (low[1], high[1]) == (min(block), max(block))
+
+
+@pytest.mark.parametrize(("block", "sign"), [([0.0, -0.0, 1], False), ([-0.0, 0.0, 1], True)])
+def test_the_smallest_of_zeros_is_the_first(block, sign):
+    _, positive, negative, bits, width = look_up(block)
+    low, high = np.empty((2, 1), np.float32)
+    extremes(bits, width, positive, negative, low, high)
+    assert (low[0], np.signbit(low[0])) == (0, sign)
 
 
 @pytest.mark.parametrize("first", [0, 1, 4, 7])
@@ -106,44 +129,50 @@ def test_nibbles_follow_those_that_are_there(first, count):
     codes = np.random.default_rng(count).integers(0, 256, first + count).astype(np.uint8)
     out = np.empty((first + count + 1) // 2, np.uint8)
     if first:
-        store_nibbles(codes[:first], 0, out)
-    store_codes(codes[first:], first, True, out)
+        store_nibbles(codes[:first], np.uint64(0), out)
+    store_nibbles(codes[first:], np.uint64(first), out)
     padded = np.append(codes & 15, np.zeros(out.size * 2 - codes.size, np.uint8))
     assert np.array_equal(out, padded[::2] | padded[1::2] << 4)
 
 
-def test_codes_of_eight_bits_are_stored_as_bytes():
-    out = np.zeros(5, np.uint8)
-    store_codes(np.array([1, 255], np.uint8), 2, False, out)
-    assert out.tolist() == [0, 0, 1, 255, 0]
-
-
-def test_a_half_is_stored_low_byte_first():
-    out = np.zeros((2, 4), np.uint8)
-    store_half(np.uint32(0x3C01), out, 1, 2)
-    assert out.tolist() == [[0, 0, 0, 0], [0, 0, 0x01, 0x3C]]
+def test_a_block_is_its_head_and_then_its_codes():
+    stored = np.zeros((2, 17), np.uint16)
+    codes = np.arange(64, dtype=np.uint8)
+    store_heads(np.array([0x3C01, 0x3C02], np.uint16), stored, np.uint64(0))
+    copy_codes(codes.view(np.uint16), stored, np.uint64(1))
+    assert stored.view(np.uint8)[1].tolist() == [0x02, 0x3C, *range(32, 64)]
 
 
 def test_codes_16_apart_share_a_byte():
-    out = np.zeros((2, 18), np.uint8)
-    codes = np.arange(32, dtype=np.uint8).reshape(1, 32) % 16
-    python(pack_halves)(codes, 0, out, 1, 2)
-    assert out[1].tolist() == [0, 0, *(i | i << 4 for i in range(16))]
+    stored = np.zeros((2, 9), np.uint16)
+    codes = np.tile(np.arange(16, dtype=np.uint8), 4)
+    codes[:32] = 0
+    pack_halves(codes.view(np.uint16), stored, np.uint64(1))
+    assert stored.view(np.uint8)[1].tolist() == [0, 0, *(i | i << 4 for i in range(16))]
 
 
 def test_the_reciprocal_of_a_vanishing_scale_is_zero():
-    assert reciprocal(np.float32(0)) == 0
-    assert reciprocal(np.float32(1e-40)) == 0
-    assert reciprocal(np.float32(-4)) == -0.25
+    scales = np.array([0, 1e-40, -4], np.float32)
+    reciprocals(scales)
+    assert scales.tolist() == [0, 0, -0.25]
 
 
-def test_a_scale_that_cannot_be_stored_is_told_from_a_weight_that_is_no_number():
-    large = np.array([[3e38, -3e38]], np.float32).view(np.uint32)
-    nan = np.array([[np.nan, 0]], np.float32).view(np.uint32)
-    assert group_scale(large, 0, 0, 15)[0] == 0x7C00
-    assert group_scale(nan, 0, 0, 15)[0] == 0x7E00
-    assert is_infinite(np.uint32(0x7C00))
-    assert not is_infinite(np.uint32(0x7BFF))
+def test_scales_that_are_too_large_for_a_float16_are_told():
+    halves = np.empty(2, np.uint16)
+    assert halves_of(np.array([1, -65519], np.float32), halves)
+    assert halves.view(np.float16).tolist() == [1, -65504]
+    assert not halves_of(np.array([1, 65520], np.float32), halves)
+    values = np.array([1.0001, -65504], np.float32)
+    assert halves_above(values, halves)
+    assert values.tolist() == halves.view(np.float16).tolist() == [1.0009765625, -65504]
+    assert not halves_above(np.array([-65505, 0], np.float32), halves)
+
+
+def test_a_row_of_sixteen_bits_is_copied_and_its_largest_magnitude_told():
+    words = np.array([0x3F80, 0xC000, 0x0001], np.uint16)
+    out = np.zeros_like(words)
+    assert copy_row(words, out) == 0x4000
+    assert np.array_equal(out, words)
 
 
 @pytest.mark.parametrize("kind", [FLOAT32, FLOAT16, BFLOAT16])
