@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from passes.encodings.kernels.bits import HALF, float_of
+from passes.encodings.kernels.bits import SIGN, bits_of, float_of
 from passes.encodings.kernels.compiling import Bits, Bytes, Floats, Halves, Index, Words, compiled
 
 ROUND = np.float32(1.5 * 2**23)
 """Adding and subtracting it rounds a float32 below 2**22 to the nearest integer, ties to even."""
+
+BELOW_HALF = np.uint32(0x3EFFFFFF)
+"""The bits of the largest float32 below 0.5. Added to a magnitude under 2**22 it rounds up to the
+next integer from .5 on and not before, because the sum itself is rounded to the nearest float32.
+"""
 
 LOW, FOUR = np.uint16(0xF), np.uint16(4)
 
@@ -19,7 +24,8 @@ def round_codes(
     width: Index,
     inverse: Floats,
     zero: Floats,
-    bounds: tuple[np.float32, np.float32],
+    lowest: np.int32,
+    highest: np.int32,
     codes: Bytes,
 ) -> None:
     """Codes ``w * inverse`` to the nearest integer, ties to even, plus zero, within bounds."""
@@ -27,8 +33,8 @@ def round_codes(
         factor, shift = inverse[b], zero[b]
         for i in range(width):
             at = b * width + i
-            code = ((float_of(row[at]) * factor + ROUND) - ROUND) + shift
-            codes[at] = np.uint8(np.int32(min(max(code, bounds[0]), bounds[1])))
+            code = np.int32(((float_of(row[at]) * factor + ROUND) - ROUND) + shift)
+            codes[at] = np.uint8(min(max(code, lowest), highest))
 
 
 @compiled
@@ -39,9 +45,8 @@ def round_codes_away(row: Bits, width: Index, inverse: Floats, codes: Bytes) -> 
         for i in range(width):
             at = b * width + i
             value = float_of(row[at]) * factor
-            whole = np.int32(value)
-            rest = value - np.float32(whole)
-            codes[at] = np.uint8(whole + np.int32(rest >= HALF) - np.int32(rest <= -HALF))
+            nearly_half = float_of((bits_of(value) & SIGN) | BELOW_HALF)
+            codes[at] = np.uint8(np.int32(value + nearly_half))
 
 
 @compiled

@@ -48,6 +48,7 @@ def integer_groups(
     width, bounds = np.uint64(row.size // groups), (np.float32(lowest), np.float32(highest))
     positive, negative = np.empty(groups, np.uint32), np.empty(groups, np.uint32)
     scale, zero = np.empty(groups, np.float32), np.zeros(groups, np.float32)
+    four_bits = highest < 16
     row_codes, row_zeros = np.empty(row.size, np.uint8), np.empty(groups, np.uint8)
     for n in range(words.shape[0]):
         load_row(words, n, kind, row)
@@ -59,9 +60,15 @@ def integer_groups(
         reciprocals(scale)
         if lowest == 0:
             round_zero_points(negative, scale, zero, row_zeros)
-            store(row_zeros, n, highest, zero_points)
-        round_codes(row, width, scale, zero, bounds, row_codes)
-        store(row_codes, n, highest, codes)
+            if four_bits:
+                store_nibbles(row_zeros, np.uint64(n * groups), zero_points)
+            else:
+                zero_points[n * groups : (n + 1) * groups] = row_zeros
+        if not four_bits:
+            row_codes = codes[n * row.size : (n + 1) * row.size]
+        round_codes(row, width, scale, zero, np.int32(lowest), np.int32(highest), row_codes)
+        if four_bits:
+            store_nibbles(row_codes, np.uint64(n * row.size), codes)
     return FINE
 
 
@@ -99,13 +106,3 @@ def round_zero_points(negative: Bits, inverse: Floats, zero: Floats, codes: Byte
     for g in range(np.uint64(zero.size)):
         zero[g] = (float_of(negative[g]) * inverse[g] + ROUND) - ROUND
         codes[g] = np.uint8(zero[g])
-
-
-@compiled
-def store(codes: Bytes, n: int, highest: int, plane: Bytes) -> None:
-    """Write the codes of row ``n`` where they belong in a plane, as bytes or as nibbles."""
-    first = n * codes.size
-    if highest < 16:
-        store_nibbles(codes, np.uint64(first), plane)
-    else:
-        plane[first : first + codes.size] = codes

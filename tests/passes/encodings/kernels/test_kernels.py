@@ -16,7 +16,13 @@ from passes.encodings.kernels.bits import (
     to_half,
 )
 from passes.encodings.kernels.blocks import extremes, farthest, magnitudes
-from passes.encodings.kernels.codes import copy_codes, pack_halves, store_heads, store_nibbles
+from passes.encodings.kernels.codes import (
+    copy_codes,
+    pack_halves,
+    round_codes_away,
+    store_heads,
+    store_nibbles,
+)
 from passes.encodings.kernels.compiling import BFLOAT16, FLOAT16, FLOAT32, compiled
 from passes.encodings.kernels.floats import convert_floats, copy_row
 from passes.encodings.kernels.rows import columns_of, load_row, store_row
@@ -198,3 +204,16 @@ def test_a_kernel_that_cannot_be_cached_is_compiled_all_the_same():
     namespace = {"__name__": "nowhere"}
     exec("def double(x):\n    return x * 2", namespace)
     assert compiled(namespace["double"])(21) == 42
+
+
+def test_halves_are_rounded_away_from_zero_and_their_neighbours_to_the_nearest():
+    middles = np.arange(-126.5, 127, 1, np.float32)
+    values = np.concatenate(
+        [middles, np.nextafter(middles, np.float32(-200)), np.nextafter(middles, np.float32(200))]
+    )
+    codes = np.empty(values.size, np.uint8)
+    one = np.ones(1, np.float32)
+    round_codes_away(values.view(np.uint32), np.uint64(values.size), one, codes)
+    exact = values.astype(np.float64)
+    expected = np.sign(exact) * np.floor(np.abs(exact) + 0.5)
+    assert np.array_equal(codes.view(np.int8), expected)
