@@ -190,18 +190,19 @@ def _open_file(path: Path, scratch: Path | None) -> Checkpoint:
             remedy="name the folder that holds the file",
         )
     from convert.import_gguf import import_gguf
+    from convert.sources.gguf_shards import unnumbered
 
-    folder = (scratch or Path(tempfile.mkdtemp(prefix="tricast-"))) / path.stem
-    import_gguf(path, folder)
-    _give_time_of(path, folder)
-    return _open_folder(folder, path.stem)
+    label = unnumbered(path)
+    folder = (scratch or Path(tempfile.mkdtemp(prefix="tricast-"))) / label
+    _give_time_of(import_gguf(path, folder), folder)
+    return _open_folder(folder, label)
 
 
-def _give_time_of(original: Path, folder: Path) -> None:
-    """Files that are made of an unchanged file look unchanged, whenever they are made."""
-    status = original.stat()
+def _give_time_of(originals: tuple[Path, ...], folder: Path) -> None:
+    """Files that are made of unchanged files look unchanged, whenever they are made."""
+    latest = max(original.stat().st_mtime_ns for original in originals)
     for path in folder.iterdir():
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.utime(path, ns=(latest, latest))
 
 
 def _open_folder(folder: Path, label: str) -> Checkpoint:

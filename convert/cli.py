@@ -73,6 +73,13 @@ def run(
             "--memory", help="For weights in flight, as 512MB. Default: a quarter of what is free."
         ),
     ] = None,
+    split_max_size: Annotated[
+        str | None,
+        typer.Option(
+            "--split-max-size",
+            help="Split GGUF files into shards of at most this, as 2G (billions of bytes) or 500M.",
+        ),
+    ] = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""
@@ -81,7 +88,7 @@ def run(
     commands.run(
         model, recipe, to or [], out=out, revision=revision, gate=gate, tokenizer=tokenizer,
         strict=strict, golden=golden, prompts=prompts, keep_failed=keep_failed,
-        restart=restart, memory=memory, threads=threads,
+        restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
     )  # fmt: skip
 
 
@@ -90,7 +97,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A GGUF file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],
 ) -> None:
-    """Turn a GGUF file into a Hugging Face checkpoint."""
+    """Turn a GGUF file into a Hugging Face checkpoint; name the first one of several shards."""
     from convert import commands
 
     commands.import_checkpoint(file, out)

@@ -30,6 +30,7 @@ def run(
     keep_failed: bool,
     restart: bool,
     memory: str | None,
+    split_max_size: str | None,
     threads: int,
 ) -> None:
     """Carry out `convert run`.
@@ -37,14 +38,18 @@ def run(
     Raises:
         TricastError: See `convert.pipeline.run`.
     """
-    from convert.memory import parse_size
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
+    from convert.sizes import parse_size
+    from convert.target_options import with_option
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
+    chosen = _recipe(model, recipe, to, revision, prompts)
+    if split_max_size is not None:
+        chosen = with_option(chosen, "split_max_size", split_max_size)
     request = RunRequest(
-        recipe=_recipe(model, recipe, to, revision, prompts),
+        recipe=chosen,
         out=out,
         threads=threads,
         gate=gate,

@@ -146,11 +146,6 @@ class _Keys:
 
 
 def _refuse_unknown(gguf: GgufFile, family: str, own: Mapping[str, Any]) -> None:
-    if (gguf.value("split.count", int, 1) or 1) > 1:
-        raise UnsupportedConfigError(
-            f"{gguf.path} is one part of a split GGUF",
-            remedy="merge the parts with `llama-gguf-split --merge` first",
-        )
     for key in sorted(own.keys() - _UNDERSTOOD):
         _Keys(gguf, family, own).refuse(key, "a key whose meaning is known", own[key])
 

@@ -20,7 +20,8 @@ from convert.errors import (
 )
 from convert.finite import all_finite
 from convert.gguf_config import config_of
-from convert.sources.gguf_file import GgufFile, GgufTensor, read_gguf
+from convert.sources.gguf_file import GgufFile, GgufTensor
+from convert.sources.gguf_shards import open_gguf
 from convert.sources.safetensors_writer import Entry, write_checkpoint
 from convert.weights import FloatType, Rows
 
@@ -47,19 +48,22 @@ _NOT_WEIGHTS = frozenset({"rope_freqs.weight"})
 _CHUNK_ELEMENTS = 1 << 22
 
 
-def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> None:
+def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> tuple[Path, ...]:
     """Write the checkpoint that ``path`` was made from, as far as the quantization left it.
 
     Memory is bounded by a chunk of rows. ``out`` appears only when complete.
 
     Args:
-        path: The GGUF file.
+        path: The GGUF file; the first one of several shards.
         out: The folder to make.
         dtype: Storage type of the weights: ``bf16``, ``f16`` or ``f32``.
 
+    Returns:
+        The files it was made of: ``path``, and the other shards.
+
     Raises:
         OutputExistsError: ``out`` is already there.
-        UsageError: ``dtype`` is none of the three.
+        UsageError: ``dtype`` is none of the three, or ``path`` is a later shard.
         UnsupportedError: Architecture, configuration, tokenizer or quantization is unknown.
         BrokenInputError: The file is damaged or contradicts itself.
     """
@@ -69,7 +73,7 @@ def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> None:
         raise UsageError(f"no dtype {dtype!r}", expected="bf16, f16 or f32")
     if out.exists():
         raise OutputExistsError(f"{out} exists", remedy="remove it or name another folder")
-    gguf = read_gguf(path)
+    gguf = open_gguf(path)
     config = config_of(gguf)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -84,6 +88,7 @@ def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> None:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    return gguf.files
 
 
 def hugging_face_name(name: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from convert.errors import MissingFileError, UnavailableSourceError
 from convert.sources import safetensors_files, torch_files
-from convert.sources.gguf_file import read_gguf
+from convert.sources.gguf_shards import open_gguf
 from convert.sources.listing import Listing, TensorInfo, abridged
 from convert.sources.onnx_files import list_onnx
 from convert.sources.openvino_files import list_openvino
@@ -146,7 +146,7 @@ def _list_folder(folder: Path) -> tuple[str, Listing]:
 
 
 def _list_gguf(path: Path) -> Listing:
-    gguf = read_gguf(path)
+    gguf = open_gguf(path)
     tensors = tuple(
         TensorInfo(tensor.name, tensor.shape, tensor.type.lower(), tensor.nbytes)
         for tensor in gguf.tensors.values()

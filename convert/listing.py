@@ -32,7 +32,8 @@ def _targets() -> Listing:
 
     for name in TARGETS:
         one = target(name)
-        yield name, f"{one.summary}; stores {', '.join(one.encodings)}"
+        options = f"; options {', '.join(one.option_names)}" if one.option_names else ""
+        yield name, f"{one.summary}; stores {', '.join(one.encodings)}{options}"
 
 
 def _passes() -> Listing:

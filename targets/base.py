@@ -217,6 +217,9 @@ class Target(ABC):
 
     default_encoding: ClassVar[str]
 
+    option_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings that an artifact of a recipe may have under ``options``."""
+
     @abstractmethod
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
         """The target's own passes over the float graph, in order (KV cache, ...).

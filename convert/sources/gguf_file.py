@@ -10,7 +10,7 @@ import math
 import mmap
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +57,7 @@ class GgufTensor:
         type: The ggml type, such as ``Q4_1``.
         offset: Byte offset in the file.
         nbytes: Bytes stored.
+        path: The file.
     """
 
     name: str
@@ -64,21 +65,28 @@ class GgufTensor:
     type: str
     offset: int
     nbytes: int
+    path: Path
 
 
 @dataclass(frozen=True)
 class GgufFile:
-    """The header of a GGUF file.
+    """The header of a GGUF file, or of all shards of one.
 
     Args:
+        path: The file; the first of the shards.
         metadata: Keys and values; arrays are lists of strings or numpy arrays.
-        tensors: By name, in the file's order.
+        tensors: By name, in the order of the files.
     """
 
     path: Path
     version: int
     metadata: Mapping[str, Any]
     tensors: Mapping[str, GgufTensor]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """``path``, and the other shards."""
+        return tuple(dict.fromkeys([self.path, *(each.path for each in self.tensors.values())]))
 
     def value(self, key: str, kind: type[_Kind], default: _Kind | None = None) -> _Kind | None:
         """The metadata value under ``key``, or ``default``.
@@ -131,11 +139,11 @@ class GgufFile:
         from gguf import GGMLQuantizationType
         from gguf.quants import dequantize
 
-        with self.path.open("rb") as file:
+        with tensor.path.open("rb") as file:
             file.seek(tensor.offset + start * row_bytes)
             data = file.read((stop - start) * row_bytes)
         if len(data) != (stop - start) * row_bytes:
-            raise _truncated(self.path, f"tensor {tensor.name!r}")
+            raise _truncated(tensor.path, f"tensor {tensor.name!r}")
         kind = GGMLQuantizationType[tensor.type]
         if kind == GGMLQuantizationType.F32:
             return np.frombuffer(data, "<f4").reshape(stop - start, -1)
@@ -146,7 +154,7 @@ class GgufFile:
             values: NDArray[np.float32] = dequantize(blocks, kind)
         except NotImplementedError as error:
             raise UnsupportedEncodingError(
-                f"tensor {tensor.name!r} of {self.path} is stored as {tensor.type}",
+                f"tensor {tensor.name!r} of {tensor.path} is stored as {tensor.type}",
                 expected="a float type or a quantization that the gguf package decodes",
                 remedy="take a GGUF of another quantization, best F16 or BF16",
             ) from error
@@ -154,7 +162,7 @@ class GgufFile:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read and check the header of a GGUF file; no weight is read.
+    """Read and check the header of one GGUF file; no weight is read.
 
     Raises:
         MissingFileError: There is no such file.
@@ -226,7 +234,8 @@ def _tensor_entry(cursor: _Cursor) -> GgufTensor:
             f"rows of whole {kind.name} blocks of {block}",
             str(list(shape)),
         )
-    return GgufTensor(name, shape, kind.name, offset, math.prod(shape) // block * block_bytes)
+    nbytes = math.prod(shape) // block * block_bytes
+    return GgufTensor(name, shape, kind.name, offset, nbytes, cursor.path)
 
 
 def _place(
@@ -246,7 +255,7 @@ def _place(
         offset = data_offset + entry.offset
         if offset + entry.nbytes > len(cursor.data):
             raise _truncated(cursor.path, f"tensor {entry.name!r}", offset + entry.nbytes)
-        tensors[entry.name] = GgufTensor(entry.name, entry.shape, entry.type, offset, entry.nbytes)
+        tensors[entry.name] = replace(entry, offset=offset)
     in_order = sorted(tensors.values(), key=lambda tensor: tensor.offset)
     for before, after in itertools.pairwise(in_order):
         if before.offset + before.nbytes > after.offset:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.sources.gguf_file import GgufFile, read_gguf
+from convert.sources.gguf_file import GgufFile
+from convert.sources.gguf_shards import open_gguf
 from targets.gguf.families import FAMILIES, interleaved_rows
 from targets.gguf.tensors import hugging_face_names
 
@@ -18,7 +19,7 @@ def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
     Decoded by the gguf package. Its reader of headers takes seconds for a usual vocabulary.
     """
-    file = read_gguf(path)
+    file = open_gguf(path)
     architecture = file.value("general.architecture", str) or ""
     names = hugging_face_names(architecture, _number(file, f"{architecture}.block_count"))
     head_dim = _number(file, f"{architecture}.attention.key_length")

@@ -36,6 +36,7 @@ class OpenVinoTarget(Target):
     families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3"})
     eight_bit: ClassVar[str | None] = "int8"
     default_encoding: ClassVar[str] = "int8"
+    option_names: ClassVar[tuple[str, ...]] = tuple(Options.__dataclass_fields__)
     fallbacks: ClassVar[tuple[str, ...]] = ("int8",)
     # OpenVINO 2026.4.1 multiplies one to three rows, as in decoding, by 4-bit weights in groups
     # of 40, 48, 56, 72, 80, 96, 112, 160, 192 or 224 wrongly, without a word; prefill is right.

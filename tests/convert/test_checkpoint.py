@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -83,6 +84,17 @@ def test_a_gguf_is_unpacked_into_the_scratch_folder(tmp_path):
     assert "tokenizer.json" in {file.name for file in opened.files}
     with pytest.raises(OutputExistsError):
         open_checkpoint(str(path), scratch=tmp_path / "scratch")
+
+
+def test_a_gguf_in_shards_has_their_common_name_and_the_time_of_the_latest(tmp_path):
+    path = TinyGguf(layers=1).write(tmp_path / "tiny.gguf", split_max_size=9000)
+    shards = sorted(tmp_path.glob("tiny-*.gguf"))
+    for i, shard in enumerate(shards):
+        os.utime(shard, ns=(10**18, 10**18 + i))
+    opened = open_checkpoint(str(path), scratch=tmp_path / "scratch")
+    assert opened.label == "tiny"
+    times = {file.stat().st_mtime_ns for file in opened.files}
+    assert times == {10**18 + len(shards) - 1}
 
 
 def test_a_hub_id_is_downloaded_at_its_revision(tmp_path, monkeypatch):

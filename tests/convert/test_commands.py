@@ -54,6 +54,18 @@ def test_a_size_of_memory_is_read(monkeypatch, capsys):
     assert "cannot read the size 'much'" in capsys.readouterr().err
 
 
+def test_the_size_of_shards_goes_to_the_artifacts_that_are_split(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(pipeline, "run", lambda request, _: seen.append(request.recipe) or ())
+    both = ["--to", "gguf:q8_0", "--to", "onnx"]
+    assert main(["run", "m", *both, "--split-max-size", "2G"]) == 0
+    (asked,) = seen
+    assert [artifact.options for artifact in asked.artifacts] == [{"split_max_size": "2G"}, {}]
+    for nonsense in ("", "0", "2T", "-1"):
+        assert main(["run", "m", *both, "--split-max-size", nonsense]) == 2
+        assert "split_max_size is not the size of a shard" in capsys.readouterr().err
+
+
 def test_the_same_artifact_twice_is_refused(tmp_path):
     with pytest.raises(UsageError, match="contradict"):
         commands._recipe("m", None, ["onnx:f32", "onnx:f32"], None, None)

@@ -95,6 +95,15 @@ def test_halves_order_inverts_the_order_that_llama_cpp_writes(heads, half, colum
     np.testing.assert_array_equal(halves_order(written, 2 * half), rows)
 
 
+def test_shards_are_imported_as_one_model(tmp_path):
+    whole = TinyGguf(tied=False).write(tmp_path / "tiny.gguf")
+    first = TinyGguf(tied=False).write(tmp_path / "tiny.gguf", split_max_size=9000)
+    assert import_gguf(whole, tmp_path / "a") == (whole,)
+    assert import_gguf(first, tmp_path / "b") == tuple(sorted(tmp_path.glob("tiny-*.gguf")))
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
 def test_two_imports_have_identical_bytes(tmp_path):
     path = TinyGguf().write(tmp_path / "tiny.gguf")
     for name in ("a", "b"):

@@ -12,6 +12,8 @@ from convert.sources.listing import TensorInfo
 from tests.support.gguf_files import TinyGguf
 from tests.support.safetensors_bytes import entry, safetensors_bytes, write_checkpoint
 
+SPLIT_KEYS = {"split.no", "split.count", "split.tensors.count"}
+
 
 def test_a_checkpoint_folder(tmp_path):
     shards = {"m-1.safetensors": {"a": [2]}, "m-2.safetensors": {"b": [30, 2]}}
@@ -44,6 +46,15 @@ def test_a_gguf_file_and_its_folder(tmp_path):
     )
     assert found.metadata["llama.block_count"] == 1
     assert inspect(tmp_path).tensors == found.tensors
+
+
+def test_the_shards_of_a_gguf_and_their_folder(tmp_path):
+    whole = inspect(TinyGguf().write(tmp_path / "tiny.gguf"))
+    (tmp_path / "split").mkdir()
+    first = TinyGguf().write(tmp_path / "split" / "tiny.gguf", split_max_size=9000)
+    assert inspect(first).tensors == whole.tensors
+    assert inspect(first.parent).tensors == whole.tensors
+    assert inspect(first).metadata.keys() == whole.metadata.keys() | SPLIT_KEYS
 
 
 def test_an_onnx_folder(tmp_path):

@@ -24,6 +24,10 @@ def test_everything_listed_has_a_meaning(what, name):
     assert all(shown.values())
 
 
+def test_a_target_shows_its_options():
+    assert "options split_max_size" in dict(listing("targets"))["gguf"]
+
+
 def test_other_things_cannot_be_listed():
     with pytest.raises(UsageError, match="cannot list 'songs'"):
         listing("songs")

@@ -117,9 +117,9 @@ class TinyGguf:
             result[hf_name(name)] = decoded.reshape(values.shape)
         return result
 
-    def write(self, path: Path) -> Path:
-        """Write the file."""
-        writer = gguf.GGUFWriter(path, self.family)
+    def write(self, path: Path, split_max_size: int = 0) -> Path:
+        """Write the file, or shards of at most so many bytes; the path of the first."""
+        writer = gguf.GGUFWriter(path, self.family, split_max_size=split_max_size)
         writer.add_block_count(self.layers)
         writer.add_context_length(128)
         writer.add_embedding_length(self.hidden)
@@ -135,11 +135,12 @@ class TinyGguf:
             _add(writer, key, value)
         for name, (values, kind) in self.stored().items():
             writer.add_tensor(name, values, raw_dtype=kind)
+        first = writer.format_shard_names(path)[0]
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return path
+        return first
 
     def _add_tokenizer(self, writer: gguf.GGUFWriter) -> None:
         defaults = {

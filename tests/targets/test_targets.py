@@ -22,6 +22,16 @@ def test_a_target_declares_encodings_that_exist_and_fit_every_row(name):
     assert all(encoding(stored).name == stored for stored in one.encodings)
 
 
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_refuses_every_option_that_it_does_not_declare(name):
+    one = target(name)
+    with pytest.raises(UsageError, match="option"):
+        one.passes({"colour": "red"})
+    for option in one.option_names:
+        with pytest.raises(UsageError, match=f"^{option} is not"):
+            one.passes({option: "red"})
+
+
 def test_an_unknown_target_is_named():
     with pytest.raises(UsageError, match="no target 'abacus'"):
         target("abacus")

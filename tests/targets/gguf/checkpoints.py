@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +89,19 @@ def checkpoint(folder: Path, model_type: str, **overrides: Any) -> SmallModel:
 
 
 def request(
-    model: SmallModel, folder: Path, encoding: str = "f32", label: str = "acme/tiny-llama"
+    model: SmallModel,
+    folder: Path,
+    encoding: str = "f32",
+    label: str = "acme/tiny-llama",
+    options: Mapping[str, Any] | None = None,
 ) -> LayoutRequest:
     """What the pipeline would ask of the target."""
     graph = architecture_of(model.raw_config).build(model.config, model.weights)
     eight = encoding if encoding in ("f32", "f16", "bf16") else "q8_0"
     allowed = GgufTarget.encodings
     Quantize(Policy(encoding, eight, eight, (), allowed, fallbacks=("q8_0", "f16")))(graph)
-    return LayoutRequest(Source(label, folder, model.raw_config, model.config), graph)
+    source = Source(label, folder, model.raw_config, model.config)
+    return LayoutRequest(source, graph, options=options or {})
 
 
 def convert(

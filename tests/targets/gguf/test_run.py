@@ -9,7 +9,8 @@ import pytest
 
 from convert.errors import RunnerCrashedError
 from targets.gguf.run import GgufRunner
-from targets.gguf.target import FILE, GgufTarget
+from targets.gguf.shards import FILE
+from targets.gguf.target import GgufTarget
 from targets.gguf.tokenizer import Tokenizer
 from tests.targets.gguf.checkpoints import checkpoint, convert, ids
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from convert.weights import read_float32
+from targets.gguf.shards import FILE
 from targets.gguf.stored import stored_weights
-from targets.gguf.target import FILE
 from tests.targets.gguf.checkpoints import checkpoint, convert
 
 LLAMA3 = {

@@ -12,7 +12,8 @@ import pytest
 from convert.errors import UnsupportedTokenizerError, UsageError
 from targets.base import LayoutRequest
 from targets.gguf.run import GgufRunner
-from targets.gguf.target import FILE, GgufTarget
+from targets.gguf.shards import FILE
+from targets.gguf.target import GgufTarget
 from tests.support.models import SmallModel
 from tests.targets.gguf.checkpoints import VOCABULARY, checkpoint, convert, ids, request
 
@@ -129,7 +130,23 @@ def test_no_tokenizer_is_refused(tmp_path: Path) -> None:
         GgufTarget().lay_out(LayoutRequest(asked.source, asked.model, tokenizer=False))
 
 
-def test_options_are_refused() -> None:
+def test_unknown_options_are_refused() -> None:
     with pytest.raises(UsageError, match="'split'"):
         GgufTarget().passes({"split": 2})
-    assert GgufTarget().passes({}) == ()
+    assert GgufTarget().passes({"split_max_size": "2G"}) == ()
+
+
+@pytest.mark.usefixtures("proven_once")
+def test_shards_give_the_logits_of_the_whole(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path / "in", "llama")
+    convert(model, tmp_path / "in", tmp_path / "whole")
+    convert(model, tmp_path / "in", tmp_path / "split", options={"split_max_size": 50_000})
+    found = []
+    for folder in (tmp_path / "whole", tmp_path / "split"):
+        with GgufTarget().runner(folder, threads=1) as runner:
+            found.append(runner.logits(ids(30), 20))
+    np.testing.assert_array_equal(*found)
+    whole, split = (dict(GgufTarget().stored_weights(tmp_path / f)) for f in ("whole", "split"))
+    assert whole.keys() == split.keys() == model.weights.keys()
+    assert all(np.array_equal(values, split[name]) for name, values in whole.items())
+    assert not (tmp_path / "split" / FILE).exists()
