@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convert.architectures.base import Shape
 from convert.errors import (
@@ -18,8 +18,12 @@ from convert.errors import (
     UsageError,
 )
 from convert.sources import safetensors_files
+from convert.sources.downloads import Downloads
 from convert.sources.shards import read_json_object
 from convert.weights import Weight
+
+if TYPE_CHECKING:
+    from convert.sources.hub import Snapshot
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -58,7 +62,10 @@ class Checkpoint:
         folder: Holds config.json and, if the model has one, the tokenizer's files.
         config: config.json as it is.
         weights: By name as in the checkpoint, in the order of the files.
-        files: Every input file that counts: configuration, index, weights, tokenizer.
+        files: Every input file that counts: configuration, index, weights, tokenizer. Of a hub
+            checkpoint, weights may still be on their way: see `await_file`.
+        downloads: What brings the safetensors of a hub checkpoint; None where everything was
+            on this machine from the start.
     """
 
     label: str
@@ -66,12 +73,45 @@ class Checkpoint:
     config: Mapping[str, Any]
     weights: Mapping[str, Weight]
     files: tuple[Path, ...]
+    downloads: Downloads | None = None
+
+    def await_file(self, path: Path) -> None:
+        """Return once a file of `files` is there whole; the weights do this themselves.
+
+        Raises:
+            TricastError: It cannot be downloaded.
+            InterruptedRunError: `close` was called meanwhile.
+        """
+        if self.downloads is not None:
+            self.downloads.wait(path)
+
+    def state_of(self, path: Path) -> list[int]:
+        """Size of a file of `files` in bytes, and the time of its last change in ns.
+
+        A hub checkpoint's label names the commit, so its files have no time: 0. The sizes of
+        those which are on their way are known.
+
+        Raises:
+            OSError: The file is gone.
+        """
+        if self.downloads is None:
+            status = path.stat()
+            return [status.st_size, status.st_mtime_ns]
+        return [self.downloads.sizes.get(path) or path.stat().st_size, 0]
+
+    def close(self) -> None:
+        """Break off downloads; whoever waits for a file, in any thread, gets an error now."""
+        if self.downloads is not None:
+            self.downloads.close()
 
 
 def open_checkpoint(
     source: str, *, revision: str | None = None, scratch: Path | None = None
 ) -> Checkpoint:
     """Open a folder, a GGUF file or a hub id; a path that exists wins over a hub id.
+
+    The safetensors of a hub checkpoint are downloaded while others are read, from the first read
+    on. `Checkpoint.close` ends that.
 
     Code in the checkpoint is never executed.
 
@@ -104,10 +144,10 @@ def open_checkpoint(
             expected="a folder, a GGUF file, or a hub id such as organisation/name",
             remedy="check the path",
         )
-    from convert.sources.hub import download
+    from convert.sources.hub import open_snapshot
 
-    folder, commit = download(source, revision)
-    return _open_folder(folder, f"{source}@{commit}")
+    snapshot = open_snapshot(source, revision)
+    return _open_folder(snapshot.folder, f"{source}@{snapshot.commit}", snapshot)
 
 
 def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tuple[str, ...]:
@@ -205,20 +245,32 @@ def _give_time_of(originals: tuple[Path, ...], folder: Path) -> None:
         os.utime(path, ns=(latest, latest))
 
 
-def _open_folder(folder: Path, label: str) -> Checkpoint:
+def _open_folder(folder: Path, label: str, snapshot: Snapshot | None = None) -> Checkpoint:
     config = read_json_object(folder / "config.json")
     _refuse_quantized(folder, config)
-    weights, weight_files = _open_weights(folder)
+    weights, files, downloads = _open_weights(folder, snapshot)
     names = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
     others = tuple(folder / name for name in names if (folder / name).is_file())
-    return Checkpoint(label, folder, config, weights, (*others, *weight_files))
+    weight_files = tuple(folder / name for name in files)
+    return Checkpoint(label, folder, config, weights, (*others, *weight_files), downloads)
 
 
-def _open_weights(folder: Path) -> tuple[dict[str, Weight], tuple[Path, ...]]:
-    files = safetensors_files.find_files(folder)
-    if files is not None:
-        weights = safetensors_files.open_weights(folder, files, skip=_is_derived)
-        return weights, tuple(folder / name for name in files)
+def _open_weights(
+    folder: Path, snapshot: Snapshot | None
+) -> tuple[dict[str, Weight], Iterable[str], Downloads | None]:
+    """The weights, the files that hold them, and what brings those that are on the hub still."""
+    files = safetensors_files.find_files(folder, snapshot.coming if snapshot else ())
+    if files is None:
+        return (*_open_pickles(folder), None)
+    if snapshot is None:
+        return safetensors_files.open_weights(folder, files, skip=_is_derived), files, None
+    from convert.sources import hub_weights
+
+    weights, downloads = hub_weights.open_weights(snapshot, files, skip=_is_derived)
+    return weights, files, downloads
+
+
+def _open_pickles(folder: Path) -> tuple[dict[str, Weight], Iterable[str]]:
     from convert.sources import torch_files
 
     files = torch_files.find_files(folder)
@@ -228,8 +280,7 @@ def _open_weights(folder: Path) -> tuple[dict[str, Weight], tuple[Path, ...]]:
             expected="model.safetensors or pytorch_model.bin, or an index of shards",
             remedy="download the whole checkpoint",
         )
-    weights = torch_files.open_weights(folder, files, skip=_is_derived)
-    return weights, tuple(folder / name for name in files)
+    return torch_files.open_weights(folder, files, skip=_is_derived), files
 
 
 def _is_derived(name: str) -> bool:

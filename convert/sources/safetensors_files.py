@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from convert.errors import (
     BadHeaderError,
@@ -26,7 +26,7 @@ from convert.weights import FileWeight, FloatType, Weight
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_MAX_HEADER = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 _MAX_AXES = 16
 _ITEM_BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
@@ -76,25 +76,38 @@ def read_header(path: Path) -> SafetensorsHeader:
     """
     if not path.is_file():
         raise MissingFileError(f"no file {path}", remedy=_REMEDY)
-    size = path.stat().st_size
     with path.open("rb") as file:
-        prefix = file.read(8)
-        length = int.from_bytes(prefix, "little")
-        if len(prefix) < 8:
-            raise _truncated(path, "a header of at least 8 bytes", size)
-        if _LFS_POINTER.startswith(prefix):
-            raise TruncatedFileError(
-                f"{path} holds no weights: it is a Git LFS pointer to them",
-                expected="a safetensors file",
-                found=f"{size} bytes of text",
-                remedy="run `git lfs pull` in the checkpoint's folder, or download the file",
-            )
-        if length > _MAX_HEADER:
-            raise _bad(path, "absurd header", f"at most {_MAX_HEADER} bytes", f"{length} bytes")
-        if 8 + length > size:
-            raise _truncated(path, f"a header of {length} bytes", size)
-        text = file.read(length)
-    header = _parse(path, text)
+        return parse_header(path, file, path.stat().st_size)
+
+
+def parse_header(path: Path, file: BinaryIO, size: int) -> SafetensorsHeader:
+    """Read and check the header of a file of which no more than the header need be there.
+
+    Args:
+        path: Where the file is or will be.
+        file: Its beginning.
+        size: Bytes of the whole file.
+
+    Raises:
+        TruncatedFileError: The file is shorter than its header promises.
+        BadHeaderError: The header cannot be parsed or contradicts itself.
+    """
+    prefix = file.read(8)
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < 8:
+        raise _truncated(path, "a header of at least 8 bytes", size)
+    if _LFS_POINTER.startswith(prefix):
+        raise TruncatedFileError(
+            f"{path} holds no weights: it is a Git LFS pointer to them",
+            expected="a safetensors file",
+            found=f"{size} bytes of text",
+            remedy="run `git lfs pull` in the checkpoint's folder, or download the file",
+        )
+    if length > MAX_HEADER_BYTES:
+        raise _bad(path, "absurd header", f"at most {MAX_HEADER_BYTES} bytes", f"{length} bytes")
+    if 8 + length > size:
+        raise _truncated(path, f"a header of {length} bytes", size)
+    header = _parse(path, file.read(length))
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
         raise _bad(path, "bad __metadata__", "an object", repr(metadata)[:80])
@@ -105,8 +118,12 @@ def read_header(path: Path) -> SafetensorsHeader:
     return SafetensorsHeader({tensor.name: tensor for tensor in ordered}, metadata)
 
 
-def find_files(folder: Path) -> dict[str, tuple[str, ...]] | None:
+def find_files(folder: Path, coming: Collection[str] = ()) -> dict[str, tuple[str, ...]] | None:
     """The safetensors files of a checkpoint folder with the tensors the index promises.
+
+    Args:
+        folder: Holds the index, if there is one.
+        coming: Names of files that are on their way to the folder.
 
     Returns:
         File name -> tensor names (empty for a single file); None if the folder has no
@@ -118,10 +135,10 @@ def find_files(folder: Path) -> dict[str, tuple[str, ...]] | None:
         MissingFileError: There are shards but no index.
     """
     if (folder / INDEX_NAME).is_file():
-        return read_index(folder / INDEX_NAME)
-    if (folder / SINGLE_NAME).is_file():
+        return read_index(folder / INDEX_NAME, coming)
+    found = sorted({*coming, *(path.name for path in folder.glob("*.safetensors"))})
+    if SINGLE_NAME in found:
         return {SINGLE_NAME: ()}
-    found = sorted(path.name for path in folder.glob("*.safetensors"))
     if not found:
         return None
     if len(found) == 1:
@@ -135,9 +152,18 @@ def find_files(folder: Path) -> dict[str, tuple[str, ...]] | None:
 
 
 def open_weights(
-    folder: Path, files: Mapping[str, tuple[str, ...]], skip: Callable[[str], bool]
+    folder: Path,
+    files: Mapping[str, tuple[str, ...]],
+    skip: Callable[[str], bool],
+    header_of: Callable[[Path], SafetensorsHeader] = read_header,
 ) -> dict[str, Weight]:
     """Every tensor of the files as a lazy weight, but for those whose names are to be skipped.
+
+    Args:
+        folder: Holds the files, or will.
+        files: As `find_files` finds them.
+        skip: Whether a name is to be skipped.
+        header_of: Reads the header of a file.
 
     Raises:
         TensorMismatchError: Index and shards disagree, or two shards hold the same tensor.
@@ -146,7 +172,7 @@ def open_weights(
     """
     weights: dict[str, Weight] = {}
     for name, promised in files.items():
-        tensors = read_header(folder / name).tensors
+        tensors = header_of(folder / name).tensors
         check_promised(folder / name, promised, tensors)
         for tensor in tensors.values():
             if tensor.name in weights:

@@ -15,8 +15,12 @@ from convert.errors import (
 )
 
 
-def read_index(path: Path) -> dict[str, tuple[str, ...]]:
+def read_index(path: Path, coming: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
     """File names with the tensors the index assigns to them, sorted.
+
+    Args:
+        path: The index.
+        coming: Names of files that are on their way to its folder.
 
     Raises:
         BadHeaderError: The index is no JSON object with a ``weight_map`` of strings.
@@ -42,12 +46,14 @@ def read_index(path: Path) -> dict[str, tuple[str, ...]]:
             )
         files.setdefault(file, []).append(tensor)
     for file in files:
-        check_inside(path, file)
+        check_inside(path, file, coming)
     return {file: tuple(files[file]) for file in sorted(files)}
 
 
-def check_inside(index: Path, file: str) -> None:
+def check_inside(index: Path, file: str, coming: Collection[str] = ()) -> None:
     """Refuse a file name that leads out of the index's folder, and one that leads nowhere.
+
+    A file that is ``coming`` need not be there.
 
     A link may point out of the folder only from within the hub's cache, which is made of links;
     there it must stay in the same repository's cache.
@@ -66,7 +72,7 @@ def check_inside(index: Path, file: str) -> None:
             found=repr(file),
             remedy="do not use this checkpoint unless you know where it comes from",
         )
-    if not target.is_file():
+    if file not in coming and not target.is_file():
         raise MissingFileError(
             f"{target} is missing",
             expected=f"the file that {index.name} names",

@@ -12,6 +12,7 @@ from convert import checkpoint as checkpoint_module
 from convert.checkpoint import Checkpoint, compare_tensors, open_checkpoint, require_tensors
 from convert.errors import (
     BadHeaderError,
+    InterruptedRunError,
     MissingFileError,
     OutputExistsError,
     TensorMismatchError,
@@ -21,6 +22,8 @@ from convert.errors import (
     UnsupportedConfigError,
     UsageError,
 )
+from convert.sources.downloads import Downloads
+from convert.sources.hub import Snapshot
 from convert.weights import ArrayWeight, read_float32
 from tests.support.gguf_files import TinyGguf
 from tests.support.safetensors_bytes import write_checkpoint
@@ -97,18 +100,49 @@ def test_a_gguf_in_shards_has_their_common_name_and_the_time_of_the_latest(tmp_p
     assert times == {10**18 + len(shards) - 1}
 
 
-def test_a_hub_id_is_downloaded_at_its_revision(tmp_path, monkeypatch):
+def test_a_hub_id_is_opened_at_its_revision(tmp_path, monkeypatch):
     path = folder(tmp_path)
     asked = []
 
-    def download(name, revision):
+    def open_snapshot(name, revision):
         asked.append((name, revision))
-        return path, "c0ffee"
+        return Snapshot(name, "c0ffee", path, {})
 
-    monkeypatch.setattr("convert.sources.hub.download", download)
+    monkeypatch.setattr("convert.sources.hub.open_snapshot", open_snapshot)
     opened = open_checkpoint("org/name", revision="v1")
     assert asked == [("org/name", "v1")]
     assert opened.label == "org/name@c0ffee"
+    assert opened.weights.keys() == {"a", "b"}
+
+
+def test_local_files_need_not_be_awaited(tmp_path):
+    opened = open_checkpoint(str(folder(tmp_path)))
+    opened.close()
+    for path in opened.files:
+        opened.await_file(path)
+        status = path.stat()
+        assert opened.state_of(path) == [status.st_size, status.st_mtime_ns]
+
+
+def test_files_of_the_hub_are_awaited_and_have_no_time(tmp_path):
+    here, coming = tmp_path / "config.json", tmp_path / "model.safetensors"
+    here.write_bytes(b"{}")
+    downloads = Downloads({coming: 7}, lambda path, advance: path.write_bytes(b"weights"))
+    opened = Checkpoint("m", tmp_path, {}, {}, (here, coming), downloads)
+    assert [opened.state_of(path) for path in opened.files] == [[2, 0], [7, 0]]
+    assert not coming.exists()
+    opened.await_file(here)
+    opened.await_file(coming)
+    assert coming.read_bytes() == b"weights"
+    opened.close()
+
+
+def test_closing_breaks_downloads_off(tmp_path):
+    path = tmp_path / "model.safetensors"
+    opened = Checkpoint("m", tmp_path, {}, {}, (path,), Downloads({path: 1}, lambda *_: None))
+    opened.close()
+    with pytest.raises(InterruptedRunError):
+        opened.await_file(path)
 
 
 def test_a_path_wins_over_a_hub_id(tmp_path, monkeypatch):
