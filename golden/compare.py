@@ -23,6 +23,7 @@ from golden.result import GateResult, Parity, Sample, judge
 from golden.thresholds import Thresholds
 from targets import target
 from targets.base import Runner
+from targets.without_torch import hide_torch
 
 DECODED_TOKENS = 8
 """Tokens at each prompt's end that are fed one by one, through the KV cache."""
@@ -143,8 +144,12 @@ def _generate(runner: Runner, header: Header) -> Sample:
     return Sample(header.sample_ids, tuple(ids), prompt, text)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit code."""
+def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -> int:
+    """Run the program; returns its exit code.
+
+    Args:
+        own_process: Whether nothing else runs in this process, which may be changed for good.
+    """
     parser = argparse.ArgumentParser(prog="python -m golden.compare", description=__doc__)
     parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="the artifact's folder")
     parser.add_argument("--target", required=True, metavar="NAME")
@@ -156,6 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def body() -> tuple[int, program.Report]:
+        if own_process and not target(options.target).runs_in_torch:
+            hide_torch()
         golden = read(options.golden)
         golden.require_model(digest=options.digest)
         thresholds = _parse_thresholds(options.thresholds)
@@ -199,4 +206,4 @@ def _print(result: GateResult) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(own_process=True))

@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
-from convert.architectures.base import DecoderConfig
-from convert.weights import Weight
-from passes.base import Pass
-from passes.encodings.base import Encoding
+if TYPE_CHECKING:
+    # Running an artifact needs none of this, and the graph library alone takes half a second.
+    import onnx_ir as ir
+
+    from convert.architectures.base import DecoderConfig
+    from convert.weights import Weight
+    from passes.base import Pass
+    from passes.encodings.base import Encoding
 
 Message = Mapping[str, str]
 """One turn of a chat: ``role`` and ``content``."""
@@ -216,6 +219,10 @@ class Target(ABC):
     """Encoding of norms and biases."""
 
     default_encoding: ClassVar[str]
+
+    runs_in_torch: ClassVar[bool] = False
+    """Whether its runner needs torch; the runners of others live without it, so as not to spend
+    seconds and memory on libraries that import it if they can."""
 
     option_names: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that an artifact of a recipe may have under ``options``."""

@@ -1,4 +1,4 @@
-"""Calls a function in a process of its own where torch cannot be imported.
+"""Keeps torch out of a process: of this one, or of one that a function is called in.
 
 transformers imports torch, if it can, before it loads a tokenizer: that takes longer than all the
 rest of a conversion of a small model, and as much memory.
@@ -51,10 +51,17 @@ def call(
     return returned
 
 
+def hide_torch() -> None:
+    """Let nothing import torch in this process from now on; if it is imported, it stays."""
+    # How the import system is told that there is no such module.
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    # transformers would advise to install it.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+
+
 def main() -> None:
     """Read a function and its arguments from standard input, write the answer to a file."""
-    # How the import system is told that there is no such module.
-    sys.modules["torch"] = None  # type: ignore[assignment]
+    hide_torch()
     outcome: tuple[Any, Exception | None]
     try:
         function, arguments, named = pickle.load(sys.stdin.buffer)

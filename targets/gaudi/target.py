@@ -44,6 +44,7 @@ class GaudiTarget(Target):
     families = frozenset({"llama", "mistral", "qwen2", "qwen3"})
     default_encoding = "bf16"
     vector_encoding = "bf16"
+    runs_in_torch = True
     max_shard_bytes: ClassVar[int] = MAX_SHARD_BYTES
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:

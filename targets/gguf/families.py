@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.architectures.base import DecoderConfig
 from convert.errors import UnsupportedArchitectureError, UnsupportedConfigError
+
+if TYPE_CHECKING:
+    from convert.architectures.base import DecoderConfig
 
 
 @dataclass(frozen=True)

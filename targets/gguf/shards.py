@@ -8,21 +8,19 @@ first, llama.cpp finds the others by their names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from convert.errors import UsageError
 from targets.base import OutputFile, Placement, WriteJob
+from targets.gguf.file_names import FILE
 from targets.gguf.header import data_offsets, shard_headers
 from targets.gguf.tensors import StoredTensor
 
-FILE = "model.gguf"
-_FIRST_SHARD = "model-00001-of-*.gguf"
 MAX_SHARDS = 500
 """llama.cpp holds all shards open while it loads; 1024 open files is what systems allow."""
 
 
-def lay_out(
+def files_and_jobs(
     writer: Any, tensors: Sequence[StoredTensor]
 ) -> tuple[tuple[OutputFile, ...], tuple[WriteJob, ...]]:
     """The files with their sizes, and the place of each tensor.
@@ -53,8 +51,3 @@ def lay_out(
             for each, offset in zip(held, offsets, strict=True)
         ]
     return tuple(files), tuple(jobs)
-
-
-def first_file(artifact: Path) -> Path:
-    """The file of an artifact that llama.cpp is given."""
-    return next(iter(sorted(artifact.glob(_FIRST_SHARD))), artifact / FILE)

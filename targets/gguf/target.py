@@ -1,31 +1,22 @@
-"""The GGUF target: from the graph's parameters and the tokenizer to files and write jobs."""
+"""The GGUF target: what llama.cpp stores and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UnsupportedTokenizerError
-from passes.base import Pass
 from targets.base import Layout, LayoutRequest, Runner, Target
-from targets.gguf.checkpoint_vocabulary import vocabulary_of
-from targets.gguf.families import FAMILIES, family_of
-from targets.gguf.header import add_tensor_infos, new_writer
-from targets.gguf.metadata import (
-    add_general,
-    add_hyperparameters,
-    context_length,
-    smallest_window,
-)
+from targets.gguf.families import FAMILIES
+from targets.gguf.file_names import first_file
 from targets.gguf.options import Options
-from targets.gguf.shards import first_file, lay_out
-from targets.gguf.tensors import stored_tensors
-from targets.gguf.tokenizer import read_json
-from targets.gguf.vocabulary import add_vocabulary
+
+if TYPE_CHECKING:
+    from passes.base import Pass
 
 
 class GgufTarget(Target):
@@ -51,23 +42,9 @@ class GgufTarget(Target):
                 "a GGUF cannot do without a tokenizer",
                 remedy="leave out --no-tokenizer, or choose another target",
             )
-        config = request.source.config
-        family = family_of(config)
-        tensors = stored_tensors(request.model, config, family)
-        vocabulary, notes = vocabulary_of(request.source.folder, config.vocab)
-        window = smallest_window(config)
-        if window is not None and window < config.max_positions:
-            notes.append(
-                f"llama.cpp attends to the whole context where this model sees {window} tokens:"
-                f" the context length is set to {context_length(config)}, up to which they agree"
-            )
-        writer = new_writer(family.architecture, options.split_max_size or 0)
-        generation = read_json(request.source.folder / "generation_config.json")
-        add_general(writer, request.source, tensors, generation)
-        add_hyperparameters(writer, config)
-        add_vocabulary(writer, vocabulary)
-        add_tensor_infos(writer, tensors)
-        return Layout(*lay_out(writer, tensors), tuple(notes))
+        from targets.gguf.layout import lay_out
+
+        return lay_out(request, options)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         from targets.gguf.run import GgufRunner

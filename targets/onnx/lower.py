@@ -8,10 +8,8 @@ import onnx_ir as ir
 
 from convert.parameter import Parameter
 from targets.base import OutputFile, Placement, WriteJob
+from targets.onnx.file_names import DATA_FILE, MODEL_FILE
 from targets.onnx.storage import store
-
-MODEL_FILE = "model.onnx"
-DATA_FILE = "model.onnx.data"
 
 _PAGE = 4096
 """Large tensors start on a page, so that a runtime can map them into memory."""

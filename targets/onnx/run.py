@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convert.errors import RunnerCrashedError
 from targets.base import Message, Runner
 from targets.hf_tokenizer import HfTokenizer
-from targets.onnx.lower import MODEL_FILE
+from targets.onnx.file_names import MODEL_FILE
 
 PAST, PRESENT = "past_key_values", "present"
 

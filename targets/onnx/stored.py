@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.onnx.lower import MODEL_FILE
+from targets.onnx.file_names import MODEL_FILE
 
 
 def read_stored_weights(artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UsageError
-from passes.base import Pass
-from passes.kv_cache import DynamicCache
 from targets.base import Layout, LayoutRequest, Runner, Target
 from targets.companions import generation_config, json_file, portable_config, tokenizer_files
-from targets.onnx.lower import lower
+
+if TYPE_CHECKING:
+    from passes.base import Pass
 
 NOTES = (
     "onnxruntime decodes integer weights as it runs and may quantize activations to 8 bits on the "
@@ -38,10 +38,14 @@ class OnnxTarget(Target):
     fallbacks = ("int8",)
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
+        from passes.kv_cache import DynamicCache
+
         _refuse_options(options)
         return (DynamicCache(),)
 
     def lay_out(self, request: LayoutRequest) -> Layout:
+        from targets.onnx.lower import lower
+
         _refuse_options(request.options)
         source = request.source
         files, jobs = lower(request.model)

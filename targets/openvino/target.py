@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passes.base import Pass
-from passes.kv_cache import StatefulCache
 from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target
 from targets.openvino.options import Options
+
+if TYPE_CHECKING:
+    from passes.base import Pass
 
 
 class OpenVinoTarget(Target):
@@ -44,6 +45,8 @@ class OpenVinoTarget(Target):
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
         """The KV cache as state."""
+        from passes.kv_cache import StatefulCache
+
         Options.parse(options)
         return (StatefulCache(),)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
+import subprocess
+import sys
 
 import pytest
 
@@ -11,12 +14,14 @@ from convert import gating
 from convert.checkpoint import open_checkpoint
 from convert.errors import GateError
 from convert.gating import gate_artifact, thresholds
-from convert.manifest import SourceRecord
+from convert.manifest import SourceRecord, read_manifest
 from convert.preparation import open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import Artifact, Gate
 from convert.weight_errors import WeightError
+from golden.gate import ROOT
 from golden.result import Parity
+from targets import target
 from tests.convert.test_gate_lines import RESULT
 from tests.support.runs import TINY_LLAMA
 
@@ -59,6 +64,35 @@ def test_every_figure_that_failed_is_named(gate):
     with pytest.raises(GateError) as caught:
         gate(result=failed)
     assert "mean KL is above; top-1 is below; stored weights" in str(caught.value)
+
+
+COMPARE = """
+import runpy, sys
+try:
+    runpy.run_module("golden.compare", run_name="__main__", alter_sys=True)
+finally:
+    print(*(name for name, module in sys.modules.items() if module is not None), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("name", ["gguf-q8_0", "onnx-f32", "openvino-int8", "gaudi-bf16"])
+def test_an_artifact_is_compared_without_libraries_that_it_does_not_need(converted, name):
+    manifest = read_manifest(converted.artifacts[name])
+    limits = json.dumps(thresholds(manifest.recipe).to_mapping())
+    arguments = [str(converted.artifacts[name]), "--target", manifest.target]
+    arguments += ["--golden", str(converted.golden), "--thresholds", limits, "--threads", "1"]
+    ended = subprocess.run(
+        [sys.executable, "-c", COMPARE, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(ended.stderr.splitlines()[-1].split())
+    runs_in_torch = target(manifest.target).runs_in_torch
+    assert {"golden.metrics", "targets.base"} <= loaded
+    assert ("torch" in loaded) == runs_in_torch
+    assert runs_in_torch or not {"onnx_ir", "sympy", "numba", "pydantic"} & loaded
 
 
 def test_a_tokenizer_that_got_lost_fails(gate):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -31,6 +32,13 @@ def die():
 def test_torch_is_hidden_there_and_only_there():
     assert torch_is_there()
     assert not without_torch.call(torch_is_there)
+
+
+def test_torch_stays_where_it_is_imported_already(monkeypatch):
+    monkeypatch.setenv("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    torch = pytest.importorskip("torch")
+    without_torch.hide_torch()
+    assert sys.modules["torch"] is torch
 
 
 def test_arguments_and_result_pass():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from targets.gguf import target as module
+from targets.gguf import layout as module
 from targets.gguf.checkpoint_vocabulary import proven_vocabulary as worked_out
 from targets.gguf.vocabulary import Vocabulary
 from tests.targets.gguf.checkpoints import VOCABULARY, byte_level, save_tokenizer

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from convert.errors import RunnerCrashedError
+from targets.gguf.file_names import FILE
 from targets.gguf.run import GgufRunner
-from targets.gguf.shards import FILE
 from targets.gguf.target import GgufTarget
 from targets.gguf.tokenizer import Tokenizer
 from tests.targets.gguf.checkpoints import checkpoint, convert, ids

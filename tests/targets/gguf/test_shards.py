@@ -18,8 +18,9 @@ from convert.weights import ArrayWeight
 from passes.encodings import encoding
 from targets.base import Layout
 from targets.gguf import shards
+from targets.gguf.file_names import FILE
 from targets.gguf.header import ALIGNMENT, add_tensor_infos, new_writer
-from targets.gguf.shards import FILE, first_file, lay_out
+from targets.gguf.shards import files_and_jobs
 from targets.gguf.tensors import StoredTensor
 from tests.targets.gguf.checkpoints import checkpoint, convert
 
@@ -45,7 +46,7 @@ def laid_out(tensors: list[StoredTensor], limit: int) -> Layout:
     writer = new_writer("llama", limit)
     writer.add_string("general.name", "shards")
     add_tensor_infos(writer, tensors)
-    return Layout(*lay_out(writer, tensors))
+    return Layout(*files_and_jobs(writer, tensors))
 
 
 def resplit(path: Path, folder: Path, limit: int) -> None:
@@ -164,10 +165,3 @@ def test_more_shards_than_can_be_open_are_refused(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UsageError, match="too small for this model") as caught:
         laid_out(tensors, 191)
     assert "3 shards" in str(caught.value)
-
-
-def test_llama_cpp_is_given_the_first_file(tmp_path: Path) -> None:
-    assert first_file(tmp_path) == tmp_path / FILE
-    for name in ("model-00002-of-00002.gguf", "model-00001-of-00002.gguf"):
-        (tmp_path / name).touch()
-    assert first_file(tmp_path).name == "model-00001-of-00002.gguf"

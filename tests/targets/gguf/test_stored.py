@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convert.weights import read_float32
-from targets.gguf.shards import FILE
+from targets.gguf.file_names import FILE
 from targets.gguf.stored import stored_weights
 from tests.targets.gguf.checkpoints import checkpoint, convert
 

@@ -11,11 +11,11 @@ import pytest
 
 from convert.errors import UnsupportedTokenizerError, UsageError
 from targets.base import LayoutRequest
+from targets.gguf.file_names import FILE
 from targets.gguf.run import GgufRunner
-from targets.gguf.shards import FILE
 from targets.gguf.target import GgufTarget
 from tests.support.models import SmallModel
-from tests.targets.gguf.checkpoints import VOCABULARY, checkpoint, convert, ids, request
+from tests.targets.gguf.checkpoints import checkpoint, convert, ids, request
 
 CLOSE = 5e-5
 """Of the logits' standard deviation; 4e-6 to 1e-5 is what float32 rounding makes of it."""
@@ -102,15 +102,6 @@ def test_tensors_are_named_and_typed_as_llama_cpp_wants_them(tmp_path: Path) -> 
     assert tensors["blk.1.attn_q.weight"].tensor_type.name == "Q4_0"
     assert tensors["blk.1.attn_norm.weight"].tensor_type.name == "F32"
     assert all(tensor.data_offset % 32 == 0 for tensor in tensors.values())
-
-
-def test_a_checkpoint_is_laid_out_with_its_proven_tokenizer(tmp_path: Path) -> None:
-    model = checkpoint(tmp_path / "in", "llama")
-    layout = convert(model, tmp_path / "in", tmp_path / "out")
-    assert layout.notes == ()
-    fields = gguf.GGUFReader(tmp_path / "out" / FILE).fields
-    assert fields["tokenizer.ggml.pre"].contents() == "smollm"
-    assert len(fields["tokenizer.ggml.tokens"].contents()) == VOCABULARY
 
 
 @pytest.mark.usefixtures("proven_once")

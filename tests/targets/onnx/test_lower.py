@@ -6,7 +6,8 @@ import pytest
 from convert.parameter import Parameter
 from passes.base import fingerprint
 from passes.encodings import encoding
-from targets.onnx.lower import DATA_FILE, DataFile, lower
+from targets.onnx.file_names import DATA_FILE
+from targets.onnx.lower import DataFile, lower
 from tests.support.models import small_model
 
 
