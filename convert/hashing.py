@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
@@ -24,6 +25,23 @@ class FileRecord(BaseModel):
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file as it was when it had been written and hashed.
+
+    Args:
+        modified: Time of its last change, in ns.
+    """
+
+    record: FileRecord
+    modified: int
+
+    def is_unchanged(self, path: Path) -> bool:
+        """Whether the file, now at ``path``, has been left alone since."""
+        status = path.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.record.size, self.modified)
 
 
 def hash_file(folder: Path, path: Path) -> FileRecord:

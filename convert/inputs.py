@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from convert.checkpoint import Checkpoint
 from convert.errors import ChangedInputError
-from convert.hashing import combined_digest, hash_files, in_background
+from convert.hashing import combined_digest, in_background
+from convert.known_hashes import KnownHashes
 from convert.manifest import SourceRecord
 
 States = Mapping[str, list[int]]
@@ -39,7 +40,8 @@ class Inputs:
 
 def describe_source(checkpoint: Checkpoint) -> SourceRecord:
     """Hash every input file of a checkpoint."""
-    files = hash_files(checkpoint.folder, checkpoint.files)
+    known = KnownHashes()
+    files = tuple(known.hash_file(checkpoint.folder, path) for path in sorted(checkpoint.files))
     return SourceRecord(label=checkpoint.label, digest=combined_digest(files), files=files)
 
 

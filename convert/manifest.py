@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from convert.errors import BrokenInputError, MissingFileError, VerificationError
-from convert.hashing import FileRecord, hash_file, hash_files
+from convert.hashing import FileRecord, WrittenFile, hash_file
 from convert.recipe import Artifact
 
 MANIFEST_NAME = "manifest.json"
@@ -90,10 +91,22 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def record_files(folder: Path) -> tuple[FileRecord, ...]:
-    """Record every file of an artifact but its manifest, sorted by path."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return hash_files(folder, (path for path in paths if path != folder / MANIFEST_NAME))
+def record_files(
+    folder: Path, written: Mapping[str, WrittenFile] | None = None
+) -> tuple[FileRecord, ...]:
+    """Record every file of an artifact but its manifest, sorted by path.
+
+    Args:
+        written: Files that were hashed already; those that changed since are hashed again.
+    """
+    records = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        known = (written or {}).get(path.relative_to(folder).as_posix())
+        if known is not None and known.is_unchanged(path):
+            records.append(known.record)
+        elif path != folder / MANIFEST_NAME:
+            records.append(hash_file(folder, path))
+    return tuple(records)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

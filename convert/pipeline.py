@@ -35,7 +35,7 @@ from convert.resume import (
     hold_to_source,
     identity,
 )
-from convert.stream import source_bytes, write_layouts
+from convert.stream import WrittenFiles, source_bytes, write_layouts
 from golden.format import read
 from passes.quantize import coverage
 
@@ -78,6 +78,15 @@ class Original:
     golden: Path | None
 
 
+@dataclass(frozen=True)
+class Written:
+    """An artifact whose files are complete but not yet checked."""
+
+    prepared: Prepared
+    folder: PendingFolder
+    files: WrittenFiles
+
+
 def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
     """Convert, check and publish every artifact of the recipe.
 
@@ -116,12 +125,11 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         pending = [_resume(request, checkpoint, inputs, item, stack) for item in prepared]
         compare = request.gate and prepared
         golden = _golden(request, checkpoint, inputs, reporter) if compare else None
-        _write(request, prepared, pending, chunk_size, reporter)
+        written = _write(request, prepared, pending, chunk_size, reporter)
         with reporter.stage("hold to the checkpoint"):
             hold_to_source(inputs, [journal for _, journal in pending], finished)
         original = Original(checkpoint, inputs.record(), golden)
-        folders = [folder for folder, _ in pending]
-        made = _finish(request, original, list(zip(prepared, folders, strict=True)), reporter)
+        made = _finish(request, original, written, reporter)
         return (*(request.out / name for name in finished), *made)
 
 
@@ -184,30 +192,35 @@ def _write(
     pending: list[tuple[PendingFolder, Journal]],
     chunk_size: int,
     reporter: Reporter,
-) -> None:
+) -> list[Written]:
     places = zip(pending, prepared, strict=True)
     layouts = [(folder.path, item.layout) for (folder, _), item in places]
     journals = {folder.path: journal for folder, journal in pending}
     with reporter.transfer("convert", source_bytes(layouts)) as advance:
-        write_layouts(
+        files = write_layouts(
             layouts,
             advance,
             threads=request.threads,
             chunk_bytes=chunk_size,
             journals=journals,
         )
+    return [
+        Written(item, folder, files[folder.path])
+        for item, (folder, _) in zip(prepared, pending, strict=True)
+    ]
 
 
 def _finish(
     request: RunRequest,
     original: Original,
-    written: list[tuple[Prepared, PendingFolder]],
+    written: list[Written],
     reporter: Reporter,
 ) -> tuple[Path, ...]:
     """Gate each artifact; publish those that pass, and raise for those that do not."""
     finished: list[Path] = []
     failures: list[GateError] = []
-    for item, folder in written:
+    for one in written:
+        item, folder = one.prepared, one.folder
         try:
             gate = _gate(request, original, item, folder.path, reporter)
         except GateError as error:
@@ -216,7 +229,7 @@ def _finish(
             if request.keep_failed:
                 reporter.say(f"kept as {folder.set_aside()}")
             continue
-        write_manifest(folder.path, _manifest(original, item, gate, folder.path))
+        write_manifest(folder.path, _manifest(original, one, gate))
         finished.append(folder.publish())
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
         for note in item.layout.notes:
@@ -245,7 +258,8 @@ def _gate(
     )
 
 
-def _manifest(original: Original, item: Prepared, gate: GateRecord, folder: Path) -> Manifest:
+def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifest:
+    item = written.prepared
     return Manifest(
         artifact=item.artifact.folder,
         target=item.target.name,
@@ -265,5 +279,5 @@ def _manifest(original: Original, item: Prepared, gate: GateRecord, folder: Path
             )
             for tensor in coverage(item.model)
         ),
-        files=record_files(folder),
+        files=record_files(written.folder.path, written.files),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
@@ -76,6 +77,14 @@ class Weight(ABC):
             TruncatedFileError: The file has become shorter than its header says.
         """
 
+    def read_rows_into(self, start: int, stop: int, buffer: NDArray[np.uint8]) -> Rows:
+        """As `read_rows`, in ``buffer`` if that is where the rows have to be copied to.
+
+        Args:
+            buffer: Contiguous, of the size of the rows. What is returned may lie in it.
+        """
+        return self.read_rows(start, stop)
+
 
 @dataclass(frozen=True)
 class FileWeight(Weight):
@@ -97,22 +106,26 @@ class FileWeight(Weight):
 
     def read_rows(self, start: int, stop: int) -> Rows:
         row_bytes = self.columns * self.dtype.itemsize
-        wanted = (stop - start) * row_bytes
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(self.offset + start * row_bytes)
-            # Not a bytearray: clearing it first would cost a pass over the memory.
-            buffer = np.empty(wanted, np.uint8)
-            view, done = buffer.data, 0
-            while done < wanted:
-                got = file.readinto(view[done:])
+        # Not a bytearray: clearing it first would cost a pass over the memory.
+        return self.read_rows_into(start, stop, np.empty((stop - start) * row_bytes, np.uint8))
+
+    def read_rows_into(self, start: int, stop: int, buffer: NDArray[np.uint8]) -> Rows:
+        first = self.offset + start * self.columns * self.dtype.itemsize
+        view, done = buffer.data, 0
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            while done < buffer.size:
+                got = os.preadv(descriptor, [view[done:]], first + done)
                 if not got:
                     raise TruncatedFileError(
                         f"{self.path} ends inside tensor {self.name!r}",
-                        expected=f"{wanted} bytes at offset {self.offset + start * row_bytes}",
+                        expected=f"{buffer.size} bytes at offset {first}",
                         found=f"{done} bytes",
                         remedy="download the file again",
                     )
                 done += got
+        finally:
+            os.close(descriptor)
         return buffer.view(self.dtype.numpy).reshape(stop - start, self.columns)
 
 

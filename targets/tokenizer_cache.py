@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+
+from convert.cache_folder import cache_folder
 
 _SUFFIXES = frozenset({".json", ".txt", ".model", ".jinja"})
 """Of files that a tokenizer may be made of."""
@@ -35,7 +36,7 @@ def remembered(
         packages: Distributions whose versions matter; they need not be installed.
         make: Gives bytes by name. What it raises is not kept.
     """
-    path = _cache_folder() / f"{_digest(what, folder, packages)}.zip"
+    path = cache_folder() / f"{_digest(what, folder, packages)}.zip"
     try:
         with zipfile.ZipFile(path) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
@@ -54,15 +55,6 @@ def _keep(path: Path, made: Mapping[str, bytes]) -> None:
             for name, data in made.items():
                 archive.writestr(name, data)
         whole.replace(path)
-
-
-def _cache_folder() -> Path:
-    """See https://specifications.freedesktop.org/basedir-spec, also on relative paths."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (given if given.is_absolute() else Path.home() / ".cache") / "tricast"
-    except RuntimeError:  # a user without a home: nothing can be written below this
-        return Path(os.devnull) / "tricast"
 
 
 def _digest(what: str, folder: Path, packages: Sequence[str]) -> str:

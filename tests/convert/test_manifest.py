@@ -7,7 +7,7 @@ import json
 import pytest
 
 from convert.errors import BrokenInputError, MissingFileError, VerificationError
-from convert.hashing import FileRecord
+from convert.hashing import FileRecord, WrittenFile, hash_file
 from convert.manifest import (
     SCHEMA_PATH,
     GateRecord,
@@ -95,3 +95,19 @@ def test_the_published_schema_is_the_one_that_manifests_follow(artifact):
     document = json.loads((artifact / "manifest.json").read_text())
     assert document.keys() == schema["properties"].keys()
     assert set(schema["required"]) <= document.keys()
+
+
+def test_what_was_hashed_while_it_was_written_is_hashed_again_only_if_it_changed(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    written = {
+        name: WrittenFile(
+            FileRecord(path=name, size=1, sha256="as written"),
+            (tmp_path / name).stat().st_mtime_ns,
+        )
+        for name in "ab"
+    }
+    (tmp_path / "b").write_text("changed")
+    first, second = record_files(tmp_path, written)
+    assert first.sha256 == "as written"
+    assert second == hash_file(tmp_path, tmp_path / "b")

@@ -27,8 +27,8 @@ import sys, time
 from pathlib import Path
 from convert import stream
 from tests.convert.test_resume_killed import write
-write_all = stream._write_all
-stream._write_all = lambda *given: (time.sleep(0.002), write_all(*given))
+write_all = stream.write_all
+stream.write_all = lambda *given: (time.sleep(0.002), write_all(*given))
 write(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
@@ -71,9 +71,9 @@ def test_a_killed_stream_goes_on_with_what_is_missing(tmp_path, monkeypatch, ent
         run.kill()
     assert run.returncode == -signal.SIGKILL
 
-    written, write_all = [], stream._write_all
+    written, write_all = [], stream.write_all
     monkeypatch.setattr(
-        stream, "_write_all", lambda *given: (written.append(given), write_all(*given))
+        stream, "write_all", lambda *given: (written.append(given), write_all(*given))
     )
     recorded = lines(tmp_path / "killed" / "journal") - 1
     assert recorded >= entries

@@ -16,7 +16,8 @@ from convert.errors import (
     TruncatedFileError,
     UnsupportedEncodingError,
 )
-from convert.stream import chunk_boundaries, source_bytes, write_layouts
+from convert.hashing import hash_file
+from convert.stream import source_bytes, write_layouts
 from convert.weights import ArrayWeight, FileWeight, FloatType
 from passes.encodings import ENCODINGS, encoding
 from targets.base import Layout, OutputFile, Placement, WriteJob
@@ -93,21 +94,6 @@ def test_a_weight_is_read_once_for_all_artifacts(tmp_path):
     assert source_bytes(layouts) == weight.nbytes
 
 
-def test_chunk_boundaries_bound_the_bytes_and_keep_rows_aligned():
-    job = WriteJob(random_weight(1000, 16), encoding("f32"), (Placement("f", 0),))
-    boundaries = chunk_boundaries([job], limit=100 * 64)
-    assert boundaries[0] == 0
-    assert boundaries[-1] == 1000
-    assert all(start % 8 == 0 for start in boundaries[:-1])
-    assert max(np.diff(boundaries)) * 64 <= 100 * 64
-
-
-def test_a_row_order_that_reverses_everything_is_one_chunk():
-    weight = random_weight(64, 8)
-    job = WriteJob(weight, encoding("f32"), (Placement("f", 0),), np.arange(64)[::-1])
-    assert chunk_boundaries([job], limit=8) == [0, 64]
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ENCODINGS)
 @pytest.mark.parametrize("dtype", [kind.numpy for kind in FloatType], ids=str)
@@ -160,3 +146,34 @@ def test_any_number_of_threads_gives_the_same_bytes(tmp_path, threads):
     layout = one_file_layout(WriteJob, ["q4_0", "int4_g32"], weight)
     write_layouts([(tmp_path, layout)], threads=threads, chunk_bytes=4096)
     assert (tmp_path / "data.bin").read_bytes() == expected_bytes(layout)
+
+
+def test_every_file_comes_with_the_hash_of_what_was_written(tmp_path):
+    layout = one_file_layout(WriteJob, ["q4_0", "int4_g32"], random_weight(400, 64))
+    whole = OutputFile.whole("config.json", b"{}")
+    layout = Layout((*layout.files, whole), layout.jobs)
+    written = write_layouts([(tmp_path, layout)], chunk_bytes=4096)[tmp_path]
+    assert {name: file.record for name, file in written.items()} == {
+        name: hash_file(tmp_path, tmp_path / name) for name in ("data.bin", "config.json")
+    }
+
+
+def test_memory_is_used_again_without_leaving_traces(tmp_path):
+    """A thread's buffers hold larger chunks before smaller ones, of several encodings."""
+    weights = [random_weight(rows, 64, name=f"w{rows}") for rows in (400, 9, 250, 1)]
+    layouts = []
+    for number, weight in enumerate(weights):
+        layouts.append(
+            one_file_layout(WriteJob, ["q8_0", "f16", "int8_asym"], weight, file=f"{number}.bin")
+        )
+    for layout in layouts:
+        write_layouts([(tmp_path, layout)], threads=1, chunk_bytes=16384)
+        assert (tmp_path / layout.files[0].path).read_bytes() == expected_bytes(layout)
+    together = Layout(
+        tuple(file for layout in layouts for file in layout.files),
+        tuple(job for layout in layouts for job in layout.jobs),
+    )
+    (tmp_path / "again").mkdir()
+    write_layouts([(tmp_path / "again", together)], threads=1, chunk_bytes=16384)
+    for layout in layouts:
+        assert (tmp_path / "again" / layout.files[0].path).read_bytes() == expected_bytes(layout)

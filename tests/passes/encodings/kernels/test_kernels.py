@@ -23,8 +23,18 @@ from passes.encodings.kernels.codes import (
     store_heads,
     store_nibbles,
 )
-from passes.encodings.kernels.compiling import BFLOAT16, FLOAT16, FLOAT32, compiled
+from passes.encodings.kernels.compiling import (
+    BFLOAT16,
+    FINE,
+    FLOAT16,
+    FLOAT32,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    compiled,
+)
 from passes.encodings.kernels.floats import convert_floats, copy_row
+from passes.encodings.kernels.ggml import ggml_q4_0, ggml_q4_1, ggml_q8_0
+from passes.encodings.kernels.integers import integer_groups
 from passes.encodings.kernels.rows import columns_of, load_row, store_row
 
 HALVES = np.arange(65536, dtype=np.uint32)
@@ -217,3 +227,38 @@ def test_halves_are_rounded_away_from_zero_and_their_neighbours_to_the_nearest()
     exact = values.astype(np.float64)
     expected = np.sign(exact) * np.floor(np.abs(exact) + 0.5)
     assert np.array_equal(codes.view(np.int8), expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "block_words"), [(ggml_q8_0, 17), (ggml_q4_0, 9), (ggml_q4_1, 10)]
+)
+def test_a_block_kernel_tells_a_scale_too_large_from_a_weight_that_is_no_number(
+    kernel, block_words
+):
+    rows = np.tile(np.float32([1, -1]), (2, 32))
+    stored = np.zeros((4, block_words), np.uint16)
+    assert kernel(rows.view(np.uint16), FLOAT32, stored) == FINE
+    assert stored.any(axis=1).all()
+    rows[1, 40] = 3e38
+    assert kernel(rows.view(np.uint16), FLOAT32, stored) == OUT_OF_RANGE
+    rows[1, 40] = np.nan
+    assert kernel(rows.view(np.uint16), FLOAT32, stored) == NOT_FINITE
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(-127, 127), (0, 255), (-8, 7), (0, 15)])
+def test_the_integer_kernel_tells_a_scale_too_large_from_a_weight_that_is_no_number(
+    lowest, highest
+):
+    rows = np.tile(np.float32([1, -1]), (2, 32))
+    codes, scales, zeros = np.zeros(128, np.uint8), np.zeros(4, np.uint16), np.zeros(4, np.uint8)
+
+    def report():
+        words = rows.view(np.uint16)
+        return integer_groups(words, FLOAT32, lowest, highest, codes, scales, zeros)
+
+    assert report() == FINE
+    assert scales.all()
+    rows[1, 40] = 3e38
+    assert report() == OUT_OF_RANGE
+    rows[1, 40] = np.inf
+    assert report() == NOT_FINITE
