@@ -12,6 +12,7 @@ from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.errors import DiskFullError, GateError, UsageError
 from convert.fallback_lines import fallback_lines
 from convert.gating import gate_artifact
+from convert.hashing import in_background
 from convert.inputs import Inputs
 from convert.journal import Journal
 from convert.manifest import (
@@ -37,6 +38,7 @@ from convert.resume import (
 )
 from convert.stream import WrittenFiles, source_bytes, write_layouts
 from golden.format import read
+from passes.encodings import warm_up
 from passes.quantize import coverage
 
 
@@ -104,6 +106,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         threads=request.threads,
         artifacts=len(artifacts),
     )
+    in_background(warm_up, {"f32", *(artifact.encoding for artifact in artifacts)})
     with ExitStack() as stack:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+import numpy as np
 
 from convert.errors import UnsupportedEncodingError
 from convert.weights import FloatType
@@ -25,6 +28,7 @@ _NAMED: dict[str, Encoding] = {
         *(int4_sym(), int4_sym(64), int4_sym(32)),
     )
 }
+_WARM_COLUMNS = 256
 _GROUPED = {"int4": int4, "int4_sym": int4_sym}
 
 ENCODINGS: tuple[str, ...] = tuple(_NAMED)
@@ -47,3 +51,14 @@ def encoding(name: str) -> Encoding:
         expected=", ".join(ENCODINGS),
         remedy="choose one of these; a group of 16 or more may be set as in int4_g48",
     )
+
+
+def warm_up(names: Iterable[str]) -> None:
+    """Get the kernels of these encodings ready: loaded, or compiled where none is cached yet.
+
+    That takes half a second, or some seconds, which other threads can use.
+    """
+    for name in names:
+        fitting = encoding(name).fit(_WARM_COLUMNS)
+        if fitting is not None:
+            fitting.encode(np.zeros((1, _WARM_COLUMNS), FloatType.BF16.numpy))

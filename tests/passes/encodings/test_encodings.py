@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.errors import NonFiniteWeightError, UnsupportedEncodingError
-from passes.encodings import ENCODINGS, encoding
+from passes.encodings import ENCODINGS, encoding, warm_up
 from passes.encodings.base import ROW_ALIGNMENT
 from passes.encodings.compiled import CompiledEncoding
 from tests.support.rows import hard_rows
@@ -150,3 +150,16 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(name):
     with pytest.raises(UnsupportedEncodingError, match="there is no encoding") as caught:
         encoding(name)
     assert "q4_0" in str(caught.value)
+
+
+def test_warming_up_runs_the_kernel_of_every_encoding(monkeypatch):
+    ran = []
+    run_into = CompiledEncoding.encode_into
+
+    def noted(self, rows, planes):
+        ran.append(self.name)
+        run_into(self, rows, planes)
+
+    monkeypatch.setattr(CompiledEncoding, "encode_into", noted)
+    warm_up(["q4_0", "bf16", "int8", "int4_g48", "int4_g1000"])
+    assert ran == ["q4_0", "bf16", "int8", "int4_g32", "int4_g256"]
