@@ -99,6 +99,24 @@ def test_verify_prints_its_verdict(converted, capsys):
     assert "verified" in capsys.readouterr().out
 
 
+def test_shards_are_gated_verified_and_imported(converted, tmp_path, capsys):
+    golden = ["--golden", str(converted.golden)]
+    arguments = ["run", str(TINY_LLAMA), "--to", "gguf:q8_0", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--split-max-size", "300K", *golden]) == 0
+    artifact = tmp_path / "out" / "gguf-q8_0"
+    first, *others = sorted(artifact.glob("model-*-of-00005.gguf"))
+    assert len(others) == 4
+    assert main(["verify", str(artifact), *golden]) == 0
+    assert main(["import", str(first), "--out", str(tmp_path / "imported")]) == 0
+    whole = converted.artifacts["gguf-q8_0"] / "model.gguf"
+    assert main(["import", str(whole), "--out", str(tmp_path / "expected")]) == 0
+    for path in (tmp_path / "expected").iterdir():
+        assert (tmp_path / "imported" / path.name).read_bytes() == path.read_bytes()
+    others[-1].unlink()
+    assert main(["verify", str(artifact), "--no-gate"]) != 0
+    assert others[-1].name in capsys.readouterr().err
+
+
 def test_a_gguf_becomes_a_checkpoint(converted, tmp_path, capsys):
     gguf = converted.artifacts["gguf-q8_0"] / "model.gguf"
     assert main(["import", str(gguf), "--out", str(tmp_path / "imported")]) == 0

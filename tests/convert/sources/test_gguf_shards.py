@@ -112,6 +112,14 @@ def test_tensors_are_all_there_and_once(tmp_path, tensors, total, complaint):
         open_gguf(path)
 
 
+def test_the_first_shard_may_hold_metadata_alone(tmp_path):
+    path = write_shard(tmp_path / "m-00001-of-00002.gguf", (), no=0, count=2, tensors_count=1)
+    other = write_shard(tmp_path / "m-00002-of-00002.gguf", no=1, count=2, tensors_count=1)
+    opened = open_gguf(path)
+    assert opened.files == (path, other)
+    assert opened.read_rows(opened.tensors["a"], 0, 4).tolist() == [[0], [0], [0], [0]]
+
+
 def test_a_shard_that_does_not_say_where_it_belongs_is_refused(tmp_path):
     path = write_shard(tmp_path / "m-00001-of-00002.gguf", no=0, count=2)
     write_shard(tmp_path / "m-00002-of-00002.gguf", ("b",))
