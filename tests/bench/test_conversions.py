@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.contest import Result
-from bench.conversions import TOGETHER, own, rivals, together_line
+from bench.conversions import NEW, TOGETHER, own, rivals, together_line
 from bench.measure import Usage
 from bench.synthetic import SHAPES, build
 
@@ -17,9 +17,18 @@ def usage(wall, cpu):
 def test_every_conversion_is_without_gate_and_removes_its_output():
     contestants = own(Path("model"), Path("out"))
     assert contestants[0].commands[0][0] == "cp"
-    assert all("--no-gate" in contestant.commands[0] for contestant in contestants[1:])
+    assert all("--no-gate" in contestant.commands[-1] for contestant in contestants[1:])
     assert all(contestant.makes == (Path("out"),) for contestant in contestants)
-    assert sum(word == "--to" for word in contestants[-1].commands[0]) == 3
+    together = next(one for one in contestants if one.work == " + ".join(TOGETHER))
+    assert sum(word == "--to" for word in together.commands[0]) == 3
+
+
+def test_a_checkpoint_not_seen_before_is_one_that_was_touched(tmp_path):
+    shard = tmp_path / "model.safetensors"
+    shard.touch()
+    new = [one for one in own(tmp_path, Path("out")) if NEW in one.work]
+    assert new
+    assert all(one.commands[0] == ["touch", shard] for one in new)
 
 
 @pytest.mark.slow
