@@ -97,7 +97,9 @@ class Checkpoint:
         if self.downloads is None:
             status = path.stat()
             return [status.st_size, status.st_mtime_ns]
-        return [self.downloads.sizes.get(path) or path.stat().st_size, 0]
+        if path in self.downloads.sizes and not path.is_file():
+            return [self.downloads.sizes[path], 0]
+        return [path.stat().st_size, 0]
 
     def close(self) -> None:
         """Break off downloads; whoever waits for a file, in any thread, gets an error now."""

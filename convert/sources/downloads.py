@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 
+import numpy as np
+from numpy.typing import NDArray
+
 from convert.errors import InterruptedRunError
 from convert.weights import FileWeight, Rows
 
@@ -62,6 +65,8 @@ class Downloads:
 
     def close(self) -> None:
         """Break off what is on its way; who waits gets an error now."""
+        if self._closed:
+            return
         self._closed = True
         self._give_up(InterruptedRunError("the download was broken off"))
         if self._thread is not None:
@@ -115,6 +120,6 @@ class ArrivingWeight(FileWeight):
 
     downloads: Downloads
 
-    def read_rows(self, start: int, stop: int) -> Rows:
+    def read_rows_into(self, start: int, stop: int, buffer: NDArray[np.uint8]) -> Rows:
         self.downloads.wait(self.path)
-        return super().read_rows(start, stop)
+        return super().read_rows_into(start, stop, buffer)

@@ -7,6 +7,10 @@ import os
 
 from convert.errors import DiskFullError, MissingFileError, TricastError, UnavailableSourceError
 
+MAKE_ROOM = (
+    "free some space, or name a folder on a larger disk in HF_HOME, and run the same command again"
+)
+
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOG_IN = "accept the model's terms on its page, if it has any, and log in with `hf auth login`"
 
@@ -27,8 +31,7 @@ def explained(error: Exception, wanted: str) -> TricastError:
         return DiskFullError(
             f"the disk of the hub's cache is full: no room for {wanted}",
             found=found,
-            remedy="free some space, or name a folder on a larger disk in HF_HOME, and run the "
-            "same command again",
+            remedy=MAKE_ROOM,
         )
     reason = _reason(error)
     if isinstance(reason, RemoteEntryNotFoundError):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from convert.errors import BadHeaderError, TricastError
+from convert.errors import BadHeaderError, DiskFullError, TricastError
 from convert.hashing import in_background
 from convert.sources import safetensors_files
 from convert.sources.downloads import Advance, ArrivingWeight, Downloads
 from convert.sources.hub import Snapshot
-from convert.sources.hub_errors import explained
+from convert.sources.hub_errors import MAKE_ROOM, explained
 from convert.sources.remote_header import read_remote_header
 from convert.sources.safetensors_files import SafetensorsHeader, read_header
 from convert.sources.silent_bar import silent_bar
@@ -30,11 +31,13 @@ def open_weights(
         skip: Names of tensors to leave out.
 
     Raises:
+        DiskFullError: The cache has no room for them.
         TricastError: As `safetensors_files.open_weights` and `open_snapshot`.
     """
     coming = {
         snapshot.folder / file: snapshot.coming[file] for file in files if file in snapshot.coming
     }
+    _require_room(snapshot, coming)
     announced = _announced(snapshot, coming)
     weights = safetensors_files.open_weights(
         snapshot.folder, files, skip, lambda path: announced.get(path) or read_header(path)
@@ -46,6 +49,31 @@ def open_weights(
 
     downloads = Downloads(coming, fetch)
     return {name: _arriving(weight, downloads) for name, weight in weights.items()}, downloads
+
+
+def _require_room(snapshot: Snapshot, sizes: Mapping[Path, int]) -> None:
+    free = shutil.disk_usage(snapshot.folder).free
+    if sum(sizes.values()) <= free:
+        return
+    # What is the same in another commit is in the cache, and is not downloaded again.
+    needed = sum(size for path, size in sizes.items() if _will_download(snapshot, path))
+    if needed > free:
+        raise DiskFullError(
+            f"the disk of the hub's cache has no room for {snapshot.name!r}",
+            expected=f"{needed:,} bytes free, to download its weights",
+            found=f"{free:,} bytes free",
+            remedy=MAKE_ROOM,
+        )
+
+
+def _will_download(snapshot: Snapshot, path: Path) -> bool:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        known = hf_hub_download(snapshot.name, path.name, revision=snapshot.commit, dry_run=True)
+    except Exception as error:
+        raise explained(error, f"{path.name} of {snapshot.name!r}") from error
+    return known.will_download
 
 
 def _arriving(weight: Weight, downloads: Downloads) -> Weight:

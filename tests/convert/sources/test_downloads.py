@@ -103,8 +103,9 @@ def test_one_error_ends_the_downloads_for_everyone_but_not_what_is_there(server,
 def test_closing_frees_who_waits_though_the_file_does_not_come(server, pool, monkeypatch):
     monkeypatch.setattr(downloads_module, "_SECONDS_TO_CLEAN_UP", 0.01)
     files = Downloads(SIZES, server.fetch)
-    waits = [pool.submit(files.wait, path) for path in (FIRST, SECOND)]
+    waits = [pool.submit(files.wait, FIRST)]
     assert server.asked[FIRST].wait(PATIENCE)
+    waits.append(pool.submit(files.wait, SECOND))
     files.close()
     for wait in waits:
         assert isinstance(wait.exception(PATIENCE), InterruptedRunError)
@@ -153,3 +154,10 @@ def test_a_weight_waits_for_its_file(tmp_path):
     weight = ArrivingWeight("a", (3, 2), FloatType.F32, path, 4, Downloads({path: 28}, fetch))
     assert not path.exists()
     np.testing.assert_array_equal(weight.read_rows(1, 3), values[1:])
+
+
+def test_a_weight_waits_when_it_is_read_into_a_buffer(tmp_path):
+    path = tmp_path / "m.safetensors"
+    downloads = Downloads({path: 4}, lambda path, advance: path.write_bytes(b"\0\0\x80\x3f"))
+    weight = ArrivingWeight("a", (1,), FloatType.F32, path, 0, downloads)
+    np.testing.assert_array_equal(weight.read_rows_into(0, 1, np.empty(4, np.uint8)), [[1.0]])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,10 +41,6 @@ def stored(file, name):
 
 def cached(checkpoint):
     return sorted(path.name for path in checkpoint.folder.iterdir() if path.is_file())
-
-
-def blobs(checkpoint):
-    return [path.name for path in (checkpoint.folder.parent.parent / "blobs").iterdir()]
 
 
 def test_everything_is_known_before_any_shard_has_come(hub):
@@ -152,6 +150,7 @@ def test_a_connection_that_is_cut_is_taken_up_where_it_was(hub, monkeypatch):
     assert checkpoint.downloads.bytes_done == len(shards()[SECOND])
 
 
+@pytest.mark.filterwarnings("ignore:Not enough free disk space")
 class TestErrors:
     """Each is raised by the weight that cannot be read, with what to do."""
 
@@ -187,7 +186,6 @@ class TestErrors:
         with pytest.raises(UnavailableSourceError, match=r"m-2\.safetensors") as caught:
             checkpoint.weights["b"].read_rows(0, 2)
         assert "run the same command again" in str(caught.value)
-        assert not [name for name in blobs(checkpoint) if "incomplete" in name]
 
     def test_the_disk_is_full(self, hub):
         checkpoint = open_checkpoint("org/name")
@@ -199,7 +197,43 @@ class TestErrors:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert caught.value.exit_code == 5
-        assert not [name for name in blobs(checkpoint) if "incomplete" in name]
+
+    def test_the_disk_has_no_room_to_begin_with(self, hub, monkeypatch):
+        needed = len(shards()[FIRST]) + len(shards()[SECOND])
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed))
+        open_checkpoint("org/name")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed - 1))
+        with pytest.raises(DiskFullError, match="org/name") as caught:
+            open_checkpoint("org/name")
+        assert f"{needed:,} bytes free" in caught.value.expected
+
+    def test_what_another_commit_brought_needs_no_room(self, hub, monkeypatch):
+        first = open_checkpoint("org/name")
+        for path in first.files:
+            first.await_file(path)
+        hub.commits[LATER] = {**shards(), "config.json": b"{}"}
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+        later = open_checkpoint("org/name", revision=LATER)
+        np.testing.assert_array_equal(read_float32(later.weights["b"]), stored(SECOND, "b"))
+
+    def test_only_what_changed_since_another_commit_needs_room(self, hub, monkeypatch):
+        first = open_checkpoint("org/name")
+        for path in first.files:
+            first.await_file(path)
+        hub.commits[LATER] = {**shards(), FIRST: save({"a": np.zeros((3, 2), "f4")})}
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+        with pytest.raises(DiskFullError, match="org/name") as caught:
+            open_checkpoint("org/name", revision=LATER)
+        assert f"{len(shards()[FIRST]):,} bytes free" in caught.value.expected
+
+    def test_the_room_cannot_be_known(self, hub, monkeypatch):
+        def full(path):
+            hub.refusals[FIRST] = (401, "")
+            return SimpleNamespace(free=0)
+
+        monkeypatch.setattr(shutil, "disk_usage", full)
+        with pytest.raises(UnavailableSourceError, match=r"m-1\.safetensors"):
+            open_checkpoint("org/name")
 
     def test_another_file_comes_than_was_announced(self, hub):
         other = save({"b": np.arange(100_000, dtype="f2"), "d": np.ones(2, "f4")})
@@ -245,7 +279,7 @@ class TestErrors:
         assert hub.asked_for(SECOND, "HEAD") == []
 
 
-def test_closing_frees_who_reads_and_leaves_no_rest(hub, pool, monkeypatch):
+def test_closing_frees_who_reads_and_breaks_the_download_off(hub, pool, monkeypatch):
     monkeypatch.setattr(downloads_module, "_SECONDS_TO_CLEAN_UP", 0.01)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     hub.bodies[SECOND] = Body(held=50_000)
@@ -256,5 +290,5 @@ def test_closing_frees_who_reads_and_leaves_no_rest(hub, pool, monkeypatch):
     assert isinstance(reading.exception(PATIENCE), InterruptedRunError)
     hub.bodies[SECOND].go_on.set()
     checkpoint.downloads._thread.join(PATIENCE)
-    assert not [name for name in blobs(checkpoint) if "incomplete" in name]
-    assert SECOND not in cached(checkpoint)
+    assert not checkpoint.downloads._thread.is_alive()
+    assert not {FIRST, SECOND} & set(cached(checkpoint))
