@@ -16,15 +16,15 @@ ALIGNMENT = 32
 
 
 def new_writer(architecture: str, split_max_size: int = 0) -> Any:
-    """A gguf.GGUFWriter that has no file yet.
+    """A `gguf.GGUFWriter` that has no file yet.
 
     Args:
         architecture: Value of ``general.architecture``.
         split_max_size: Bytes of tensors in a shard at most; 0 for a single file.
     """
-    import gguf
+    from targets.gguf.writer import VocabularyWriter
 
-    return gguf.GGUFWriter(None, architecture, split_max_size=split_max_size)
+    return VocabularyWriter(None, architecture, split_max_size=split_max_size)
 
 
 def add_tensor_infos(writer: Any, tensors: Sequence[StoredTensor]) -> None:

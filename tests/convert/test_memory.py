@@ -1,4 +1,4 @@
-"""Sizes as people write them, and the chunks that fit into them."""
+"""The chunks that fit into a budget of memory."""
 
 from __future__ import annotations
 
@@ -6,30 +6,8 @@ import pytest
 
 from convert import memory
 from convert.errors import UsageError
-from convert.memory import SMALLEST_CHUNK, chunk_bytes, default_budget, parse_size
+from convert.memory import SMALLEST_CHUNK, chunk_bytes, default_budget
 from convert.stream import CHUNK_BYTES
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("512MB", 512 * 10**6),
-        ("2GB", 2 * 10**9),
-        ("2g", 2 * 10**9),
-        ("1.5GiB", 3 << 29),
-        ("64 KiB", 64 << 10),
-        ("1000", 1000),
-        (" 7kb ", 7000),
-    ],
-)
-def test_sizes_are_read(text, size):
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "MB", "-1GB", "1TB GB", "lots", "1e9", "0x10", "1,5GB"])
-def test_nonsense_is_refused(text):
-    with pytest.raises(UsageError, match="cannot read the size"):
-        parse_size(text)
 
 
 def test_the_default_is_a_quarter_of_what_is_free(monkeypatch):
