@@ -88,8 +88,11 @@ def hold_to_source(
 def finished_earlier(
     out: Path, artifacts: Sequence[Artifact], *, gate: bool
 ) -> dict[str, Manifest]:
-    """By folder name: what an interrupted run of the same recipe had finished already."""
-    if not any((partial_folder(out, one.folder) / JOURNAL_NAME).exists() for one in artifacts):
+    """By folder name: what an interrupted run of the same recipe had finished already.
+
+    A run was interrupted if it left a folder of something in the making, be it empty.
+    """
+    if not any(partial_folder(out, one.folder).exists() for one in artifacts):
         return {}
     finished = {}
     for one in artifacts:
@@ -110,13 +113,18 @@ def announcing_what_is_kept(
     try:
         yield
     except BaseException:
-        kept = [one.folder for one in artifacts if partial_folder(out, one.folder).exists()]
+        kept = [one.folder for one in artifacts if _can_go_on(out, one.folder)]
         if kept:
             say(
                 f"what was written of {', '.join(kept)} is kept: the same command goes on from "
                 "there, or begins anew with --restart"
             )
         raise
+
+
+def _can_go_on(out: Path, name: str) -> bool:
+    journal = partial_folder(out, name) / JOURNAL_NAME
+    return journal.exists() and not (out / name).exists()
 
 
 def _fingerprint(layout: Layout) -> str:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from convert import stream
-from convert.artifact import bytes_on_disk
+from convert.artifact import bytes_on_disk, partial_folder
 from convert.errors import (
     ChangedInputError,
     DiskFullError,
@@ -21,6 +21,8 @@ from convert.errors import (
     OutputExistsError,
     ResumeError,
 )
+from convert.recipe import Artifact
+from convert.resume import announcing_what_is_kept
 from tests.support.runs import TINY_LLAMA, convert_tiny
 
 TO = ("onnx:int8", "gaudi:bf16")
@@ -229,6 +231,35 @@ def test_what_was_published_already_is_not_made_again(
     writes.count = 0
     assert contents(convert(tmp_path / "out", model)) == expected
     assert writes.count == 0
+
+
+def test_a_run_killed_while_it_cleaned_up_had_finished(tmp_path, model, writes, undisturbed):
+    expected, _ = undisturbed
+    convert(tmp_path / "out", model)
+    for name in ("onnx-int8", "gaudi-bf16"):
+        lock = partial_folder(tmp_path / "out", name) / "lock"
+        lock.parent.mkdir()
+        lock.touch()
+    writes.count = 0
+    assert contents(convert(tmp_path / "out", model)) == expected
+    assert writes.count == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"onnx-int8", "gaudi-bf16"}
+
+
+def test_what_is_there_already_is_not_said_to_be_kept_for_going_on(tmp_path, model):
+    """It was finished without a gate: a run with one neither trusts nor overwrites it."""
+    out = tmp_path / "out"
+    convert(out, model, "onnx:int8")
+    leftover = partial_folder(out, "onnx-int8")
+    leftover.mkdir()
+    (leftover / "journal").touch()
+    said = []
+    with (
+        pytest.raises(OutputExistsError),
+        announcing_what_is_kept(out, [Artifact(format="onnx", encoding="int8")], said.append),
+    ):
+        convert(out, model, "onnx:int8", gate=True)
+    assert said == []
 
 
 def test_what_was_published_is_not_trusted_with_another_checkpoint(tmp_path, model, monkeypatch):
