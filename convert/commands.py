@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,11 @@ def golden_record(
     from golden.gate import record_golden
 
     reporter = Reporter()
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".tricast-") as scratch:
-        checkpoint = open_checkpoint(model, revision=revision, scratch=Path(scratch))
+    with ExitStack() as stack:
+        scratch = tempfile.TemporaryDirectory(dir=out.parent, prefix=".tricast-")
+        folder = Path(stack.enter_context(scratch))
+        checkpoint = open_checkpoint(model, revision=revision, scratch=folder)
+        stack.callback(checkpoint.close)
         with reporter.stage("hash the checkpoint"):
             origin = describe_source(checkpoint)
         with reporter.stage("record the original"):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from convert.checkpoint import Checkpoint
 from convert.errors import ChangedInputError
-from convert.hashing import combined_digest, in_background
+from convert.hashing import FileRecord, combined_digest, in_background
 from convert.known_hashes import KnownHashes
 from convert.manifest import SourceRecord
 
 States = Mapping[str, list[int]]
-"""By file name: size in bytes and time of change in ns."""
+"""By file name: `Checkpoint.state_of`."""
 
 
 class Inputs:
@@ -39,9 +40,18 @@ class Inputs:
 
 
 def describe_source(checkpoint: Checkpoint) -> SourceRecord:
-    """Hash every input file of a checkpoint."""
+    """Hash every input file of a checkpoint, as soon as each is there.
+
+    Raises:
+        TricastError: A file cannot be downloaded.
+    """
     known = KnownHashes()
-    files = tuple(known.hash_file(checkpoint.folder, path) for path in sorted(checkpoint.files))
+
+    def hash_when_there(path: Path) -> FileRecord:
+        checkpoint.await_file(path)
+        return known.hash_file(checkpoint.folder, path)
+
+    files = tuple(map(hash_when_there, sorted(checkpoint.files)))
     return SourceRecord(label=checkpoint.label, digest=combined_digest(files), files=files)
 
 
@@ -56,5 +66,4 @@ def changed_input(what: str) -> ChangedInputError:
 
 
 def _states(checkpoint: Checkpoint) -> dict[str, list[int]]:
-    found = {path.name: path.stat() for path in checkpoint.files}
-    return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}
+    return {path.name: checkpoint.state_of(path) for path in checkpoint.files}

@@ -116,6 +116,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             require_absent(request.out / artifact.folder)
         with reporter.stage("open the checkpoint"):
             checkpoint = _open(request, scratch.path)
+            stack.callback(checkpoint.close)
             source = open_source(checkpoint)
         inputs = Inputs(checkpoint)
         prepared = [
@@ -128,7 +129,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         pending = [_resume(request, checkpoint, inputs, item, stack) for item in prepared]
         compare = request.gate and prepared
         golden = _golden(request, checkpoint, inputs, reporter) if compare else None
-        written = _write(request, prepared, pending, chunk_size, reporter)
+        written = _write(request, checkpoint, prepared, pending, chunk_size, reporter)
         with reporter.stage("hold to the checkpoint"):
             hold_to_source(inputs, [journal for _, journal in pending], finished)
         original = Original(checkpoint, inputs.record(), golden)
@@ -191,6 +192,7 @@ def _golden(
 
 def _write(
     request: RunRequest,
+    checkpoint: Checkpoint,
     prepared: list[Prepared],
     pending: list[tuple[PendingFolder, Journal]],
     chunk_size: int,
@@ -206,6 +208,7 @@ def _write(
             threads=request.threads,
             chunk_bytes=chunk_size,
             journals=journals,
+            abandon=checkpoint.close,
         )
     return [
         Written(item, folder, files[folder.path])

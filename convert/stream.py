@@ -45,6 +45,7 @@ def write_layouts(
     threads: int = 2,
     chunk_bytes: int = CHUNK_BYTES,
     journals: Mapping[Path, Journal] | None = None,
+    abandon: Callable[[], None] = lambda: None,
 ) -> Mapping[Path, WrittenFiles]:
     """Write every file of every layout, each below its own folder, which must exist.
 
@@ -56,6 +57,8 @@ def write_layouts(
         threads: Chunks in work at once.
         chunk_bytes: Bytes of source in a chunk.
         journals: By artifact's folder: remembers what was written.
+        abandon: Called when an error ends it all, before other threads are waited for: lets go
+            of reads that wait for bytes which have not come yet.
 
     Returns:
         By artifact's folder: every file with its SHA-256, as read back.
@@ -73,7 +76,7 @@ def write_layouts(
         worker = _Worker(outputs)
         try:
             chunks = all_chunks(layouts, chunk_bytes, journals or {})
-            _work_off(chunks, worker, threads, done or (lambda _: None))
+            _work_off(chunks, worker, threads, done or (lambda _: None), abandon)
             return {folder: output.hashes.results() for folder, output in outputs.items()}
         except OSError as error:
             raise _as_disk_full(error) from error
@@ -84,7 +87,13 @@ def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
     return sum(jobs[0].job.weight.nbytes for jobs in by_weight(layouts, {}))
 
 
-def _work_off(chunks: Iterator[Chunk], worker: _Worker, threads: int, done: BytesDone) -> None:
+def _work_off(
+    chunks: Iterator[Chunk],
+    worker: _Worker,
+    threads: int,
+    done: BytesDone,
+    abandon: Callable[[], None],
+) -> None:
     """Work off the chunks on several threads; the first error ends it all."""
     working: set[Future[int]] = set()
     with ThreadPoolExecutor(threads) as pool:
@@ -94,8 +103,11 @@ def _work_off(chunks: Iterator[Chunk], worker: _Worker, threads: int, done: Byte
                 if len(working) > 2 * threads:
                     finished, working = wait(working, return_when=FIRST_COMPLETED)
                     done(sum(future.result() for future in finished))
-            done(sum(future.result() for future in working))
+            while working:
+                finished, working = wait(working, return_when=FIRST_COMPLETED)
+                done(sum(future.result() for future in finished))
         except BaseException:
+            abandon()
             pool.shutdown(cancel_futures=True)
             raise
 

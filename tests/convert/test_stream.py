@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from threading import Event
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from convert import stream
 from convert.errors import (
     DiskFullError,
+    InterruptedRunError,
     NonFiniteWeightError,
     TruncatedFileError,
     UnsupportedEncodingError,
 )
 from convert.hashing import hash_file
+from convert.sources.downloads import ArrivingWeight, Downloads
 from convert.stream import source_bytes, write_layouts
 from convert.weights import ArrayWeight, FileWeight, FloatType
 from passes.encodings import ENCODINGS, encoding
@@ -177,3 +180,51 @@ def test_memory_is_used_again_without_leaving_traces(tmp_path):
     write_layouts([(tmp_path / "again", together)], threads=1, chunk_bytes=16384)
     for layout in layouts:
         assert (tmp_path / "again" / layout.files[0].path).read_bytes() == expected_bytes(layout)
+
+
+def test_a_weight_is_written_while_another_is_on_its_way(tmp_path):
+    """The second file comes only once the first weight has gone through."""
+    written, path = Event(), tmp_path / "second"
+
+    def fetch(path, advance):
+        assert written.wait(30)
+        path.write_bytes(np.ones(64, "f4").tobytes())
+
+    late = ArrivingWeight("late", (2, 32), FloatType.F32, path, 0, Downloads({path: 256}, fetch))
+    layouts = [
+        (tmp_path / "late", one_file_layout(WriteJob, ["q8_0"], late)),
+        (tmp_path / "soon", one_file_layout(WriteJob, ["q8_0"], random_weight(2, 32))),
+    ]
+    write_layouts(layouts, lambda count: written.set(), threads=2)
+    for folder, layout in layouts:
+        assert (folder / layout.files[0].path).read_bytes() == expected_bytes(layout)
+
+
+def test_an_error_does_not_wait_for_bytes_that_have_not_come(tmp_path):
+    asked, path = Event(), tmp_path / "never"
+
+    def fetch(path, advance):
+        asked.set()
+        assert given_up.wait(30)
+
+    class BrokenWeight(ArrayWeight):
+        def read_rows(self, start, stop):
+            assert asked.wait(30)
+            raise TruncatedFileError("broken")
+
+    given_up = Event()
+    downloads = Downloads({path: 256}, fetch)
+    late = ArrivingWeight("late", (2, 32), FloatType.F32, path, 0, downloads)
+    broken = random_weight(2, 32, kind=BrokenWeight)
+    layouts = [
+        (tmp_path / "late", one_file_layout(WriteJob, ["q8_0"], late)),
+        (tmp_path / "broken", one_file_layout(WriteJob, ["q8_0"], broken)),
+    ]
+
+    def abandon():
+        assert not given_up.is_set()
+        downloads._give_up(InterruptedRunError("enough"))
+
+    with pytest.raises(TruncatedFileError, match="broken"):
+        write_layouts(layouts, threads=2, abandon=abandon)
+    given_up.set()
