@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,8 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))
         finished = finished_earlier(request.out, artifacts, gate=request.gate)
+        for name in finished:
+            reporter.say(f"{name}: finished by the interrupted run")
         artifacts = [artifact for artifact in artifacts if artifact.folder not in finished]
         for artifact in artifacts:
             require_absent(request.out / artifact.folder)
@@ -224,13 +227,13 @@ def _finish(
 ) -> tuple[Path, ...]:
     """Gate each artifact; publish those that pass, and raise for those that do not."""
     finished: list[Path] = []
-    failures: list[GateError] = []
+    failures: dict[str, GateError] = {}
     for one in written:
         item, folder = one.prepared, one.folder
         try:
             gate = _gate(request, original, item, folder.path, reporter)
         except GateError as error:
-            failures.append(error)
+            failures[item.artifact.folder] = error
             reporter.say(f"  {item.artifact.folder} fails: {error.what}")
             if request.keep_failed:
                 reporter.say(f"kept as {folder.set_aside()}")
@@ -243,8 +246,18 @@ def _finish(
         for line in fallback_lines(coverage(item.model)):
             reporter.say(f"  not as asked: {line}")
     if failures:
-        raise failures[0] if len(failures) == 1 else GateError("\n".join(map(str, failures)))
+        raise _together(failures, len(written))
     return tuple(finished)
+
+
+def _together(failures: Mapping[str, GateError], artifacts: int) -> GateError:
+    """One error for all artifacts that failed, by name."""
+    if len(failures) == 1:
+        return next(iter(failures.values()))
+    return GateError(
+        f"{len(failures)} of {artifacts} artifacts failed: {', '.join(failures)}",
+        found="".join(f"\n{name}: {error}" for name, error in failures.items()),
+    )
 
 
 def _gate(

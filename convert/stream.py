@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from threading import local
 
@@ -113,16 +113,19 @@ def _work_off(
 
 
 class _Output:
-    """The open files of an artifact, and their hashes."""
+    """The files of an artifact, and their hashes."""
 
     def __init__(self, folder: Path, layout: Layout, opened: ExitStack) -> None:
-        self._files = {
-            file.path: opened.enter_context(_writable(folder / file.path)) for file in layout.files
-        }
+        self._folder = folder
         self.hashes = opened.enter_context(FollowingHashes(folder, layout))
 
     def write(self, file: str, offset: int, data: Bytes) -> None:
-        write_all(self._files[file], data, offset)
+        # Opened anew: a process may not hold hundreds of shards open.
+        descriptor = os.open(self._folder / file, os.O_WRONLY)
+        try:
+            write_all(descriptor, data, offset)
+        finally:
+            os.close(descriptor)
 
 
 class _Worker:
@@ -207,15 +210,6 @@ def write_all(descriptor: int, data: Bytes, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, at)
         view, at = view[written:], at + written
-
-
-@contextmanager
-def _writable(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _create(folder: Path, file: OutputFile) -> None:

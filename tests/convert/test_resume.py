@@ -318,8 +318,9 @@ def test_a_failed_gate_leaves_nothing_to_go_on_from(tmp_path, model, monkeypatch
         raise GateError("far off")
 
     monkeypatch.setattr("convert.pipeline._gate", fail)
-    with pytest.raises(GateError):
+    with pytest.raises(GateError, match="2 of 2 artifacts failed: onnx-int8, gaudi-bf16") as caught:
         convert(tmp_path / "out", model)
+    assert "gaudi-bf16: far off" in str(caught.value)
     assert not list((tmp_path / "out").iterdir())
 
 

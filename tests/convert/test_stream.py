@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import resource
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -228,3 +230,23 @@ def test_an_error_does_not_wait_for_bytes_that_have_not_come(tmp_path):
     with pytest.raises(TruncatedFileError, match="broken"):
         write_layouts(layouts, threads=2, abandon=abandon)
     given_up.set()
+
+
+def test_more_files_than_may_be_open_are_written(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len([*Path("/proc/self/fd").iterdir()])
+    layouts = [
+        one_file_layout(
+            WriteJob, ["bf16"], random_weight(8, 8, name=f"w{number}"), file=f"{number}"
+        )
+        for number in range(100)
+    ]
+    files = tuple(file for layout in layouts for file in layout.files)
+    jobs = tuple(job for layout in layouts for job in layout.jobs)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 20, hard))
+    try:
+        write_layouts([(tmp_path, Layout(files, jobs))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for layout in layouts:
+        assert (tmp_path / layout.files[0].path).read_bytes() == expected_bytes(layout)
