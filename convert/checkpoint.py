@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.architectures.base import Shape
 from convert.errors import (
     MissingFileError,
     TensorMismatchError,
@@ -23,6 +22,7 @@ from convert.sources.shards import read_json_object
 from convert.weights import Weight
 
 if TYPE_CHECKING:
+    from convert.architectures.base import Shape
     from convert.sources.hub import Snapshot
 
 TOKENIZER_FILES = (

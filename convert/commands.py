@@ -39,14 +39,17 @@ def run(
     Raises:
         TricastError: See `convert.pipeline.run`.
     """
-    from convert.pipeline import RunRequest
-    from convert.pipeline import run as run_pipeline
+    from convert.opening import open_early
     from convert.sizes import parse_size
-    from convert.target_options import with_option
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
     chosen = _recipe(model, recipe, to, revision, prompts)
+    opened = open_early(chosen)
+    from convert.pipeline import RunRequest
+    from convert.pipeline import run as run_pipeline
+    from convert.target_options import with_option
+
     if split_max_size is not None:
         chosen = with_option(chosen, "split_max_size", split_max_size)
     request = RunRequest(
@@ -60,6 +63,7 @@ def run(
         keep_failed=keep_failed,
         restart=restart,
         memory=parse_size(memory) if memory else None,
+        opened=opened,
     )
     for folder in run_pipeline(request, Reporter()):
         print(folder)

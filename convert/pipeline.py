@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.artifact import PendingFolder, bytes_on_disk, partial_folder, require_absent
-from convert.checkpoint import Checkpoint, open_checkpoint
-from convert.errors import DiskFullError, GateError, UsageError
+from convert.checkpoint import Checkpoint
+from convert.errors import DiskFullError, GateError
 from convert.fallback_lines import fallback_lines
 from convert.gating import gate_artifact
 from convert.hashing import in_background
@@ -26,6 +26,7 @@ from convert.manifest import (
     write_manifest,
 )
 from convert.memory import chunk_bytes, default_budget
+from convert.opening import Opened, open_model
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import Recipe
@@ -58,6 +59,7 @@ class RunRequest:
         keep_failed: Keep an artifact that fails the gate, as ``NAME.failed``.
         restart: Discard what an interrupted run left instead of going on from there.
         memory: Bytes of weights in flight; None takes a quarter of what is free.
+        opened: The model of the recipe, if it was opened already.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class RunRequest:
     keep_failed: bool = False
     restart: bool = False
     memory: int | None = None
+    opened: Opened | None = None
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,10 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         for artifact in artifacts:
             require_absent(request.out / artifact.folder)
         with reporter.stage("open the checkpoint"):
-            checkpoint = _open(request, scratch.path)
+            opened = request.opened or open_model(request.recipe, scratch.path)
+            checkpoint, inputs = opened.checkpoint, opened.inputs
             stack.callback(checkpoint.close)
             source = open_source(checkpoint)
-        inputs = Inputs(checkpoint)
         prepared = [
             prepare(
                 checkpoint, source, artifact, tokenizer=request.tokenizer, strict=request.strict
@@ -149,15 +152,6 @@ def _resume(
     journal = stack.enter_context(Journal(folder.journal, folder.path))
     go_on_or_begin(journal, folder, identity(checkpoint.label, inputs, item), inputs)
     return folder, journal
-
-
-def _open(request: RunRequest, scratch: Path) -> Checkpoint:
-    if request.recipe.model is None:
-        raise UsageError(
-            "no model is named",
-            expected="MODEL on the command line, or `model:` in the recipe",
-        )
-    return open_checkpoint(request.recipe.model, revision=request.recipe.revision, scratch=scratch)
 
 
 def _require_space(out: Path, prepared: list[Prepared]) -> None:
