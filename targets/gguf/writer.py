@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gguf
@@ -23,7 +24,7 @@ class VocabularyWriter(gguf.GGUFWriter):  # type: ignore[misc]  # it has no type
         sub_type: gguf.GGUFValueType | None = None,
     ) -> bytes:
         body = None
-        if vtype is gguf.GGUFValueType.ARRAY and sub_type is None and isinstance(val, list):
+        if vtype is gguf.GGUFValueType.ARRAY and sub_type is None and type(val) in (list, tuple):
             body = _packed(val)
         if body is None or self.endianess is not gguf.GGUFEndian.LITTLE:
             return bytes(super()._pack_val(val, vtype, add_vtype, sub_type))
@@ -32,14 +33,19 @@ class VocabularyWriter(gguf.GGUFWriter):  # type: ignore[misc]  # it has no type
         return head + items + body
 
 
-def _packed(items: list[Any]) -> bytes | None:
+def _packed(items: Sequence[Any]) -> bytes | None:
     """The items of an array if all are of one of the usual types."""
     kinds = set(map(type, items))
     if kinds == {str}:
-        encoded = [item.encode("utf-8") for item in items]
-        return b"".join(part for data in encoded for part in (struct.pack("<Q", len(data)), data))
+        return _packed_strings([item.encode("utf-8") for item in items])
+    if kinds == {bytes}:
+        return _packed_strings(items)
     if kinds == {int}:
         return np.array(items, "<i4").tobytes()
     if kinds == {float}:
         return np.array(items, "<f4").tobytes()
     return None
+
+
+def _packed_strings(items: Iterable[bytes]) -> bytes:
+    return b"".join(part for item in items for part in (struct.pack("<Q", len(item)), item))

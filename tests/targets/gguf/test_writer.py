@@ -27,11 +27,21 @@ def both(*given, **options):
         st.lists(st.booleans(), min_size=1),
         st.lists(st.binary(), min_size=1),
     ),
+    kind=st.sampled_from([list, tuple]),
     add_type=st.booleans(),
 )
-def test_arrays_are_the_same_bytes(items, add_type):
-    ours, theirs = both(items, ARRAY, add_type)
+def test_arrays_are_the_same_bytes(items, kind, add_type):
+    ours, theirs = both(kind(items), ARRAY, add_type)
     assert ours == theirs
+
+
+@pytest.mark.parametrize("items", [["a", "b"], (b"a", b""), (1, 2), [1.5]])
+def test_a_vocabulary_is_not_packed_item_by_item(monkeypatch, items):
+    def item_by_item(*_):
+        raise AssertionError("slow")
+
+    monkeypatch.setattr(gguf.GGUFWriter, "_pack_val", item_by_item)
+    assert VocabularyWriter(None, "llama")._pack_val(items, ARRAY, True)
 
 
 def test_floats_are_rounded_alike():
