@@ -50,6 +50,8 @@ def convert(checkpoint: Path, out: Path, targets: Sequence[str], *options: str) 
 
 def own(checkpoint: Path, out: Path) -> list[Contestant]:
     """The copy and Tricast's conversions."""
+    cache = out.parent / "cache"
+    hashes = cache / "tricast" / "hashes.json"
     copy = Contestant(COPY, COPY, (["cp", "-r", checkpoint, out],), (out,))
     everything = [*([target] for target in SINGLE), TOGETHER]
     return [
@@ -62,8 +64,9 @@ def own(checkpoint: Path, out: Path) -> list[Contestant]:
             Contestant(
                 f"{to[0]}, {NEW}",
                 OURS,
-                (["touch", *checkpoint.glob("*.safetensors")], convert(checkpoint, out, to)),
+                (["rm", "-f", hashes], convert(checkpoint, out, to)),
                 (out,),
+                {"XDG_CACHE_HOME": str(cache)},
             )
             for to in everything[:2]
         ),
@@ -153,8 +156,9 @@ def main() -> None:
     checkpoint, out = options.folder / options.shape, options.folder / "converted"
     if not checkpoint.is_dir():
         build(SHAPES[options.shape], checkpoint)
-    # Compiles the kernels, if nothing has yet.
-    Contestant("", "", (convert(DEMO, out, SINGLE),), (out,)).run()
+    # Compiles the kernels and proves the tokenizer, if nothing has yet.
+    for environment in ({}, {"XDG_CACHE_HOME": str(out.parent / "cache")}):
+        Contestant("", "", (convert(checkpoint, out, SINGLE),), (out,), environment).run()
     peers = rivals(checkpoint, out, options.peers, os.cpu_count() or 1)
     everyone = [*own(checkpoint, out), *start_up(out), *peers]
     chosen = [one for one in everyone if one.work == COPY or options.only in one.work]

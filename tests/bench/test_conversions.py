@@ -23,12 +23,12 @@ def test_every_conversion_is_without_gate_and_removes_its_output():
     assert sum(word == "--to" for word in together.commands[0]) == 3
 
 
-def test_a_checkpoint_not_seen_before_is_one_that_was_touched(tmp_path):
-    shard = tmp_path / "model.safetensors"
-    shard.touch()
-    new = [one for one in own(tmp_path, Path("out")) if NEW in one.work]
+def test_a_checkpoint_not_seen_before_is_one_whose_hash_is_forgotten():
+    new = [one for one in own(Path("model"), Path("bench/out")) if NEW in one.work]
     assert new
-    assert all(one.commands[0] == ["touch", shard] for one in new)
+    for one in new:
+        assert one.environment == {"XDG_CACHE_HOME": "bench/cache"}
+        assert one.commands[0] == ["rm", "-f", Path("bench/cache/tricast/hashes.json")]
 
 
 @pytest.mark.slow
