@@ -25,6 +25,16 @@ KEY_SLOTS = "key_slots"
 """The value ``[total_sequence]`` that numbers the slots of the cache."""
 
 
+QUERY_KEPT = "query_kept"
+"""The value ``[batch, sequence]`` that says which new tokens are tokens (1) and which padding (0);
+only in graphs that need it beside the mask."""
+
+
+def after(past: int) -> str:
+    """Name of an axis that holds ``past`` earlier tokens and the new ones."""
+    return f"{SEQUENCE}+{past}"
+
+
 class Role(Enum):
     """What a parameter does in the graph."""
 

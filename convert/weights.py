@@ -142,6 +142,51 @@ class ArrayWeight(Weight):
         return self.array[start:stop].reshape(stop - start, self.columns)
 
 
+@dataclass(frozen=True)
+class RowRange:
+    """Rows ``start`` to ``stop`` of a weight."""
+
+    weight: Weight
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class RowRanges(Weight):
+    """Rows of one or more weights, put together.
+
+    Args:
+        name: Name of the result.
+        ranges: In the order of its rows; all weights have the same columns and type.
+    """
+
+    name: str
+    ranges: tuple[RowRange, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The rows of all ranges, the other axes of their weights."""
+        rows = sum(part.stop - part.start for part in self.ranges)
+        return (rows, *self.ranges[0].weight.shape[1:])
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """The weights' common type; float32 if they have none."""
+        kinds = {part.weight.dtype for part in self.ranges}
+        return kinds.pop() if len(kinds) == 1 else FloatType.F32
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        rows, first = np.empty((stop - start, self.columns), self.dtype.numpy), 0
+        for part in self.ranges:
+            last = first + part.stop - part.start
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                shift = part.start - first
+                rows[low - start : high - start] = part.weight.read_rows(low + shift, high + shift)
+            first = last
+        return rows
+
+
 def read_float32(weight: Weight) -> NDArray[np.float32]:
     """The whole weight as float32, in its own shape. For small models and tests only."""
     return weight.read_rows(0, weight.rows).astype(np.float32).reshape(weight.shape)
