@@ -63,6 +63,20 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph if node.op_type == "Attention"]
 
 
+def is_causal_padding(node: ir.Node) -> bool:
+    """Whether a node puts zeros before the first of the tokens ``[B, S, features]``.
+
+    They stand for "nothing"; a cache puts what came before in their place.
+    """
+    if node.op_type != "Pad" or len(node.inputs) != 2 or node.inputs[1] is None:
+        return False
+    pads = ir.convenience.get_const_tensor(node.inputs[1])
+    if pads is None or pads.size != 6:
+        return False
+    count = int(pads.numpy()[1])
+    return count > 0 and pads.numpy().tolist() == [0, count, 0, 0, 0, 0]
+
+
 def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
     """A value that holds ``tensor``, to be registered with a graph."""
     shape = ir.Shape(tensor.shape.numpy())
@@ -97,6 +111,12 @@ def _role(value: ir.Value) -> Role:
         for product in node.outputs[0].consumers()
         if product.op_type == "MatMul"
     ]
-    if any(product.outputs[0].name == LOGITS for product in products):
+    if any(_gives_logits(product.outputs[0]) for product in products):
         return Role.HEAD
     return Role.LINEAR if products else Role.OTHER
+
+
+def _gives_logits(value: ir.Value) -> bool:
+    """Whether a value is the logits, or one rank's part of them."""
+    gathered = (node for node in value.consumers() if node.op_type == "AllGather")
+    return value.name == LOGITS or any(node.outputs[0].name == LOGITS for node in gathered)
