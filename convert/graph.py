@@ -83,6 +83,12 @@ def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
 
 
+def notes(model: ir.Model) -> tuple[str, ...]:
+    """What passes left for the user to know, one sentence each, under ``note.*``."""
+    metadata = sorted(model.metadata_props.items())
+    return tuple(text for key, text in metadata if key.startswith("note."))
+
+
 def find_value(model: ir.Model, name: str) -> ir.Value | None:
     """The value that a node computes under this name."""
     outputs = (value for node in model.graph for value in node.outputs)

@@ -101,6 +101,29 @@ def _slice(context: Context, node: ir.Node) -> Sequence[Node]:
     return [ops.slice(data, start, stop, step, axes)]
 
 
+def _gather_nd(context: Context, node: ir.Node) -> Sequence[Node]:
+    batch_dims = attributes(node, {"batch_dims": 0})["batch_dims"]
+    return [ops.gather_nd(*context.inputs(node), batch_dims)]
+
+
+def _reduce_max(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"keepdims": 1, "noop_with_empty_axes": 0})
+    refuse_unless(len(node.inputs) == 2, node, "missing axes")
+    return [ops.reduce_max(*context.inputs(node), keep_dims=bool(given["keepdims"]))]
+
+
+def _conv(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Over an image ``[B, in, S, 1]``, one step at a time, without padding."""
+    attributes(node, {})
+    image, weight, *bias = context.inputs(node)
+    ones, zeros = [1, 1], [0, 0]
+    y = ops.convolution(image, weight, ones, zeros, zeros, ones)
+    if not bias:
+        return [y]
+    column = ops.reshape(bias[0], np.array([1, -1, 1, 1], np.int64), special_zero=False)
+    return [ops.add(y, column)]
+
+
 def _cast(context: Context, node: ir.Node) -> Sequence[Node]:
     to = attributes(node, {"to": None, "saturate": 1})["to"]
     refuse_unless(to in _TYPES, node, f"type {to}")
@@ -185,11 +208,13 @@ OPERATORS: Mapping[str, Lowering] = {
     "Cast": _cast,
     "Concat": _concat,
     "Constant": _constant,
+    "Conv": _conv,
     "Cos": _same(ops.cos),
     "Div": _same(ops.divide),
     "Equal": _same(ops.equal),
     "Expand": _expand,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Greater": _same(ops.greater),
     "GreaterOrEqual": _same(ops.greater_equal),
     "Identity": lambda context, node: context.inputs(node),
@@ -202,6 +227,7 @@ OPERATORS: Mapping[str, Lowering] = {
     "Or": _same(ops.logical_or),
     "RMSNormalization": _rms_normalization,
     "Range": _range,
+    "ReduceMax": _reduce_max,
     "Reshape": _reshape,
     "RotaryEmbedding": _rotary_embedding,
     "Shape": _shape,

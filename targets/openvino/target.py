@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.graph import notes
 from passes.base import Pass
 from passes.kv_cache import StatefulCache
+from passes.lfa_fusion import LfaFusion
 from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target
 from targets.openvino.options import Options
 
@@ -33,7 +35,7 @@ class OpenVinoTarget(Target):
         "int4_sym_g64",
         "int4_sym_g32",
     )
-    families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
     eight_bit: ClassVar[str | None] = "int8"
     default_encoding: ClassVar[str] = "int8"
     fallbacks: ClassVar[tuple[str, ...]] = ("int8",)
@@ -42,9 +44,9 @@ class OpenVinoTarget(Target):
     power_of_two_groups: ClassVar[bool] = True
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
-        """The KV cache as state."""
+        """Convolutions as matrices, and the cache as state."""
         Options.parse(options)
-        return (StatefulCache(),)
+        return (LfaFusion(), StatefulCache())
 
     def lay_out(self, request: LayoutRequest) -> Layout:
         """The IR with its weights to be streamed, configurations, and the tokenizer."""
@@ -63,7 +65,7 @@ class OpenVinoTarget(Target):
         if request.tokenizer:
             files += tokenizer_files(request.source)
             files += tokenizer_models(request.source.folder)
-        return Layout(tuple(files), ir.jobs)
+        return Layout(tuple(files), ir.jobs, notes(request.model))
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin with the options that the artifact carries."""
