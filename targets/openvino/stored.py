@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
-from openvino import Node
+from openvino import Node, Type
+from openvino import opset13 as ops
 
 Array = NDArray[np.float32]
 
+_CODES = (Type.u4, Type.i4, Type.nf4, Type.f8e4m3)
 _ARITHMETIC: dict[str, Callable[..., Array]] = {"Subtract": np.subtract, "Multiply": np.multiply}
 
 
@@ -36,6 +40,8 @@ def _evaluate(node: Node) -> Array:
     values = [_evaluate(source) for source in inputs]
     if kind == "Convert":
         return values[0]
+    if kind == "Gather":
+        return np.take(values[0], values[1].astype(np.int64), int(values[2]))
     # Every operand was made for this node alone, so the result may take its place.
     return _ARITHMETIC[kind](*values, out=values[0])
 
@@ -43,21 +49,26 @@ def _evaluate(node: Node) -> Array:
 def _as_float32(constant: Node) -> Array:
     """The elements of a constant as a new array in its shape."""
     data: NDArray[Any] = constant.data
-    kind = constant.get_output_element_type(0).to_string()
-    if kind == "bf16":  # the runtime gives its bits as float16
+    kind = constant.get_output_element_type(0)
+    if kind == Type.bf16:  # the runtime gives its bits as float16
         values: Array = (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    elif kind in {"u4", "i4"}:
-        count = int(np.prod(constant.get_output_shape(0), dtype=np.int64))
-        values = _nibbles(data.view(np.uint8), signed=kind == "i4")[:count]
+    elif kind in _CODES:
+        bits, table = data.view(np.uint8).reshape(-1), _values_of_bytes(kind)
+        count = math.prod(constant.get_output_shape(0))
+        values = table[bits].reshape(-1)[:count]
     else:
         values = data.astype(np.float32)
     return values.reshape(tuple(constant.get_output_shape(0)))
 
 
-def _nibbles(packed: NDArray[np.uint8], *, signed: bool) -> Array:
-    """Two elements of each byte, the one in the low bits first, i4 as two's complement."""
-    low, high = np.arange(256) & 15, np.arange(256) >> 4
-    pairs = np.stack([low, high], axis=-1).astype(np.float32)
-    if signed:
-        pairs[pairs > 7] -= 16
-    return pairs[packed.reshape(-1)].reshape(-1)
+@cache
+def _values_of_bytes(kind: Type) -> Array:
+    """What the runtime reads in each of the 256 bytes: one element, or two."""
+    per_byte = 8 // kind.bitwidth
+    tensor = openvino.Tensor(kind, openvino.Shape([256 * per_byte]))
+    tensor.data[:] = np.arange(256, dtype=np.uint8).view(tensor.data.dtype)
+    values = ops.convert(ops.constant(tensor), "f32")
+    model = openvino.Model([ops.result(values)], [], "elements")
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    read = openvino.Core().compile_model(model, "CPU", exact)([])[0]
+    return np.array(read, np.float32).reshape(256, per_byte)

@@ -34,6 +34,10 @@ class OpenVinoTarget(Target):
         "int4_sym",
         "int4_sym_g64",
         "int4_sym_g32",
+        "nf4",
+        "nf4_g32",
+        "nf4_dq",
+        "nf4_dq_g32",
     )
     families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
     eight_bit: ClassVar[str | None] = "int8"

@@ -43,7 +43,11 @@ def layers_are_fused(runner, layers, norms_per_layer=2):
 
 @pytest.mark.parametrize("overrides", [F32, {}], ids=["f32", "default"])
 @pytest.mark.parametrize(
-    ("name", "stored"), [("int8", "i8"), ("int4", "u4"), ("bf16", None), ("int8_asym", "u8")]
+    ("name", "stored"),
+    [
+        *(("int8", "i8"), ("int8_asym", "u8"), ("int4", "u4")),
+        *(("nf4", "nf4"), ("nf4_dq", "nf4"), ("bf16", None)),
+    ],
 )
 def test_every_layer_fuses_and_stays_compressed(name, stored, overrides, tmp_path):
     model = small_model("llama", **FUSING)
