@@ -89,6 +89,7 @@ def prepare(
         raise UnsupportedError(
             f"target {target.name} cannot express {source.config.family} models",
             expected=f"one of {', '.join(sorted(target.families))}",
+            found=target.refusals.get(source.config.family),
             remedy="choose another target; see `convert list targets`",
         )
     architecture = architecture_of(checkpoint.config)

@@ -201,6 +201,9 @@ class Target(ABC):
     families: ClassVar[frozenset[str]]
     """The model families (`DecoderConfig.family`) it can express."""
 
+    refusals: ClassVar[Mapping[str, str]] = {}
+    """Why it cannot express a family, where there is a reason to tell."""
+
     requires_tokenizer: ClassVar[bool] = False
     eight_bit: ClassVar[str | None] = None
     """Encoding for embeddings and head unless asked otherwise, when the rest has fewer bits."""

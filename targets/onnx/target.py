@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UsageError
+from convert.graph import notes
 from passes.base import Pass
 from passes.kv_cache import DynamicCache
+from passes.lfa_fusion import LfaFusion
 from targets.base import Layout, LayoutRequest, Runner, Target
 from targets.companions import generation_config, json_file, portable_config, tokenizer_files
 from targets.onnx.lower import lower
@@ -32,14 +34,14 @@ class OnnxTarget(Target):
         *("f32", "f16", "bf16", "int8", "int8_asym"),
         *("int4", "int4_g64", "int4_g32", "int4_sym", "int4_sym_g64", "int4_sym_g32"),
     )
-    families = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    families = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
     eight_bit = "int8_asym"
     default_encoding = "f32"
     fallbacks = ("int8",)
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
         _refuse_options(options)
-        return (DynamicCache(),)
+        return (LfaFusion(), DynamicCache())
 
     def lay_out(self, request: LayoutRequest) -> Layout:
         _refuse_options(request.options)
@@ -52,7 +54,8 @@ class OnnxTarget(Target):
         if request.tokenizer:
             companions += tokenizer_files(source.folder)
         integers = any(len(job.placements) > 1 for job in jobs)
-        return Layout((*files, *companions), jobs, NOTES if integers else ())
+        said = (*notes(request.model), *(NOTES if integers else ()))
+        return Layout((*files, *companions), jobs, said)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         from targets.onnx.run import OnnxRunner

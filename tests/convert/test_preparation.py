@@ -50,6 +50,13 @@ def test_a_family_that_the_target_cannot_express_is_refused(checkpoint):
         prepare(checkpoint, other, Artifact(format="onnx"), tokenizer=True, strict=False)
 
 
+def test_yuan_cannot_be_a_gguf_and_the_reason_is_told(checkpoint):
+    source = open_source(checkpoint)
+    yuan = dataclasses.replace(source, config=dataclasses.replace(source.config, family="yuan"))
+    with pytest.raises(UnsupportedError, match=r"llama\.cpp has no graph for Yuan"):
+        prepare(checkpoint, yuan, Artifact(format="gguf"), tokenizer=True, strict=False)
+
+
 def test_embeddings_and_head_keep_eight_bits_unless_asked(checkpoint):
     spared = prepared(checkpoint, format="onnx", encoding="int4_g32")
     encodings = {tensor.role: tensor.encoding for tensor in coverage(spared.model)}
