@@ -13,6 +13,7 @@ with a common scale lies on two ranks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -26,8 +27,11 @@ from passes.sharding.collectives import declare, is_collective
 from passes.sharding.plan import plan
 from passes.sharding.rewrite import Rewrite
 
-RANKS, RANK, NOTES = "tensor_parallel.ranks", "tensor_parallel.rank", "note.tensor_parallel"
-"""Keys of the model's metadata; the notes say what could not be cut as it should."""
+RANKS, RANK, CUTS = "tensor_parallel.ranks", "tensor_parallel.rank", "tensor_parallel.cuts"
+"""Keys of the model's metadata. The cuts are JSON: for each weight that is cut, its axis and the
+ranges of it that this rank has."""
+
+_NOTE = "note.tensor_parallel"
 
 
 class TensorParallel(Pass):
@@ -67,13 +71,14 @@ class TensorParallel(Pass):
 
     def rewrite(self, model: ir.Model) -> bool:
         made = plan(model, self.ranks, self.block)
-        before = {name: tuple(shape) for name, shape in _matrices(model)}
-        Rewrite(model, made, self.ranks, self.rank).run()
+        cuts = Rewrite(model, made, self.ranks, self.rank).run()
         remove_dead_nodes(model)
         declare(model)
         model.metadata_props[RANKS] = str(self.ranks)
         model.metadata_props[RANK] = str(self.rank)
-        model.metadata_props[NOTES] = "; ".join((*made.notes, *_whole(model, before, made.whole)))
+        model.metadata_props[CUTS] = json.dumps({name: list(cut) for name, cut in cuts.items()})
+        for index, note in enumerate((*made.notes, *_whole(model, {*cuts, *made.whole}))):
+            model.metadata_props[f"{_NOTE}.{index}"] = note
         return True
 
     def ensures(self, model: ir.Model) -> None:
@@ -83,17 +88,13 @@ class TensorParallel(Pass):
             assert shape == parameter.shape, f"{name} has shape {shape}, not {parameter.shape}"
 
 
-def _matrices(model: ir.Model) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for name, parameter in parameters(model).items():
-        if len(parameter.weight.shape) > 1:
-            yield name, parameter.weight.shape
-
-
-def _whole(
-    model: ir.Model, before: dict[str, tuple[int, ...]], explained: set[str]
-) -> Iterator[str]:
-    same = [name for name, shape in _matrices(model) if shape == before[name]]
-    names = [name for name in same if name not in explained]
+def _whole(model: ir.Model, known: set[str]) -> Iterator[str]:
+    """A note on the matrices that are neither cut nor explained otherwise."""
+    names = [
+        name
+        for name, parameter in parameters(model).items()
+        if len(parameter.weight.shape) > 1 and name not in known
+    ]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"{names[0]}{more}: stored and computed whole on every rank"

@@ -88,9 +88,6 @@ def cut_shape(graph: ir.Graph, node: ir.Node, part: Part, rank: int) -> None:
 def take_part(graph: ir.Graph, node: ir.Node, value: ir.Value, part: Part, rank: int) -> ir.Value:
     """This rank's part of a value that every rank has, to be read by ``node``."""
     own = part.ranges[rank]
-    if isinstance(value.const_value, Parameter) and part.axis == 0 and len(value.uses()) == 1:
-        cut_rows(value, own)
-        return value
     pieces = [_slice(graph, node, value, part.axis, bounds) for bounds in own]
     if len(pieces) == 1:
         return pieces[0]

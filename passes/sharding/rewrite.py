@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from convert.parameter import Parameter
 from convert.weight_views import ColumnRanges, Range
 from passes.sharding.collectives import all_gather, all_reduce
 from passes.sharding.flow import ELEMENTWISE, follow, rank_of
@@ -11,6 +12,9 @@ from passes.sharding.groups import Linear, linears
 from passes.sharding.parts import Part, cut_rows, cut_shape, set_weight, take_part, whole_shape
 from passes.sharding.plan import Plan
 from passes.sharding.vocabulary import look_up_own_rows
+
+Cut = tuple[int, tuple[Range, ...]]
+"""An axis of a parameter, and the ranges of it that a rank has."""
 
 _SUMMING = frozenset({"Add", "Identity", "Sum"})
 """Operators that commute with the sum over ranks."""
@@ -35,10 +39,14 @@ class Rewrite:
         self._summands: set[ir.Value] = set()
         """Values that are right only when summed over the ranks."""
         self._sums: dict[ir.Value, ir.Value] = {}
-        self._cut_tables: set[ir.Value] = set()
+        self._cuts: dict[str, Cut] = {}
 
-    def run(self) -> None:
-        """Rewrite every node, then the shapes, then the outputs."""
+    def run(self) -> dict[str, Cut]:
+        """Rewrite every node, then the shapes, then the outputs.
+
+        Returns:
+            What is left of each parameter that was cut, by name.
+        """
         for node in list(self._graph):
             inputs = [value for value in node.inputs if value is not None]
             if node in self._linears:
@@ -55,6 +63,7 @@ class Rewrite:
             value.shape = whole_shape(value, part.axis, part.size(self._rank))
         for index, value in enumerate(list(self._graph.outputs)):
             self._output(index, value)
+        return self._cuts
 
     def _linear(self, linear: Linear) -> None:
         node, product = linear.product, linear.product.outputs[0]
@@ -63,12 +72,13 @@ class Rewrite:
         if node in self._plan.inputs:
             columns = self._parts[x].ranges[self._rank]
             set_weight(linear.weight, ColumnRanges(linear.parameter.weight, columns))
+            self._cuts[linear.name] = (1, columns)
             self._summands.add(product)
         else:
             self._sum_inputs(node)
         if node in self._plan.outputs:
             ranges = self._plan.outputs[node]
-            self._cut_table(linear.weight, ranges[self._rank])
+            self._cut_rows(linear.weight, (ranges[self._rank],))
             part = Part(rank_of(product) - 1, tuple((own,) for own in ranges), ranges[-1][1])
             self._parts[product] = part
         assert linear.weight.shape is not None
@@ -78,14 +88,15 @@ class Rewrite:
         table, own = node.inputs[0], self._plan.vocabulary[node][self._rank]
         assert table is not None
         self._sum_inputs(node)
-        self._cut_table(table, own)
+        self._cut_rows(table, (own,))
         self._summands.add(look_up_own_rows(self._graph, node, own))
 
-    def _cut_table(self, table: ir.Value, own: Range) -> None:
+    def _cut_rows(self, value: ir.Value, own: tuple[Range, ...]) -> None:
         """Keep a rank's rows, once for an embedding and the head that is tied to it."""
-        if table not in self._cut_tables:
-            cut_rows(table, (own,))
-            self._cut_tables.add(table)
+        name = str(value.name)
+        if name not in self._cuts:
+            cut_rows(value, own)
+            self._cuts[name] = (0, own)
 
     def _cut(self, node: ir.Node) -> None:
         """Rewrite a node some of whose inputs are this rank's part."""
@@ -141,7 +152,11 @@ class Rewrite:
         if value is None or value in self._parts or part.axis < 0:
             return
         assert value.shape is not None
-        if value.shape[part.axis] == part.length:
+        if value.shape[part.axis] != part.length:
+            return
+        if isinstance(value.const_value, Parameter) and part.axis == 0 and len(value.uses()) == 1:
+            self._cut_rows(value, part.ranges[self._rank])
+        else:
             node.replace_input_with(index, take_part(self._graph, node, value, part, self._rank))
 
     def _is_summed_here_alone(self, value: ir.Value) -> bool:

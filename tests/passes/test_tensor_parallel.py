@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from convert.errors import PassRefusedError
-from convert.graph import Role, parameters, roles
+from convert.graph import Role, notes, parameters, roles
 from convert.weights import read_float32
 from passes.base import fingerprint
 from passes.kv_cache import DynamicCache
 from passes.lfa_fusion import LfaFusion
 from passes.quantize import Policy, Quantize
 from passes.sharding.collectives import is_collective
-from passes.tensor_parallel import NOTES, RANK, RANKS, TensorParallel
+from passes.tensor_parallel import CUTS, RANK, RANKS, TensorParallel
 from tests.support.models import position_ids, random_ids, small_model
 from tests.support.odd_models import ODD_MODELS
 from tests.support.ort import OrtGraph, relative_error
@@ -205,17 +207,31 @@ def test_notes_say_what_is_not_as_it_should_be():
     graph = rank_graphs(small_model("llama", intermediate_size=67), 2, block=64)[0]
     assert graph.metadata_props[RANKS] == "2"
     assert graph.metadata_props[RANK] == "0"
-    notes = graph.metadata_props[NOTES]
-    assert "model.layers.0.self_attn.o_proj.weight and 1 more: cut at multiples of 24" in notes
-    assert "down_proj" not in notes
+    (note,) = notes(graph)
+    assert "model.layers.0.self_attn.o_proj.weight and 1 more: cut at multiples of 24" in note
+
+
+def test_cuts_say_what_each_rank_has():
+    model = small_model("qwen2", num_key_value_heads=1)
+    shards = rank_graphs(model, 2)
+    for rank, graph in enumerate(shards):
+        cuts = json.loads(graph.metadata_props[CUTS])
+        assert cuts["model.layers.0.mlp.down_proj.weight"] == [1, [[[0, 36], [36, 72]][rank]]]
+        assert cuts["model.layers.1.self_attn.q_proj.bias"] == [0, [[24 * rank, 24 * rank + 24]]]
+        assert cuts["model.layers.1.self_attn.k_proj.weight"] == [0, [[0, 8]]]
+        assert "model.norm.weight" not in cuts
+        for name, parameter in parameters(graph).items():
+            if name in cuts:
+                axis, ranges = cuts[name]
+                size = sum(last - first for first, last in ranges)
+                assert parameter.weight.shape[axis] == size
 
 
 def test_convolutions_that_were_not_fused_stay_whole():
     graph = small_model("yuan").graph()
     TensorParallel(2, 0, block=4)(graph)
-    assert (
-        "lf_gate.conv1.weight and 3 more: stored and computed whole" in graph.metadata_props[NOTES]
-    )
+    (note,) = notes(graph)
+    assert "lf_gate.conv1.weight and 3 more: stored and computed whole" in note
 
 
 @pytest.mark.parametrize(("ranks", "rank"), [(1, 0), (2, 2), (2, -1)])
