@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.weights import FloatType, Rows, Weight, read_float32
+from convert.errors import UnsupportedError
+from convert.weights import Floats, FloatType, Rows, Weight, read_float32
 
 _BLOCK_BYTES = 32 << 20
 """Bytes of float32 that a product of weights takes in at a time."""
@@ -46,6 +48,16 @@ class Taps(Weight):
         for tap in range(taps):
             rows[:, tap] = stored[:, tap::taps]
         return rows.reshape(count, self.columns)
+
+    @property
+    def identity(self) -> Hashable:
+        """That of the convolution's weight, rearranged."""
+        return (Taps, self.weight.identity)
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        taps = self.weight.shape[2]
+        stored = values.reshape(len(values), taps, -1).transpose(0, 2, 1)
+        yield from self.weight.put_back(stored.reshape(values.shape), start)
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,14 @@ class CollapsedTaps(Weight):
                     rows[:, i + j] += late[:, first:last] @ early
         return rows.reshape(stop - start, self.shape[1])
 
+    @property
+    def identity(self) -> Hashable:
+        """Those of both convolutions' weights."""
+        return (CollapsedTaps, self.outer.identity, self.inner.identity)
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        raise _not_separable(self.name)
+
 
 @dataclass(frozen=True)
 class CarriedBias(Weight):
@@ -127,6 +147,22 @@ class CarriedBias(Weight):
         if self.added is not None:
             total += self.added.read_rows(start, stop).astype(np.float32)
         return total
+
+    @property
+    def identity(self) -> Hashable:
+        """Those of all that goes into it."""
+        added = None if self.added is None else self.added.identity
+        return (CarriedBias, self.outer.identity, self.bias.identity, self.taps, added)
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        raise _not_separable(self.name)
+
+
+def _not_separable(name: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{name} is a product of two weights, which cannot be told from it",
+        remedy="fuse each convolution by itself",
+    )
 
 
 def _by_tap(weight: Weight, start: int, stop: int) -> NDArray[np.float32]:

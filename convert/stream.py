@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -148,10 +148,10 @@ def _closed_prefixes(row_order: NDArray[np.int64]) -> NDArray[np.bool_]:
 def _by_weight(
     layouts: Sequence[tuple[Path, Layout]], journals: Mapping[Path, Journal]
 ) -> list[list[PlacedJob]]:
-    groups: dict[int, list[PlacedJob]] = {}
+    groups: dict[Hashable, list[PlacedJob]] = {}
     for folder, layout in layouts:
         for job in layout.jobs:
-            groups.setdefault(id(job.weight), []).append(
+            groups.setdefault(job.weight.identity, []).append(
                 PlacedJob(folder, job, journals.get(folder))
             )
     return list(groups.values())

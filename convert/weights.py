@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,7 @@ from convert.errors import TruncatedFileError
 Rows = NDArray[Any]
 """Rows of a weight in their storage dtype: float32, float16 or ml_dtypes.bfloat16."""
 
+Floats = NDArray[np.float32]
 
 _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
@@ -68,6 +70,11 @@ class Weight(ABC):
         """Bytes in the storage dtype."""
         return self.rows * self.columns * self.dtype.itemsize
 
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two weights that read the same: what is read once serves both."""
+        return id(self)
+
     @abstractmethod
     def read_rows(self, start: int, stop: int) -> Rows:
         """Read rows ``start`` to ``stop`` as an array ``[stop - start, columns]``.
@@ -75,6 +82,21 @@ class Weight(ABC):
         Raises:
             TruncatedFileError: The file has become shorter than its header says.
         """
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        """Where in the checkpoint these values would be read from: the reverse of `read_rows`.
+
+        Args:
+            values: Rows of this weight, ``[n, columns]``.
+            start: Number of the first of them.
+
+        Yields:
+            A tensor of the checkpoint, the number of a row, and values of the rows from it on.
+
+        Raises:
+            UnsupportedError: The weight is computed from several, which do not follow from it.
+        """
+        yield self, start, values
 
 
 @dataclass(frozen=True)
@@ -185,6 +207,21 @@ class RowRanges(Weight):
                 rows[low - start : high - start] = part.weight.read_rows(low + shift, high + shift)
             first = last
         return rows
+
+    @property
+    def identity(self) -> Hashable:
+        """The ranges, whose order is part of it."""
+        return tuple((part.weight.identity, part.start, part.stop) for part in self.ranges)
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        stop, first = start + len(values), 0
+        for part in self.ranges:
+            last = first + part.stop - part.start
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                rows = values[low - start : high - start]
+                yield from part.weight.put_back(rows, low - first + part.start)
+            first = last
 
 
 def read_float32(weight: Weight) -> NDArray[np.float32]:
