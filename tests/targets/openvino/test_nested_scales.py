@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import openvino
 import pytest
@@ -89,3 +92,36 @@ def test_the_runtime_evaluates_the_subgraph_to_what_we_decode(shape):
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     found = openvino.compile_model(folded, "CPU", exact)([])[0]
     assert np.array_equal(found, decoded)
+
+
+LOAD = """
+import re, sys
+from pathlib import Path
+import numpy as np, openvino
+
+def private():
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", status)[1])
+
+model = openvino.Core().read_model(sys.argv[1])
+before = private()
+compiled = openvino.compile_model(model, "CPU")
+for tokens in (1, 9):
+    compiled([np.ones((1, tokens, 8192), np.float32)])
+print(private() - before)
+"""
+
+
+@pytest.mark.slow
+def test_loading_takes_memory_as_for_codes_with_float32_scales(tmp_path):
+    """The runtime keeps one copy of the codes in an order of its own, and widens the scales."""
+    chosen, shape = encoding("nf4_dq"), (16384, 8192)
+    weights = shape[0] * shape[1]
+    model, _ = filled(chosen, np.random.default_rng(0).standard_normal(shape, np.float32))
+    openvino.save_model(model, tmp_path / "m.xml", compress_to_fp16=False)
+    stored = (tmp_path / "m.bin").stat().st_size
+    assert stored == pytest.approx(chosen.nbytes(*shape), rel=1e-3)
+    command = [sys.executable, "-c", LOAD, str(tmp_path / "m.xml")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = weights / 2 + 4 * weights / 64
+    assert int(ended.stdout) < 1.5 * expected
