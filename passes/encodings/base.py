@@ -106,3 +106,7 @@ class Encoding(ABC):
     def nbytes(self, rows: int, columns: int) -> int:
         """Bytes of all planes together."""
         return sum(plane.nbytes(rows) for plane in self.planes(columns))
+
+    def bits_per_weight(self, columns: int) -> float:
+        """Bits of all planes together for one weight of rows of ``columns`` weights."""
+        return 8 * self.nbytes(ROW_ALIGNMENT, columns) / (ROW_ALIGNMENT * columns)

@@ -182,7 +182,8 @@ def test_nested_scales_take_an_eighth_of_a_bit(columns, shared, float32_scales, 
     plane = chosen.planes(columns)[2]
     assert (plane.shared_rows, plane.row_shape) == (shared, (float32_scales,))
     assert shared_rows(columns // 64) == shared
-    assert 8 * chosen.nbytes(64, columns) / (64 * columns) == pytest.approx(bits, abs=5e-6)
+    assert chosen.bits_per_weight(columns) == pytest.approx(bits, abs=5e-6)
+    assert 8 * chosen.nbytes(64, columns) / (64 * columns) == chosen.bits_per_weight(columns)
 
 
 def test_scales_of_a_hundred_billion_weights():
