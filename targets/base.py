@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from convert.architectures.base import DecoderConfig
+from convert.errors import UnsupportedError
 from convert.weights import Weight
 from passes.base import Pass
 from passes.encodings.base import Encoding
@@ -235,6 +236,20 @@ class Target(ABC):
         Raises:
             UnsupportedError: The graph, the tokenizer or an option cannot be expressed.
         """
+
+    def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
+        """Every file of an artifact of several ranks, each of which computes a part of the model.
+
+        Args:
+            requests: For each rank, in order; the graphs are those of `TensorParallel`.
+
+        Raises:
+            UnsupportedError: As for `lay_out`, or the target has no form for ranks.
+        """
+        raise UnsupportedError(
+            f"target {self.name} has no form for tensor parallelism",
+            remedy="leave out tensor_parallel, or choose another target",
+        )
 
     @abstractmethod
     def runner(self, artifact: Path, *, threads: int) -> Runner:

@@ -11,9 +11,11 @@ from openvino import opset13 as ops
 
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
+from passes.sharding.collectives import is_collective
 from targets.openvino.attention import attention
 from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.norm import rms_normalization
+from targets.openvino.parallel.collectives import lower_collective
 from targets.openvino.rope import full_angles, rotate
 from targets.openvino.window import windowed_mask
 
@@ -34,6 +36,8 @@ def lower_node(context: Context, node: ir.Node) -> Sequence[Node]:
     Raises:
         UnsupportedError: The table has no such operator, or not with these attributes.
     """
+    if is_collective(node):
+        return [lower_collective(node, context.node(node.inputs[0]))]
     if node.domain != "" or node.op_type not in OPERATORS:
         operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
         raise UnsupportedError(

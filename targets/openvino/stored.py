@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,36 @@ _ARITHMETIC: dict[str, Callable[..., Array]] = {"Subtract": np.subtract, "Multip
 
 def stored_weights(artifact: Path) -> Iterator[tuple[str, Array]]:
     """Name and float32 value of every parameter in ``openvino_model.xml``."""
-    model = openvino.Core().read_model(artifact / "openvino_model.xml")
-    for node in model.get_ordered_ops():
-        name = node.get_friendly_name()
-        if name.endswith((".weight", ".bias")):
-            yield name, _evaluate(node)
+    for name, node in stored_nodes(artifact).items():
+        yield name, value_of(node)
 
 
-def _evaluate(node: Node) -> Array:
+def stored_nodes(
+    artifact: Path, *, extensions: Sequence[type[openvino.Op]] = ()
+) -> dict[str, Node]:
+    """The decompressed matrix or vector of every parameter, by name.
+
+    Args:
+        artifact: Folder with ``openvino_model.xml``.
+        extensions: Operators that the IR has beside the runtime's own.
+    """
+    core = openvino.Core()
+    for operator in extensions:
+        core.add_extension(operator)
+    model = core.read_model(artifact / "openvino_model.xml")
+    named = ((node.get_friendly_name(), node) for node in model.get_ordered_ops())
+    return {name: node for name, node in named if name.endswith((".weight", ".bias"))}
+
+
+def value_of(node: Node) -> Array:
     """Carry out the subgraph in float32, unlike the IR's own float16 intermediates."""
     kind = node.get_type_name()
     if kind == "Constant":
         return _as_float32(node)
     inputs = [source.get_node() for source in node.input_values()]
     if kind == "Reshape":
-        return _evaluate(inputs[0]).reshape(tuple(node.get_output_shape(0)))
-    values = [_evaluate(source) for source in inputs]
+        return value_of(inputs[0]).reshape(tuple(node.get_output_shape(0)))
+    values = [value_of(source) for source in inputs]
     if kind == "Convert":
         return values[0]
     if kind == "Gather":

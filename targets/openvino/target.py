@@ -54,31 +54,34 @@ class OpenVinoTarget(Target):
 
     def lay_out(self, request: LayoutRequest) -> Layout:
         """The IR with its weights to be streamed, configurations, and the tokenizer."""
-        from targets.openvino.companions import configuration_files, tokenizer_files
-        from targets.openvino.ir_file import ir_files
-        from targets.openvino.lower import lower
-        from targets.openvino.tokenizer import tokenizer_models
+        from targets.openvino.layout import companion_files, model_files
 
-        options = Options.parse(request.options)
-        lowered = lower(request.model)
-        compressed = any(weight.compressed for weight in lowered.weights)
-        for name, value in options.runtime(compressed=compressed).items():
-            lowered.model.set_rt_info(value, ["runtime_options", name])
-        ir = ir_files(lowered, "openvino_model")
-        files: list[OutputFile] = [ir.xml, ir.bin, *configuration_files(request.source)]
-        if request.tokenizer:
-            files += tokenizer_files(request.source)
-            files += tokenizer_models(request.source.folder)
+        ir = model_files(request, "openvino_model")
+        files: list[OutputFile] = [ir.xml, ir.bin, *companion_files(request)]
         return Layout(tuple(files), ir.jobs, notes(request.model))
+
+    def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
+        """An IR for each rank, a launch file, and the companions."""
+        from targets.openvino.parallel.layout import lay_out_ranks
+
+        return lay_out_ranks(requests)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin with the options that the artifact carries."""
+        from targets.openvino.parallel.runner import RanksRunner
         from targets.openvino.run import OpenVinoRunner
 
+        if _has_ranks(artifact):
+            return RanksRunner(artifact, threads=threads)
         return OpenVinoRunner(artifact, threads=threads)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The constants of the IR, read by OpenVINO, with their decompression carried out."""
+        from targets.openvino.parallel.stored import stored_ranks
         from targets.openvino.stored import stored_weights
 
-        return stored_weights(artifact)
+        return stored_ranks(artifact) if _has_ranks(artifact) else stored_weights(artifact)
+
+
+def _has_ranks(artifact: Path) -> bool:
+    return (artifact / "tensor_parallel.json").is_file()

@@ -14,7 +14,7 @@ from convert.parameter import Parameter
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
 from targets.openvino.nested_scales import nested_shapes
-from targets.openvino.stored import _evaluate
+from targets.openvino.stored import value_of
 from targets.openvino.weights import stored_weight
 from tests.targets.openvino.layers import weight_types
 
@@ -70,7 +70,7 @@ def test_products_with_few_and_many_rows_are_right_and_weights_stay_codes(name, 
     rows = np.random.default_rng(0).standard_normal(shape, np.float32)
     chosen = encoding(name).fit(shape[1])
     model, decoded = filled(chosen, rows)
-    assert np.array_equal(_evaluate(matrix(model)), decoded)
+    assert np.array_equal(value_of(matrix(model)), decoded)
     for hint, tolerance in (("f32", 2e-6), ("bf16", 2e-2)):
         compiled = openvino.compile_model(
             model,
