@@ -19,7 +19,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 FILTER_NORM_EPSILON = 1e-6
 
 
-class YuanConfig(PreTrainedConfig):
+class YuanConfig(PreTrainedConfig):  # type: ignore[misc]
     """The keys of config.json, as they are."""
 
     model_type = "yuan"
@@ -61,8 +61,9 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.head_dim, self.theta = heads, hidden // heads, theta
         self.lf_gate = LocalizedFilter(hidden)
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            setattr(self, name, nn.Linear(hidden, hidden, bias=False))
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (
+            nn.Linear(hidden, hidden, bias=False) for _ in range(4)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, hidden = x.shape
@@ -138,7 +139,7 @@ class Trunk(nn.Module):
         return out
 
 
-class YuanForCausalLM(PreTrainedModel, GenerationMixin):
+class YuanForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     """The whole model, float32; loads the files of a checkpoint as transformers does."""
 
     config_class = YuanConfig
