@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from convert.graph import BATCH, INPUT_IDS, TOTAL_SEQUENCE
+from convert.graph import BATCH, INPUT_IDS, TOTAL_SEQUENCE, remove_dead_nodes
 from passes.cache_form import (
     FORM,
     PARTS,
@@ -50,6 +50,8 @@ class DynamicCache(CacheForm):
             model.graph.inputs.append(past)
             read = self.past(model, state.node, past)
             model.graph.outputs.append(remember(model, state, read, rows))
+        if states:
+            remove_dead_nodes(model)
         model.metadata_props[FORM] = self.form
         return True
 

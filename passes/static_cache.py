@@ -110,6 +110,8 @@ class StaticCache(CacheForm):
             past = ir.Value(name=state.past_name, type=_FLOAT, shape=state.shape)
             model.graph.inputs.append(past)
             model.graph.outputs.append(remember(model, state, past, rows))
+        if states:
+            remove_dead_nodes(model)
 
     def _write(self, model: ir.Model, tensor: CachedTensor, rows: ir.Value) -> ir.Value:
         """Write the new tokens; attention reads the whole cache."""
