@@ -23,7 +23,7 @@ from targets.base import Layout, LayoutRequest, Source, Target
 
 _TYPICAL_COLUMNS = 4096
 _EIGHT_BITS = 8
-_PREFERRED_BLOCK = 64
+_PREFERRED_BLOCK = 16
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from convert.errors import TruncatedFileError
-from convert.weights import FileWeight, FloatType, Rows, Weight
+from convert.errors import TruncatedFileError, UnsupportedError
+from convert.weights import FileWeight, Floats, FloatType, Rows, Weight
 
 Range = tuple[int, int]
 """First index, and the one after the last."""
@@ -57,6 +58,12 @@ class ColumnRanges(Weight):
             whole = self.weight.read_rows(start, stop) if whole is None else whole
             rows[:, begin:end] = whole[:, first:last]
         return rows
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        raise UnsupportedError(
+            f"some columns of {self.name} are not a tensor of the checkpoint",
+            expected="all of its columns",
+        )
 
 
 def _is_worth_seeking(weight: Weight) -> bool:

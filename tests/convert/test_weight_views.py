@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.errors import TruncatedFileError
+from convert.errors import TruncatedFileError, UnsupportedError
 from convert.weight_views import ColumnRanges
 from convert.weights import ArrayWeight, FileWeight, FloatType, RowRange, RowRanges
 
@@ -66,3 +66,9 @@ def test_a_file_that_ends_inside_the_range(tmp_path):
         file.truncate(HEADER + 2 * (3 * 3000 + 15))
     with pytest.raises(TruncatedFileError, match="'w'"):
         ColumnRanges(weight, ((10, 20),)).read_rows(0, 4)
+
+
+def test_columns_alone_cannot_be_put_back():
+    view = ColumnRanges(ArrayWeight("w", np.zeros((2, 4), np.float32)), ((0, 2),))
+    with pytest.raises(UnsupportedError, match="some columns of w"):
+        view.put_back(np.zeros((2, 2), np.float32))

@@ -30,14 +30,14 @@ def stored_ranks(artifact: Path) -> Iterator[tuple[str, Array]]:
     for name in ranks[0]:
         parts = [value_of(nodes[name]) for nodes in ranks]
         cut = described.weights.get(name)
-        yield name, _whole(name, parts, cut or _uncut(parts))
+        yield name, put_together(name, parts, cut or _uncut(parts))
 
 
 def _uncut(parts: Sequence[Array]) -> Cut:
     return Cut(0, tuple(((0, len(part)),) for part in parts))
 
 
-def _whole(name: str, parts: Sequence[Array], cut: Cut) -> Array:
+def put_together(name: str, parts: Sequence[Array], cut: Cut) -> Array:
     """Every rank's part at its place."""
     length = max(last for own in cut.ranges for _, last in own)
     shape = list(parts[0].shape)
