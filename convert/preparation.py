@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from convert.architectures import architecture_of
 from convert.checkpoint import Checkpoint, require_tensors
 from convert.errors import UnsupportedEncodingError, UnsupportedError
+from convert.graph import parameters
+from convert.parameter import Parameter
 from convert.recipe import Artifact
 from passes.base import Pass
 from passes.cache_form import CacheForm
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
-from passes.quantize import Policy, Quantize, coverage
+from passes.quantize import Policy, Quantize
 from passes.tensor_parallel import TensorParallel
 from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
@@ -112,12 +114,8 @@ def prepare(
     if not ranks:
         return Prepared(artifact, target, whole.model, target.lay_out(whole))
     parts = [request(rank) for rank in ranks]
-    layout = target.lay_out_ranks(parts)
-    changed = dict.fromkeys(
-        note for part in parts for note in _changed_encodings(whole.model, part.model)
-    )
-    layout = replace(layout, notes=(*layout.notes, *changed))
-    return Prepared(artifact, target, whole.model, layout)
+    _store_as_ranks_do(whole.model, [part.model for part in parts])
+    return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts))
 
 
 def _passes(
@@ -145,14 +143,19 @@ def _block(stored: Encoding) -> int:
     return _TYPICAL_COLUMNS // scales if scales > 1 else _PREFERRED_BLOCK
 
 
-def _changed_encodings(whole: ir.Model, part: ir.Model) -> Iterator[str]:
-    """Where a rank's part of a weight does not fit the encoding that the whole has."""
-    for ours, theirs in zip(coverage(part), coverage(whole), strict=True):
-        if ours.encoding != theirs.encoding:
-            yield (
-                f"{ours.name} is stored as {ours.encoding}, not as {theirs.encoding}: a rank's"
-                f" part of it is {' by '.join(map(str, ours.shape))}"
-            )
+def _store_as_ranks_do(whole: ir.Model, ranks: Sequence[ir.Model]) -> None:
+    """Let the whole graph say how weights are stored whose parts do not fit what the whole has."""
+    parts = [parameters(rank) for rank in ranks]
+    for name, parameter in parameters(whole).items():
+        asked = parameter.encoding
+        for part in (own[name] for own in parts):
+            if asked is None or part.encoding is None or part.encoding.name == asked.name:
+                continue
+            shape = " by ".join(map(str, part.weight.shape))
+            reason = f"{asked.name} does not fit a rank's part, {shape}"
+            stored = Parameter(parameter.weight, part.encoding, reason)
+            whole.graph.initializers[name].const_value = stored
+            break
 
 
 def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:

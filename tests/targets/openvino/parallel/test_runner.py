@@ -14,8 +14,9 @@ from convert.errors import RunnerCrashedError
 from targets.openvino.parallel.runner import RanksRunner
 from targets.openvino.run import EXACT, OpenVinoRunner
 from targets.openvino.target import OpenVinoTarget
-from tests.support.models import random_ids
+from tests.support.models import random_ids, small_model
 from tests.support.ort import relative_error
+from tests.support.rank_artifacts import make_pair
 
 TOLERANCE = 1e-5
 """Largest difference, in standard deviations of the logits."""
@@ -85,3 +86,17 @@ def test_closing_ends_the_processes(pair):
     pids = processes_of(runner)
     runner.close()
     assert are_gone(pids)
+
+
+def test_four_ranks_of_yuan_in_nf4_are_one_model(tmp_path):
+    """Every block of weights and every scale of scales is the one that the whole model has."""
+    sizes = {"hidden_size": 512, "intermediate_size": 512, "num_hidden_layers": 1}
+    model = small_model("yuan", num_attention_heads=4, num_key_value_heads=4, **sizes)
+    pair = make_pair(model, tmp_path, 4, "nf4_dq")
+    ids = random_ids(1, 9, model.config.vocab)[0].tolist()
+    alone = OpenVinoRunner(pair.whole, threads=2, overrides=EXACT)
+    with RanksRunner(pair.cut, threads=2, overrides=EXACT) as ranks:
+        found = ranks.logits(ids, 5)
+        generated = ranks.generate(ids, 64, frozenset())
+    assert relative_error(found, alone.logits(ids, 5)) < 1e-4
+    assert generated == alone.generate(ids, 64, frozenset())
