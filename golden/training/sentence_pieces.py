@@ -66,7 +66,7 @@ def train_sentence_pieces(texts: list[str], folder: Path, *, vocabulary: int, lo
     (folder / "tokenizer.model").write_bytes(model.getvalue())
     settings = json.dumps(_settings(vocabulary, longest), indent=2, sort_keys=True)
     (folder / "tokenizer_config.json").write_text(settings + "\n", encoding="utf-8")
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def _settings(vocabulary: int, longest: int) -> dict[str, Any]:
