@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convert.inspection import inspect
 from targets.openvino.parallel.layout import lay_out_ranks
 
 
@@ -29,3 +30,12 @@ def test_notes_say_how_even_it_is(pair):
 
 def test_the_module_lays_out_what_the_target_asks_for():
     assert lay_out_ranks.__module__ == "targets.openvino.parallel.layout"
+
+
+def test_inspection_lists_every_rank(pair):
+    found = inspect(pair.cut)
+    assert (found.kind, found.metadata["ranks"]) == ("openvino", 2)
+    shapes = {tensor.name: tensor.shape for tensor in found.tensors}
+    name = "model.layers.0.mlp.down_proj.weight"
+    assert shapes[f"rank-0/{name}"] == (48, 32)
+    assert shapes[f"rank-1/{name}"] == (48, 40)
