@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import onnx_ir as ir
+
 from targets.base import LayoutRequest, OutputFile
 from targets.openvino.companions import configuration_files, tokenizer_files
 from targets.openvino.ir_file import IrFiles, ir_files
-from targets.openvino.lower import lower
+from targets.openvino.lower import PAST_PREFIX, lower
 from targets.openvino.options import Options
 from targets.openvino.tokenizer import tokenizer_models
+
+KV_CACHE_RANK = 4
 
 
 def model_files(request: LayoutRequest, stem: str) -> IrFiles:
@@ -24,6 +28,17 @@ def model_files(request: LayoutRequest, stem: str) -> IrFiles:
     for name, value in options.runtime(compressed=compressed).items():
         lowered.model.set_rt_info(value, ["runtime_options", name])
     return ir_files(lowered, stem)
+
+
+def unpaged(model: ir.Model) -> tuple[str, ...]:
+    """A note, if the graph remembers more than keys and values."""
+    pasts = [value for value in model.graph.inputs if str(value.name).startswith(PAST_PREFIX)]
+    if all(value.shape is not None and len(value.shape) == KV_CACHE_RANK for value in pasts):
+        return ()
+    return (
+        "openvino_genai runs this model without paged attention, so without continuous batching:"
+        " the state of its convolutions is no KV cache",
+    )
 
 
 def companion_files(request: LayoutRequest) -> Iterator[OutputFile]:

@@ -19,6 +19,9 @@ from targets.openvino.weights import StoredWeight, stored_weight
 INPUTS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2, "beam_idx": 1}
 """Name and rank of the inputs, in the order in which LLM pipelines know them."""
 
+PAST_PREFIX = "past_key_values."
+"""How the names of inputs begin that become state."""
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -107,7 +110,7 @@ def _lower_state(context: Context, graph: ir.Graph, input_ids: Node) -> dict[str
         if not _is_past(value.name):
             continue
         assert value.name is not None and value.shape is not None
-        present = value.name.replace("past_key_values.", "present.", 1)
+        present = value.name.replace(PAST_PREFIX, "present.", 1)
         # The name that OpenVINO's own MakeStateful gives: input and output joined.
         variables[present] = value.name + present
         axes = [axis if isinstance(axis, int) else None for axis in value.shape[1:]]
@@ -116,7 +119,7 @@ def _lower_state(context: Context, graph: ir.Graph, input_ids: Node) -> dict[str
 
 
 def _is_past(name: str | None) -> bool:
-    return name is not None and name.startswith("past_key_values.")
+    return name is not None and name.startswith(PAST_PREFIX)
 
 
 def _output(graph: ir.Graph, name: str) -> ir.Value:

@@ -54,11 +54,11 @@ class OpenVinoTarget(Target):
 
     def lay_out(self, request: LayoutRequest) -> Layout:
         """The IR with its weights to be streamed, configurations, and the tokenizer."""
-        from targets.openvino.layout import companion_files, model_files
+        from targets.openvino.layout import companion_files, model_files, unpaged
 
         ir = model_files(request, "openvino_model")
         files: list[OutputFile] = [ir.xml, ir.bin, *companion_files(request)]
-        return Layout(tuple(files), ir.jobs, notes(request.model))
+        return Layout(tuple(files), ir.jobs, (*notes(request.model), *unpaged(request.model)))
 
     def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
         """An IR for each rank, a launch file, and the companions."""
