@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -31,8 +33,8 @@ Feed = Callable[[Sequence[Array]], Array]
 """From the pieces of one sequence to its logits ``[S, vocab]``."""
 
 
-def graph(passes):
-    checkpoint = open_checkpoint(str(FOLDER))
+def graph(passes, folder=FOLDER):
+    checkpoint = open_checkpoint(str(folder))
     source = open_source(checkpoint)
     model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
     for rewrite in passes:
@@ -64,6 +66,36 @@ def test_our_torch(length):
     loaded = reference.load(FOLDER, 1)
     found = loaded.logits(RECORDED[f"ids_{length}"][0].tolist())
     assert np.abs(found - RECORDED[f"logits_{length}"][0]).max() < TOLERANCE
+
+
+@pytest.fixture(scope="module")
+def pickled(tmp_path_factory):
+    """The checkpoint in two ``pytorch_model-*.bin`` shards, as the hub has this family."""
+    import torch
+    from safetensors.torch import load_file as load_tensors
+
+    folder = tmp_path_factory.mktemp("pickled")
+    tensors = load_tensors(FOLDER / "model.safetensors")
+    names = sorted(tensors)
+    places = {}
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        file = f"pytorch_model-{number:05}-of-00002.bin"
+        torch.save({name: tensors[name] for name in part}, folder / file)
+        places |= dict.fromkeys(part, file)
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    shutil.copy(FOLDER / "config.json", folder)
+    return folder
+
+
+def test_shards_of_pickles_are_read_alike(pickled):
+    _, model = graph([LfaFusion()], pickled)
+    ids, expected = RECORDED["ids_24"], RECORDED["logits_24"]
+    feed = {"attention_mask": np.ones_like(ids), "position_ids": np.arange(24)[None]}
+    found = OrtGraph(model)(input_ids=ids, **feed)["logits"]
+    assert np.abs(found - expected).max() < TOLERANCE
+    recorded = reference.load(pickled, 1).logits(ids[0].tolist())
+    assert np.abs(recorded - expected[0]).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("length", LENGTHS)
