@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,10 +104,10 @@ def by_weight(
     layouts: Sequence[tuple[Path, Layout]], journals: Mapping[Path, Journal]
 ) -> list[list[PlacedJob]]:
     """The jobs of all layouts, those of one weight together, in the order of the first layout."""
-    groups: dict[int, list[PlacedJob]] = {}
+    groups: dict[Hashable, list[PlacedJob]] = {}
     for folder, layout in layouts:
         for job in layout.jobs:
-            groups.setdefault(id(job.weight), []).append(
+            groups.setdefault(job.weight.identity, []).append(
                 PlacedJob(folder, job, journals.get(folder))
             )
     return list(groups.values())

@@ -50,6 +50,12 @@ def run(
         str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")
     ] = None,
     revision: Revision = None,
+    tensor_parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--tensor-parallel", min=2, help="Cut the model for so many ranks, such as sockets."
+        ),
+    ] = None,
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Compare with the original before shipping.")
     ] = True,
@@ -86,9 +92,10 @@ def run(
     from convert import commands
 
     commands.run(
-        model, recipe, to or [], out=out, revision=revision, gate=gate, tokenizer=tokenizer,
-        strict=strict, golden=golden, prompts=prompts, keep_failed=keep_failed,
-        restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
+        model, recipe, to or [], out=out, revision=revision, tensor_parallel=tensor_parallel,
+        gate=gate, tokenizer=tokenizer, strict=strict, golden=golden, prompts=prompts,
+        keep_failed=keep_failed, restart=restart, memory=memory, split_max_size=split_max_size,
+        threads=threads,
     )  # fmt: skip
 
 

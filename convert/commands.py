@@ -23,6 +23,7 @@ def run(
     *,
     out: Path,
     revision: str | None,
+    tensor_parallel: int | None,
     gate: bool,
     tokenizer: bool,
     strict: bool,
@@ -44,7 +45,7 @@ def run(
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
-    chosen = _recipe(model, recipe, to, revision, prompts)
+    chosen = _recipe(model, recipe, to, revision, prompts, tensor_parallel)
     opened = open_early(chosen)
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
@@ -75,6 +76,7 @@ def _recipe(
     to: Sequence[str],
     revision: str | None,
     prompts: Path | None,
+    tensor_parallel: int | None = None,
 ) -> Recipe:
     """The recipe that the options amount to; what the command line says goes before the file."""
     if recipe is None and not to:
@@ -94,6 +96,9 @@ def _recipe(
         document["revision"] = revision
     if prompts:
         document["prompts"] = str(prompts)
+    if tensor_parallel:
+        for artifact in document["artifacts"]:
+            artifact["tensor_parallel"] = tensor_parallel
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:

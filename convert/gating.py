@@ -8,6 +8,7 @@ from pathlib import Path
 from convert.checkpoint import Checkpoint
 from convert.errors import GateError
 from convert.gate_lines import gate_lines, weight_line
+from convert.graph import parameters
 from convert.hashing import hash_file
 from convert.manifest import GateRecord, SourceRecord
 from convert.preparation import Prepared
@@ -63,7 +64,8 @@ def gate_artifact(
             digest=record.digest,
             original=checkpoint.folder if item.loses_precision else None,
         )
-        errors = weight_errors(item.target, folder, checkpoint.weights)
+        graph = {name: parameter.weight for name, parameter in parameters(item.model).items()}
+        errors = weight_errors(item.target, folder, graph)
     for line in (*gate_lines(result), weight_line(errors[0], limits)):
         reporter.say(f"  {line}")
     failures = list(result.failures)

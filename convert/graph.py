@@ -25,6 +25,16 @@ KEY_SLOTS = "key_slots"
 """The value ``[total_sequence]`` that numbers the slots of the cache."""
 
 
+QUERY_KEPT = "query_kept"
+"""The value ``[batch, sequence]`` that says which new tokens are tokens (1) and which padding (0);
+only in graphs that need it beside the mask."""
+
+
+def after(past: int) -> str:
+    """Name of an axis that holds ``past`` earlier tokens and the new ones."""
+    return f"{SEQUENCE}+{past}"
+
+
 class Role(Enum):
     """What a parameter does in the graph."""
 
@@ -53,10 +63,30 @@ def attention_nodes(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph if node.op_type == "Attention"]
 
 
+def is_causal_padding(node: ir.Node) -> bool:
+    """Whether a node puts zeros before the first of the tokens ``[B, S, features]``.
+
+    They stand for "nothing"; a cache puts what came before in their place.
+    """
+    if node.op_type != "Pad" or len(node.inputs) != 2 or node.inputs[1] is None:
+        return False
+    pads = ir.convenience.get_const_tensor(node.inputs[1])
+    if pads is None or pads.size != 6:
+        return False
+    count = int(pads.numpy()[1])
+    return count > 0 and pads.numpy().tolist() == [0, count, 0, 0, 0, 0]
+
+
 def initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
     """A value that holds ``tensor``, to be registered with a graph."""
     shape = ir.Shape(tensor.shape.numpy())
     return ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=shape, const_value=tensor)
+
+
+def notes(model: ir.Model) -> tuple[str, ...]:
+    """What passes left for the user to know, one sentence each, under ``note.*``."""
+    metadata = sorted(model.metadata_props.items())
+    return tuple(text for key, text in metadata if key.startswith("note."))
 
 
 def find_value(model: ir.Model, name: str) -> ir.Value | None:
@@ -87,6 +117,12 @@ def _role(value: ir.Value) -> Role:
         for product in node.outputs[0].consumers()
         if product.op_type == "MatMul"
     ]
-    if any(product.outputs[0].name == LOGITS for product in products):
+    if any(_gives_logits(product.outputs[0]) for product in products):
         return Role.HEAD
     return Role.LINEAR if products else Role.OTHER
+
+
+def _gives_logits(value: ir.Value) -> bool:
+    """Whether a value is the logits, or one rank's part of them."""
+    gathered = (node for node in value.consumers() if node.op_type == "AllGather")
+    return value.name == LOGITS or any(node.outputs[0].name == LOGITS for node in gathered)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,11 @@ def _list_file(path: Path) -> tuple[str, Listing]:
 
 
 def _list_folder(folder: Path) -> tuple[str, Listing]:
+    ranks = sorted(
+        folder.glob("rank-*/openvino_model.xml"), key=lambda path: (len(str(path)), path)
+    )
+    if ranks:
+        return "openvino", _list_ranks(ranks)
     for pattern in ("*.gguf", "openvino_model.xml", "*.xml", "*.onnx"):
         found = sorted(folder.glob(pattern))
         if found:
@@ -143,6 +148,17 @@ def _list_folder(folder: Path) -> tuple[str, Listing]:
         for weight in weights.values()
     )
     return "pytorch", Listing(tensors, config)
+
+
+def _list_ranks(paths: list[Path]) -> Listing:
+    """Every rank's tensors; of what the files say of themselves, the first's."""
+    listings = [list_openvino(path) for path in paths]
+    tensors = tuple(
+        replace(tensor, name=f"{path.parent.name}/{tensor.name}")
+        for path, listing in zip(paths, listings, strict=True)
+        for tensor in listing.tensors
+    )
+    return Listing(tensors, {"ranks": len(paths), **listings[0].metadata})
 
 
 def _list_gguf(path: Path) -> Listing:

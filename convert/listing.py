@@ -48,7 +48,7 @@ def _encodings() -> Listing:
     from passes.encodings import ENCODINGS, encoding
 
     for name in ENCODINGS:
-        bits = 8 * encoding(name).nbytes(1, _COLUMNS) / _COLUMNS
+        bits = encoding(name).bits_per_weight(_COLUMNS)
         yield name, f"{bits:.3f} bits a weight in rows of {_COLUMNS}"
 
 

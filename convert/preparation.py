@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -9,14 +11,21 @@ import onnx_ir as ir
 from convert.architectures import architecture_of
 from convert.checkpoint import Checkpoint, require_tensors
 from convert.errors import UnsupportedEncodingError, UnsupportedError
+from convert.graph import parameters
+from convert.parameter import Parameter
 from convert.recipe import Artifact
+from passes.base import Pass
+from passes.cache_form import CacheForm
 from passes.encodings import encoding
+from passes.encodings.base import Encoding
 from passes.quantize import Policy, Quantize
+from passes.tensor_parallel import TensorParallel
 from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
 
 _TYPICAL_COLUMNS = 4096
 _EIGHT_BITS = 8
+_PREFERRED_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -89,15 +98,64 @@ def prepare(
         raise UnsupportedError(
             f"target {target.name} cannot express {source.config.family} models",
             expected=f"one of {', '.join(sorted(target.families))}",
+            found=target.refusals.get(source.config.family),
             remedy="choose another target; see `convert list targets`",
         )
-    architecture = architecture_of(checkpoint.config)
-    model = architecture.build(source.config, checkpoint.weights)
-    for rewrite in target.passes(artifact.options):
-        rewrite(model)
-    Quantize(_policy(target, artifact, strict))(model)
-    request = LayoutRequest(source, model, tokenizer=tokenizer, options=artifact.options)
-    return Prepared(artifact, target, model, target.lay_out(request))
+    policy = _policy(target, artifact, strict)
+
+    def request(rank: int | None = None) -> LayoutRequest:
+        """What the target lays out for the whole model, or for one rank of several."""
+        model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
+        for rewrite in _passes(target, artifact, policy, rank):
+            rewrite(model)
+        return LayoutRequest(source, model, tokenizer=tokenizer, options=artifact.options)
+
+    whole, ranks = request(), range(artifact.tensor_parallel or 0)
+    if not ranks:
+        return Prepared(artifact, target, whole.model, target.lay_out(whole))
+    parts = [request(rank) for rank in ranks]
+    _store_as_ranks_do(whole.model, [part.model for part in parts])
+    return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts))
+
+
+def _passes(
+    target: Target, artifact: Artifact, policy: Policy, rank: int | None
+) -> tuple[Pass, ...]:
+    """All passes, in order. A model is cut just before it gets a cache, which is then of a rank's
+    own heads, and before it is quantized, in blocks that then lie on one rank.
+    """
+    steps = tuple(target.passes(artifact.options))
+    if rank is not None:
+        at = next((i for i, step in enumerate(steps) if isinstance(step, CacheForm)), len(steps))
+        names = (policy.default, *(name for _, name in policy.overrides))
+        block = math.lcm(*(_block(encoding(name)) for name in names))
+        cut = TensorParallel(artifact.tensor_parallel or 0, rank, block=block)
+        steps = (*steps[:at], cut, *steps[at:])
+    return (*steps, Quantize(policy))
+
+
+def _block(stored: Encoding) -> int:
+    """Weights of a row that one scale covers; where one covers a row, or none is, those that
+    runtimes like to have together.
+    """
+    planes = {plane.name: plane for plane in stored.planes(_TYPICAL_COLUMNS)}
+    scales = math.prod(planes["scales"].row_shape) if "scales" in planes else 1
+    return _TYPICAL_COLUMNS // scales if scales > 1 else _PREFERRED_BLOCK
+
+
+def _store_as_ranks_do(whole: ir.Model, ranks: Sequence[ir.Model]) -> None:
+    """Let the whole graph say how weights are stored whose parts do not fit what the whole has."""
+    parts = [parameters(rank) for rank in ranks]
+    for name, parameter in parameters(whole).items():
+        asked = parameter.encoding
+        for part in (own[name] for own in parts):
+            if asked is None or part.encoding is None or part.encoding.name == asked.name:
+                continue
+            shape = " by ".join(map(str, part.weight.shape))
+            reason = f"{asked.name} does not fit a rank's part, {shape}"
+            stored = Parameter(parameter.weight, part.encoding, reason)
+            whole.graph.initializers[name].const_value = stored
+            break
 
 
 def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:

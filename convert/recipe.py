@@ -52,17 +52,19 @@ class Artifact(_Strict):
 
     format: str = Field(description="name of the target")
     encoding: str | None = Field(None, description="default: the target's own default")
-    name: ArtifactName | None = Field(None, description="folder; default FORMAT-ENCODING")
+    name: ArtifactName | None = Field(None, description="folder; default FORMAT-ENCODING[-tpN]")
     embeddings: str | None = Field(None, description="encoding of the embedding matrix")
     head: str | None = Field(None, description="encoding of the output head")
     overrides: tuple[Override, ...] = ()
     gate: Gate = Gate()
+    tensor_parallel: int | None = Field(None, ge=2, description="ranks to cut the model for")
     options: dict[str, Any] = Field(default_factory=dict, description="the target's own settings")
 
     @property
     def folder(self) -> str:
         """Name of the artifact's folder."""
-        return self.name or f"{self.format}-{self.encoding}"
+        ranks = f"-tp{self.tensor_parallel}" if self.tensor_parallel else ""
+        return self.name or f"{self.format}-{self.encoding}{ranks}"
 
 
 class Recipe(_Strict):

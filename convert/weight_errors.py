@@ -1,4 +1,4 @@
-"""How far an artifact's stored weights are from the checkpoint's, tensor by tensor.
+"""How far an artifact's stored weights are from the original's, tensor by tensor.
 
 The logits of a coarse encoding move so far that one matrix with wrong scales can hide among them;
 its own error cannot.
@@ -34,8 +34,13 @@ def weight_errors(
     Holds one tensor in memory at a time. Reads by `Target.stored_weights`, which is not our
     encoder's own decoder.
 
+    Args:
+        target: That the artifact was made for.
+        artifact: Its folder.
+        weights: The graph's, by name: the checkpoint's, rearranged where the graph wants it.
+
     Raises:
-        TensorMismatchError: A stored tensor has another shape than the checkpoint's.
+        TensorMismatchError: A stored tensor has another shape than the graph's.
     """
     errors = []
     for name, stored in target.stored_weights(artifact):

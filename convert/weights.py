@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -18,6 +19,7 @@ from convert.errors import TruncatedFileError
 Rows = NDArray[Any]
 """Rows of a weight in their storage dtype: float32, float16 or ml_dtypes.bfloat16."""
 
+Floats = NDArray[np.float32]
 
 _NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
@@ -69,6 +71,11 @@ class Weight(ABC):
         """Bytes in the storage dtype."""
         return self.rows * self.columns * self.dtype.itemsize
 
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two weights that read the same: what is read once serves both."""
+        return id(self)
+
     @abstractmethod
     def read_rows(self, start: int, stop: int) -> Rows:
         """Read rows ``start`` to ``stop`` as an array ``[stop - start, columns]``.
@@ -84,6 +91,21 @@ class Weight(ABC):
             buffer: Contiguous, of the size of the rows. What is returned may lie in it.
         """
         return self.read_rows(start, stop)
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        """Where in the checkpoint these values would be read from: the reverse of `read_rows`.
+
+        Args:
+            values: Rows of this weight, ``[n, columns]``.
+            start: Number of the first of them.
+
+        Yields:
+            A tensor of the checkpoint, the number of a row, and values of the rows from it on.
+
+        Raises:
+            UnsupportedError: The weight is computed from several, which do not follow from it.
+        """
+        yield self, start, values
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,66 @@ class ArrayWeight(Weight):
 
     def read_rows(self, start: int, stop: int) -> Rows:
         return self.array[start:stop].reshape(stop - start, self.columns)
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Rows ``start`` to ``stop`` of a weight."""
+
+    weight: Weight
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class RowRanges(Weight):
+    """Rows of one or more weights, put together.
+
+    Args:
+        name: Name of the result.
+        ranges: In the order of its rows; all weights have the same columns and type.
+    """
+
+    name: str
+    ranges: tuple[RowRange, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The rows of all ranges, the other axes of their weights."""
+        rows = sum(part.stop - part.start for part in self.ranges)
+        return (rows, *self.ranges[0].weight.shape[1:])
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """The weights' common type; float32 if they have none."""
+        kinds = {part.weight.dtype for part in self.ranges}
+        return kinds.pop() if len(kinds) == 1 else FloatType.F32
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        rows, first = np.empty((stop - start, self.columns), self.dtype.numpy), 0
+        for part in self.ranges:
+            last = first + part.stop - part.start
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                shift = part.start - first
+                rows[low - start : high - start] = part.weight.read_rows(low + shift, high + shift)
+            first = last
+        return rows
+
+    @property
+    def identity(self) -> Hashable:
+        """The ranges, whose order is part of it."""
+        return tuple((part.weight.identity, part.start, part.stop) for part in self.ranges)
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        stop, first = start + len(values), 0
+        for part in self.ranges:
+            last = first + part.stop - part.start
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                rows = values[low - start : high - start]
+                yield from part.weight.put_back(rows, low - first + part.start)
+            first = last
 
 
 def read_float32(weight: Weight) -> NDArray[np.float32]:

@@ -14,6 +14,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from convert.architectures import architecture_of
+from convert.checkpoint import open_checkpoint
+from convert.graph import parameters
+from convert.stored_layout import in_checkpoint_layout
+from convert.weights import Weight
 from golden import memory, program, reference
 from golden.format import read, write
 from targets import target
@@ -36,9 +41,20 @@ def record_stored(
     golden = read(like)
     memory.require_memory(folder)
     model = reference.load(folder, threads)
-    model.replace_weights(target(target_name).stored_weights(artifact))
+    stored = target(target_name).stored_weights(artifact)
+    model.replace_weights(in_checkpoint_layout(_graph_weights(folder, target_name), stored))
     header = dataclasses.replace(golden.header, tokenized=(), chats=(), tokenizer_json=None)
     write(out, header, golden.prompts, reference.all_logits(model, golden.prompts))
+
+
+def _graph_weights(folder: Path, target_name: str) -> dict[str, Weight]:
+    """How the target's graph arranges the weights of the checkpoint in ``folder``."""
+    checkpoint = open_checkpoint(str(folder))
+    architecture = architecture_of(checkpoint.config)
+    model = architecture.build(architecture.parse(checkpoint.config), checkpoint.weights)
+    for rewrite in target(target_name).passes({}):
+        rewrite(model)
+    return {name: parameter.weight for name, parameter in parameters(model).items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,10 +1,11 @@
-"""The original model: transformers, float32, on this machine's CPU."""
+"""The original model: transformers, or our own torch, float32, on this machine's CPU."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +21,12 @@ from convert.errors import (
 
 SEED = 20240229
 
+OWN_CLASSES = {"YuanForCausalLM": "golden.yuan"}
+"""Architectures that transformers does not have, and the modules that do, without a cache."""
+
 
 class Reference:
-    """A causal language model of transformers, loaded in float32.
+    """A causal language model as transformers loads it, in float32.
 
     Attention is ``eager``: the formula in plain matrix products, with an explicit mask, whatever
     kernels the machine has. Prompts are short, so its quadratic memory is nothing.
@@ -96,15 +100,17 @@ class Reference:
         from transformers import DynamicCache
 
         generator = torch.Generator().manual_seed(SEED)
-        tokens = torch.full((count, 1), self.start_id)
-        drawn, cache = [tokens], DynamicCache(config=self.model.config)
+        drawn = torch.full((count, 1), self.start_id)
+        cached = type(self.model).__module__ not in OWN_CLASSES.values()
+        cache = {"past_key_values": DynamicCache(config=self.model.config)} if cached else {}
         with torch.inference_mode():
             for _ in range(length - 1):
-                output = self.model(input_ids=tokens, past_key_values=cache, use_cache=True)
+                tokens = drawn[:, -1:] if cached else drawn
+                output = self.model(input_ids=tokens, use_cache=cached, **cache)
                 probabilities = torch.softmax(output.logits[:, -1].to(torch.float64), dim=-1)
-                tokens = torch.multinomial(probabilities, 1, generator=generator)
-                drawn.append(tokens)
-        return cast("list[list[int]]", torch.cat(drawn, dim=1).tolist())
+                chosen = torch.multinomial(probabilities, 1, generator=generator)
+                drawn = torch.cat([drawn, chosen], dim=1)
+        return cast("list[list[int]]", drawn.tolist())
 
 
 def load(folder: Path, threads: int) -> Reference:
@@ -117,20 +123,19 @@ def load(folder: Path, threads: int) -> Reference:
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        model, information = AutoModelForCausalLM.from_pretrained(
+        kind, options = _model_class(folder)
+        model, information = kind.from_pretrained(
             folder,
             dtype=torch.float32,
-            attn_implementation="eager",
-            trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **options,
         )
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise _refusal(folder, error) from error
@@ -142,6 +147,17 @@ def load(folder: Path, threads: int) -> Reference:
             found=", ".join(sorted(map(str, wrong))[:5]),
         )
     return Reference(model.eval())
+
+
+def _model_class(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The class to load the model with, and what it is to be told."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names = config.get("architectures") or [None]
+    if names[0] in OWN_CLASSES:
+        return getattr(import_module(OWN_CLASSES[names[0]]), names[0]), {}
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM, {"attn_implementation": "eager", "trust_remote_code": False}
 
 
 def all_logits(

@@ -1,4 +1,4 @@
-"""What the forms of the KV cache share: one past and one present for each layer's key and value."""
+"""What the forms of the cache share: a past and a present for each thing that is remembered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from convert.errors import PassRefusedError
-from convert.graph import attention_nodes
+from convert.graph import QUERY_KEPT, attention_nodes, find_value
 from passes.base import Pass
+from passes.token_state import token_states
 
 FORM = "kv_cache.form"
 """Key of the model's metadata that says which form of KV cache it has."""
@@ -90,6 +91,10 @@ class CacheForm(Pass):
             if tensor.new.shape is None or len(tensor.new.shape) != 4:
                 reason = f"the shape of {tensor.name} is not [batch, kv_heads, sequence, head_dim]"
                 raise PassRefusedError(reason, _name(tensor.node))
+        for state in token_states(model):
+            if find_value(model, QUERY_KEPT) is None:
+                reason = f"the graph computes no {QUERY_KEPT}, so that padding would be remembered"
+                raise PassRefusedError(reason, _name(state.node))
 
     def ensures(self, model: ir.Model) -> None:
         inputs = {value.name for value in model.graph.inputs}
@@ -97,6 +102,11 @@ class CacheForm(Pass):
         for tensor in cached_tensors(model):
             assert tensor.past_name in inputs, f"{tensor.past_name} is not an input"
             assert tensor.present_name in outputs, f"{tensor.present_name} is not an output"
+        forgotten = [state.name for state in token_states(model)]
+        assert not forgotten, f"{forgotten} begin with zeros in every run"
+        pasts = {str(name) for name in inputs if str(name).startswith("past_key_values.")}
+        presents = {name.replace("past_key_values.", "present.", 1) for name in pasts}
+        assert presents <= outputs, f"{presents - outputs} are not outputs"
         assert model.metadata_props[FORM] == self.form
 
 

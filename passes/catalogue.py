@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from passes.base import Pass
 from passes.kv_cache import DynamicCache, StatefulCache
+from passes.lfa_fusion import LfaFusion
 from passes.quantize import Quantize
 from passes.static_cache import StaticCache
+from passes.tensor_parallel import TensorParallel
 
-PASSES: tuple[type[Pass], ...] = (DynamicCache, StatefulCache, StaticCache, Quantize)
+PASSES: tuple[type[Pass], ...] = (
+    LfaFusion,
+    TensorParallel,
+    DynamicCache,
+    StatefulCache,
+    StaticCache,
+    Quantize,
+)
 """Every pass, in the order in which a run may apply them."""

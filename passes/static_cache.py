@@ -13,11 +13,13 @@ from convert.graph import (
     QUERY_SLOTS,
     SEQUENCE,
     TOTAL_SEQUENCE,
+    after,
     find_value,
     initializer,
     remove_dead_nodes,
 )
 from passes.cache_form import FORM, CachedTensor, CacheForm, cached_tensors
+from passes.token_state import last_tokens, remember, token_states
 
 _FLOAT, _INT64 = ir.TensorType(ir.DataType.FLOAT), ir.TensorType(ir.DataType.INT64)
 
@@ -59,6 +61,7 @@ class StaticCache(CacheForm):
         rows = self._write_indices(model, position)
         for tensor in list(cached_tensors(model)):
             model.graph.outputs.append(self._write(model, tensor, rows))
+        self._remember_tokens(model)
         model.graph.inputs.append(position)
         model.metadata_props[FORM] = self.form
         return True
@@ -84,6 +87,7 @@ class StaticCache(CacheForm):
 
     def _bind_axes(self, model: ir.Model) -> None:
         sizes = {BATCH: self.batch, SEQUENCE: self.tokens, TOTAL_SEQUENCE: self.length}
+        sizes |= {after(state.count): self.tokens + state.count for state in token_states(model)}
         for value in _values(model):
             if value.shape is not None:
                 axes = [_size(axis, sizes) for axis in value.shape]
@@ -96,6 +100,18 @@ class StaticCache(CacheForm):
         node = ir.Node("", "Expand", (position, shape), outputs=(rows,), name="write_indices")
         model.graph.insert_before(model.graph[0], node)
         return rows
+
+    def _remember_tokens(self, model: ir.Model) -> None:
+        states = list(token_states(model))
+        if states:
+            steps = _constant(model, "kept_steps.steps", np.arange(1, self.tokens + 1))
+            rows = last_tokens(model, states, steps)
+        for state in states:
+            past = ir.Value(name=state.past_name, type=_FLOAT, shape=state.shape)
+            model.graph.inputs.append(past)
+            model.graph.outputs.append(remember(model, state, past, rows))
+        if states:
+            remove_dead_nodes(model)
 
     def _write(self, model: ir.Model, tensor: CachedTensor, rows: ir.Value) -> ir.Value:
         """Write the new tokens; attention reads the whole cache."""

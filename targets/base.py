@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.errors import UnsupportedError
+
 if TYPE_CHECKING:
     # Running an artifact needs none of this, and the graph library alone takes half a second.
     import onnx_ir as ir
@@ -204,6 +206,9 @@ class Target(ABC):
     families: ClassVar[frozenset[str]]
     """The model families (`DecoderConfig.family`) it can express."""
 
+    refusals: ClassVar[Mapping[str, str]] = {}
+    """Why it cannot express a family, where there is a reason to tell."""
+
     requires_tokenizer: ClassVar[bool] = False
     eight_bit: ClassVar[str | None] = None
     """Encoding for embeddings and head unless asked otherwise, when the rest has fewer bits."""
@@ -242,6 +247,20 @@ class Target(ABC):
         Raises:
             UnsupportedError: The graph, the tokenizer or an option cannot be expressed.
         """
+
+    def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
+        """Every file of an artifact of several ranks, each of which computes a part of the model.
+
+        Args:
+            requests: For each rank, in order; the graphs are those of `TensorParallel`.
+
+        Raises:
+            UnsupportedError: As for `lay_out`, or the target has no form for ranks.
+        """
+        raise UnsupportedError(
+            f"target {self.name} has no form for tensor parallelism",
+            remedy="leave out tensor_parallel, or choose another target",
+        )
 
     @abstractmethod
     def runner(self, artifact: Path, *, threads: int) -> Runner:

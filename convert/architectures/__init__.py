@@ -10,9 +10,10 @@ from convert.architectures.llama import Llama
 from convert.architectures.mistral import Mistral
 from convert.architectures.qwen2 import Qwen2
 from convert.architectures.qwen3 import Qwen3
+from convert.architectures.yuan import Yuan
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
 
-ARCHITECTURES: tuple[Architecture, ...] = (Llama(), Mistral(), Qwen2(), Qwen3())
+ARCHITECTURES: tuple[Architecture, ...] = (Llama(), Mistral(), Qwen2(), Qwen3(), Yuan())
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
@@ -24,7 +25,8 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     """
     name = _stated_name(config)
     known = {name: architecture for architecture in ARCHITECTURES for name in architecture.names}
-    if config.get("auto_map"):
+    accepted = known[name].remote_classes if name in known else frozenset()
+    if config.get("auto_map") and not _named_classes(config["auto_map"]) <= accepted:
         raise UnsupportedArchitectureError(
             f"{name} comes with code of its own (auto_map in config.json)",
             expected=f"an architecture that is built in: {', '.join(known)}",
@@ -40,6 +42,13 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
             remedy="see CONTRIBUTING.md for how to add an architecture",
         )
     return known[name]
+
+
+def _named_classes(auto_map: Any) -> frozenset[str]:
+    """The classes of ``auto_map`` without their modules; a malformed one names itself."""
+    if not isinstance(auto_map, Mapping):
+        return frozenset({repr(auto_map)})
+    return frozenset(str(place).rpartition(".")[2] for place in auto_map.values())
 
 
 def _stated_name(config: Mapping[str, Any]) -> str:

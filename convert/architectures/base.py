@@ -46,8 +46,11 @@ class DecoderConfig:
     """Configuration of a decoder in one dialect, whatever the checkpoint's config called it.
 
     Args:
-        family: ``model_type`` of the checkpoint: llama, mistral, qwen2, qwen3.
+        family: ``model_type`` of the checkpoint: llama, mistral, qwen2, qwen3, yuan.
         windows: Sliding window of each layer in tokens; None for full attention.
+        activated: Which of the MLP's two inner products the activation sits on.
+        localized_filter: Whether queries and keys read their input through two short causal
+            convolutions over the sequence.
     """
 
     family: str
@@ -68,6 +71,8 @@ class DecoderConfig:
     mlp_bias: bool = False
     qk_norm: bool = False
     tied: bool = False
+    activated: Literal["gate", "up"] = "gate"
+    localized_filter: bool = False
 
 
 class Architecture(ABC):
@@ -75,6 +80,10 @@ class Architecture(ABC):
 
     names: ClassVar[tuple[str, ...]]
     """The values of ``architectures`` in config.json that this class handles."""
+
+    remote_classes: ClassVar[frozenset[str]] = frozenset()
+    """Classes that ``auto_map`` of a genuine checkpoint names, if transformers has no class for
+    it. Their code is never executed: the architecture itself says what they compute."""
 
     @abstractmethod
     def parse(self, config: Mapping[str, Any]) -> DecoderConfig:
@@ -87,7 +96,11 @@ class Architecture(ABC):
 
     @abstractmethod
     def parameters(self, config: DecoderConfig) -> dict[str, Shape]:
-        """Name and shape of every parameter, as in the checkpoint, in the order of use."""
+        """Name and shape of every parameter, as in the checkpoint, in the order of use.
+
+        The graph has the same names; where the architecture rearranges a weight, its shape may
+        be another there.
+        """
 
     @abstractmethod
     def build(self, config: DecoderConfig, weights: Mapping[str, Weight]) -> ir.Model:

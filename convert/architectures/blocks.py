@@ -98,17 +98,19 @@ def attention(
     config: DecoderConfig,
     turn: Rotation,
     allowed: ir.Value,
+    filtered: ir.Value | None = None,
 ) -> ir.Value:
     """Grouped-query attention with rotary positions, scaled by ``1/√D``.
 
     Args:
         turn: Angles by which queries and keys are rotated.
         allowed: bool ``[B, 1, S, T]``, which keys each query attends to.
+        filtered: What queries and keys are made of, if not of ``x``.
     """
     heads, head_dim = config.heads, config.head_dim
 
     def rotated(part: str, count: int) -> ir.Value:
-        split = _heads(b, x, scope, part, count, config)
+        split = _heads(b, x if filtered is None else filtered, scope, part, count, config)
         name = f"{scope}.{part}.RotaryEmbedding"
         return b.op("RotaryEmbedding", split, turn.cos, turn.sin, name=name)
 
@@ -159,10 +161,14 @@ def _heads(
 
 
 def gated_mlp(b: GraphBuilder, x: ir.Value, scope: str, config: DecoderConfig) -> ir.Value:
-    """``down(silu(gate(x)) · up(x))`` with ``silu(z) = z · sigmoid(z)``."""
+    """``down(silu(gate(x)) · up(x))`` with ``silu(z) = z · sigmoid(z)``.
+
+    Where ``config.activated`` says so, ``up`` has the activation instead of ``gate``.
+    """
     gate = linear(b, x, f"{scope}.gate_proj", bias=config.mlp_bias)
     up = linear(b, x, f"{scope}.up_proj", bias=config.mlp_bias)
-    sigmoid = b.op("Sigmoid", gate, name=f"{scope}.act_fn.Sigmoid")
-    silu = b.op("Mul", gate, sigmoid, name=f"{scope}.act_fn.Mul")
-    gated = b.op("Mul", silu, up, name=f"{scope}.Mul")
+    active, plain = (gate, up) if config.activated == "gate" else (up, gate)
+    sigmoid = b.op("Sigmoid", active, name=f"{scope}.act_fn.Sigmoid")
+    silu = b.op("Mul", active, sigmoid, name=f"{scope}.act_fn.Mul")
+    gated = b.op("Mul", silu, plain, name=f"{scope}.Mul")
     return linear(b, gated, f"{scope}.down_proj", bias=config.mlp_bias)

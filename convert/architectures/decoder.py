@@ -1,4 +1,4 @@
-"""The decoder that Llama, Mistral and Qwen share: its config, its parameters and its graph."""
+"""The decoder that all families share: its config, its parameters and its graph."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from convert.architectures import blocks
 from convert.architectures.base import Architecture, DecoderConfig, Shape
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.dialect import ConfigReader
+from convert.architectures.filtering import filter_parameters, kept_tokens, localized_filter
 from convert.architectures.masks import mask, slots
 from convert.architectures.rope_dialect import parse_rope
 from convert.graph import (
@@ -38,10 +39,17 @@ class Decoder(Architecture):
 
     family: ClassVar[str]
     default_max_positions: ClassVar[int]
+    default_tied: ClassVar[bool] = False
 
     @abstractmethod
     def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
         """Fill in what only this family has: windows, biases, norms."""
+
+    def rearranged(
+        self, config: DecoderConfig, weights: Mapping[str, Weight]
+    ) -> Mapping[str, Weight]:
+        """The weights as the graph wants them, where it is not as they are stored."""
+        return weights
 
     def kv_heads(self, reader: ConfigReader, heads: int) -> int:
         """Key-value heads where the config may leave them out."""
@@ -82,7 +90,7 @@ class Decoder(Architecture):
             norm_eps=reader.number("rms_norm_eps", 1e-6),
             rope=parse_rope(reader, max_positions),
             windows=(None,) * layers,
-            tied=reader.flag("tie_word_embeddings"),
+            tied=reader.flag("tie_word_embeddings", self.default_tied),
         )
         parsed = self.features(reader, common)
         reader.refuse_unread()
@@ -98,7 +106,7 @@ class Decoder(Architecture):
         return shapes
 
     def build(self, config: DecoderConfig, weights: Mapping[str, Weight]) -> ir.Model:
-        b = GraphBuilder(weights)
+        b = GraphBuilder(self.rearranged(config, weights))
         tokens = (BATCH, SEQUENCE)
         input_ids = b.input(INPUT_IDS, ir.DataType.INT64, tokens)
         attention_mask = b.input(ATTENTION_MASK, ir.DataType.INT64, (BATCH, TOTAL_SEQUENCE))
@@ -107,10 +115,13 @@ class Decoder(Architecture):
         at = slots(b, input_ids, attention_mask)
         masks = {window: mask(b, at, window) for window in dict.fromkeys(config.windows)}
         turn = blocks.rotation(b, position_ids, config)
+        kept = None
+        if config.localized_filter:
+            kept = kept_tokens(b, attention_mask, at.new)
 
         x = blocks.embedding(b, input_ids, "model.embed_tokens")
         for layer, window in enumerate(config.windows):
-            x = _layer(b, x, f"model.layers.{layer}", config, turn, masks[window])
+            x = _layer(b, x, f"model.layers.{layer}", config, turn, masks[window], kept)
         x = blocks.rms_norm(b, x, "model.norm", config.norm_eps)
         head = "model.embed_tokens.weight" if config.tied else "lm_head.weight"
         logits = blocks.linear(b, x, "lm_head", weight=head, output=LOGITS)
@@ -124,10 +135,14 @@ def _layer(
     config: DecoderConfig,
     turn: blocks.Rotation,
     allowed: ir.Value,
+    kept: ir.Value | None,
 ) -> ir.Value:
     """``h = x + attention(norm(x))``, then ``h + mlp(norm(h))``."""
     normed = blocks.rms_norm(b, x, f"{scope}.input_layernorm", config.norm_eps)
-    mixed = blocks.attention(b, normed, f"{scope}.self_attn", config, turn, allowed)
+    filtered = None
+    if kept is not None:
+        filtered = localized_filter(b, normed, f"{scope}.self_attn.lf_gate", kept)
+    mixed = blocks.attention(b, normed, f"{scope}.self_attn", config, turn, allowed, filtered)
     x = b.op("Add", x, mixed, name=f"{scope}.self_attn.Add")
     normed = blocks.rms_norm(b, x, f"{scope}.post_attention_layernorm", config.norm_eps)
     fed = blocks.gated_mlp(b, normed, f"{scope}.mlp", config)
@@ -138,6 +153,8 @@ def _layer_parameters(config: DecoderConfig, scope: str) -> dict[str, Shape]:
     queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     hidden, ffn = config.hidden, config.ffn
     shapes: dict[str, Shape] = {f"{scope}.input_layernorm.weight": (hidden,)}
+    if config.localized_filter:
+        shapes |= filter_parameters(f"{scope}.self_attn.lf_gate", hidden)
 
     def linear(name: str, out: int, columns: int, *, bias: bool) -> None:
         shapes[f"{scope}.{name}.weight"] = (out, columns)

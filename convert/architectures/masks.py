@@ -21,11 +21,13 @@ class Slots:
     """Where tokens sit in the cache.
 
     Args:
-        query: Slot of each new token, as a column ``[S, 1]``.
+        new: Slot of each new token ``[S]``.
+        query: The same as a column ``[S, 1]``.
         key: All slots ``[T]``.
         kept: Which slots hold a token rather than padding, ``[B, 1, 1, T]``.
     """
 
+    new: ir.Value
     query: ir.Value
     key: ir.Value
     kept: ir.Value
@@ -62,7 +64,7 @@ def slots(b: GraphBuilder, input_ids: ir.Value, attention_mask: ir.Value) -> Slo
         shape=(BATCH, 1, 1, TOTAL_SEQUENCE),
         dtype=BOOL,
     )
-    return Slots(column, key, kept)
+    return Slots(query, column, key, kept)
 
 
 def mask(b: GraphBuilder, at: Slots, window: int | None) -> ir.Value:

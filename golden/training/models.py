@@ -1,18 +1,42 @@
-"""Which small models can be trained, and their shapes."""
+"""Which small models can be trained: their shapes, their tokenizers, and what they read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from convert.errors import UsageError
+from golden.training import sentence_pieces, tokenizer
 from golden.training.corpus import TURN_END
-from golden.training.tokenizer import DOCUMENT, SPECIAL_TOKENS
 
 LONGEST = 512
 VOCABULARY = 1280
 
-_START, _END = SPECIAL_TOKENS.index(DOCUMENT), SPECIAL_TOKENS.index(TURN_END)
+_START, _END = (tokenizer.SPECIAL_TOKENS.index(token) for token in (tokenizer.DOCUMENT, TURN_END))
+_PIECES = 1200
+"""The rest of the vocabulary is added tokens, and rows of the embedding that no token has."""
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """How one of the small models is made.
+
+    Args:
+        build: Makes it with the random weights of torch's current seed: a float32 model which,
+            called with ``input_ids`` and ``labels``, gives the loss.
+        train_tokenizer: Makes a tokenizer of texts; may write it into the folder already.
+        separator: The token before each document.
+        documents: A document of the corpus in the model's own form.
+        steps: Optimizer steps.
+    """
+
+    build: Callable[[], Any]
+    train_tokenizer: Callable[[list[str], Path], Any]
+    separator: str
+    documents: Callable[[str], Iterable[str]]
+    steps: int
 
 
 def _tiny_llama() -> Any:
@@ -41,27 +65,86 @@ def _tiny_llama() -> Any:
     return model
 
 
-_BUILDERS: dict[str, Callable[[], Any]] = {"tiny-llama": _tiny_llama}
+def _tiny_yuan2() -> Any:
+    """Build a Yuan whose four heads can be shared among four sockets."""
+    from golden.yuan import YuanConfig, YuanForCausalLM
 
-SMALL_MODELS = tuple(_BUILDERS)
+    ids = {token: _PIECES + index for index, token in enumerate(sentence_pieces.ADDED_TOKENS)}
+    document, answer = ids[sentence_pieces.DOCUMENT], ids[sentence_pieces.ANSWER]
+    config = YuanConfig(
+        auto_map={
+            "AutoConfig": "configuration_yuan.YuanConfig",
+            "AutoModelForCausalLM": "yuan_hf_model.YuanForCausalLM",
+        },
+        vocab_size=VOCABULARY,
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        hidden_act="silu",
+        max_position_embeddings=LONGEST,
+        model_max_length=LONGEST,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=False,
+        causal_mask=True,
+        dropout=0.0,
+        reset_attention_mask=False,
+        reset_position_ids=False,
+        use_flash_attention=False,
+        use_loss_mask=False,
+        bos_token_id=document,
+        eos_token_id=document,
+        eod_token=document,
+        pad_token_id=ids[sentence_pieces.PADDING],
+        sep_token=answer,
+    )
+    return YuanForCausalLM(config)
 
 
-def build_untrained(name: str) -> Any:
-    """Build a small model with the random weights of torch's current seed.
+def _train_bytes(texts: list[str], _: Path) -> Any:
+    return tokenizer.train_tokenizer(texts, vocabulary=VOCABULARY, longest=LONGEST)
+
+
+def _train_pieces(texts: list[str], folder: Path) -> Any:
+    return sentence_pieces.train_sentence_pieces(texts, folder, vocabulary=_PIECES, longest=LONGEST)
+
+
+SMALL_MODELS = {
+    "tiny-llama": SmallModel(
+        _tiny_llama, _train_bytes, tokenizer.DOCUMENT, lambda one: [one], 2400
+    ),
+    "tiny-yuan2": SmallModel(
+        _tiny_yuan2,
+        _train_pieces,
+        sentence_pieces.DOCUMENT,
+        sentence_pieces.questions_and_answers,
+        1500,
+    ),
+}
+
+
+def small_model(name: str) -> SmallModel:
+    """How to make a small model.
 
     Args:
         name: One of `SMALL_MODELS`.
 
-    Returns:
-        A float32 transformers model: called with `input_ids` and `labels`, it gives the loss.
-
     Raises:
         UsageError: There is no small model of that name.
     """
-    if name not in _BUILDERS:
+    if name not in SMALL_MODELS:
         raise UsageError(
             "There is no such small model to train.",
             expected=" or ".join(SMALL_MODELS),
             found=name,
         )
-    return _BUILDERS[name]()
+    return SMALL_MODELS[name]
+
+
+def build_untrained(name: str) -> Any:
+    """Build a small model with the random weights of torch's current seed.
+
+    Raises:
+        UsageError: There is no small model of that name.
+    """
+    return small_model(name).build()

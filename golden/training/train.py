@@ -14,8 +14,7 @@ import typer
 
 from golden.training import corpus
 from golden.training.evaluate import quality
-from golden.training.models import LONGEST, VOCABULARY, build_untrained
-from golden.training.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from golden.training.models import LONGEST, SmallModel, small_model
 
 if TYPE_CHECKING:
     import torch
@@ -36,16 +35,18 @@ class Plan:
     seed: int = 0
 
 
-def token_stream(tokenizer: Any, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Join documents, each behind its separator.
+def token_stream(
+    tokenizer: Any, texts: list[str], separator: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Join documents, each behind a separator.
 
     Returns:
         All ids int64 [tokens], and where in them each separator stands, int64 [documents].
     """
     import torch
 
-    separator = tokenizer.convert_tokens_to_ids(SPECIAL_TOKENS[0])
-    documents = [[separator, *ids] for ids in tokenizer(texts)["input_ids"]]
+    first = tokenizer.convert_tokens_to_ids(separator)
+    documents = [[first, *ids] for ids in tokenizer(texts)["input_ids"]]
     lengths = torch.tensor([len(document) for document in documents])
     stream = torch.tensor([token for document in documents for token in document])
     return stream, lengths.cumsum(0) - lengths
@@ -117,12 +118,18 @@ _LIBRARY_KEYS = (
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a bfloat16 checkpoint, with no library version in it."""
+    """Write a bfloat16 checkpoint, with no library version in it.
+
+    A tokenizer of sentence pieces has written itself already.
+    """
     import torch
 
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+    names = ["config.json", "generation_config.json"]
+    if not (folder / "tokenizer.model").is_file():
+        tokenizer.save_pretrained(folder)
+        names.append("tokenizer_config.json")
+    for name in names:
         path = folder / name
         settings = json.loads(path.read_text(encoding="utf-8"))
         for key in _LIBRARY_KEYS:
@@ -134,23 +141,30 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 
+def documents(kind: SmallModel, seed: int, characters: int) -> list[str]:
+    """Documents of the corpus in the form of one model."""
+    texts = corpus.text_of(seed, characters)
+    return [document for text in texts for document in kind.documents(text)]
+
+
 def main(
     name: Annotated[str, typer.Argument(help="Which small model to train.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = Plan.steps,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, if not its own.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
 ) -> None:
     """Generate the corpus, train the tokenizer and the model, print the figures."""
     import torch
 
-    plan = Plan(steps=steps)
+    kind = small_model(name)
+    plan = Plan(steps=steps or kind.steps)
     torch.set_num_threads(threads)
     torch.manual_seed(plan.seed)
-    model = build_untrained(name)
-    texts = corpus.text_of(corpus.TRAINING_SEED, plan.characters)
-    held_out = corpus.text_of(corpus.HELD_OUT_SEED, 50_000)
-    tokenizer = train_tokenizer(texts, vocabulary=VOCABULARY, longest=LONGEST)
-    stream, separators = token_stream(tokenizer, texts)
+    model = kind.build()
+    texts = documents(kind, corpus.TRAINING_SEED, plan.characters)
+    held_out = documents(kind, corpus.HELD_OUT_SEED, 50_000)
+    tokenizer = kind.train_tokenizer(texts, out)
+    stream, separators = token_stream(tokenizer, texts, kind.separator)
     typer.echo(f"{sum(weight.numel() for weight in model.parameters())} weights")
     typer.echo(f"{len(texts)} documents, {len(stream)} tokens")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from passes.encodings.floats import FloatEncoding
 from passes.encodings.int4 import int4, int4_sym
 from passes.encodings.int8 import INT8, INT8_ASYM
 from passes.encodings.integers import SMALLEST_GROUP
+from passes.encodings.nf4 import Nf4, Nf4DoubleQuantized
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
 from passes.encodings.q8_0 import Q8_0
@@ -26,13 +27,18 @@ _NAMED: dict[str, Encoding] = {
         *(INT8, INT8_ASYM),
         *(int4(), int4(64), int4(32)),
         *(int4_sym(), int4_sym(64), int4_sym(32)),
+        *(Nf4(), Nf4(32), Nf4DoubleQuantized(), Nf4DoubleQuantized(32)),
     )
 }
 _WARM_COLUMNS = 256
-_GROUPED = {"int4": int4, "int4_sym": int4_sym}
+_GROUPED: dict[str, Callable[[int], Encoding]] = {"int4": int4, "int4_sym": int4_sym}
+_GROUPED_BY_POWERS_OF_TWO: dict[str, Callable[[int], Encoding]] = {
+    known.family: known for known in (Nf4, Nf4DoubleQuantized)
+}
 
 ENCODINGS: tuple[str, ...] = tuple(_NAMED)
-"""Names to choose from; ``int4_g<N>`` and ``int4_sym_g<N>`` exist for every group N >= 16."""
+"""Names to choose from. Besides, ``int4_g<N>`` and ``int4_sym_g<N>`` exist for every group
+N >= 16, ``nf4_g<N>`` and ``nf4_dq_g<N>`` for every power of two N >= 16."""
 
 
 def encoding(name: str) -> Encoding:
@@ -44,12 +50,17 @@ def encoding(name: str) -> Encoding:
     if name in _NAMED:
         return _NAMED[name]
     grouped = re.fullmatch(r"(\w+)_g([1-9][0-9]{0,6})", name)
-    if grouped and grouped[1] in _GROUPED and int(grouped[2]) >= SMALLEST_GROUP:
-        return _GROUPED[grouped[1]](int(grouped[2]))
+    if grouped and int(grouped[2]) >= SMALLEST_GROUP:
+        family, group = grouped[1], int(grouped[2])
+        if family in _GROUPED:
+            return _GROUPED[family](group)
+        if family in _GROUPED_BY_POWERS_OF_TWO and group & (group - 1) == 0:
+            return _GROUPED_BY_POWERS_OF_TWO[family](group)
     raise UnsupportedEncodingError(
         f"there is no encoding {name!r}",
         expected=", ".join(ENCODINGS),
-        remedy="choose one of these; a group of 16 or more may be set as in int4_g48",
+        remedy="choose one of these; a group of 16 or more may be set as in int4_g48, or, as a "
+        "power of two, as in nf4_g128",
     )
 
 

@@ -16,36 +16,48 @@ Bytes = NDArray[np.uint8]
 ROW_ALIGNMENT = 8
 """Chunks of rows start at multiples of this, so that any sub-byte row ends on a whole byte."""
 
+BITS = {
+    **{"f32": 32, "f16": 16, "bf16": 16, "f8e4m3": 8},
+    **{"i8": 8, "u8": 8, "i4": 4, "u4": 4, "nf4": 4},
+}
+"""Bits of one element of each type that a plane may have."""
+
 
 @dataclass(frozen=True)
 class Plane:
     """One array that an encoding stores: codes, scales, zero points, or whole blocks.
 
     Args:
-        name: ``values`` (plain floats), ``codes``, ``scales``, ``zero_points`` or ``blocks``.
-        dtype: Element type: ``f32 f16 bf16 i8 u8 i4 u4``; ``u8`` for interleaved blocks.
+        name: ``values`` (plain floats), ``codes``, ``scales``, ``super_scales`` (scales of the
+            scales), ``zero_points`` or ``blocks``.
+        dtype: Element type: ``f32 f16 bf16 f8e4m3 i8 u8 i4 u4 nf4``; ``u8`` for interleaved
+            blocks.
         row_shape: Elements stored for one row of the weight.
+        shared_rows: Consecutive rows that share the elements of one; divides `ROW_ALIGNMENT`.
     """
 
     name: str
     dtype: str
     row_shape: tuple[int, ...]
+    shared_rows: int = 1
 
     @property
     def bits(self) -> int:
         """Bits of one element."""
-        return {"f32": 32, "f16": 16, "bf16": 16, "i8": 8, "u8": 8, "i4": 4, "u4": 4}[self.dtype]
+        return BITS[self.dtype]
 
     def nbytes(self, rows: int) -> int:
         """Bytes that ``rows`` rows take, packed without gaps, rounded up to a whole byte."""
-        return math.ceil(rows * math.prod(self.row_shape) * self.bits / 8)
+        shares = math.ceil(rows / self.shared_rows)
+        return math.ceil(shares * math.prod(self.row_shape) * self.bits / 8)
 
 
 class Encoding(ABC):
     """A storage format for a matrix ``[rows, columns]`` of weights, row by row.
 
-    Rows are independent of each other, so they may be encoded in chunks of any size that is a
-    multiple of `ROW_ALIGNMENT` (the last chunk excepted), in any order.
+    Rows are independent of each other, except that those from one multiple of `ROW_ALIGNMENT` to
+    the next may share elements of a plane; so they may be encoded in chunks of any size that is
+    a multiple of `ROW_ALIGNMENT` (the last chunk excepted), in any order.
     """
 
     name: str
@@ -94,3 +106,7 @@ class Encoding(ABC):
     def nbytes(self, rows: int, columns: int) -> int:
         """Bytes of all planes together."""
         return sum(plane.nbytes(rows) for plane in self.planes(columns))
+
+    def bits_per_weight(self, columns: int) -> float:
+        """Bits of all planes together for one weight of rows of ``columns`` weights."""
+        return 8 * self.nbytes(ROW_ALIGNMENT, columns) / (ROW_ALIGNMENT * columns)

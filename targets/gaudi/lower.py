@@ -24,6 +24,7 @@ INPUTS = ("input_ids", "attention_mask", "position_ids", "cache_position")
 """Arguments of `StaticDecoder.forward`, in order."""
 
 CACHE_PREFIX = "past_key_values."
+PRESENT_PREFIX = "present."
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class StaticDecoder(nn.Module):
             if name in used:
                 self._tensors[name] = f"tensor_{len(self._tensors)}"
                 self.register_buffer(self._tensors[name], tensor)
+        self._replaced = _replaced(model.graph)
 
     def forward(
         self,
@@ -80,7 +82,23 @@ class StaticDecoder(nn.Module):
             values[step.output] = step.operator(step.attributes, *inputs)
             for name in step.last_uses:
                 del values[name]
+        for present, past in self._replaced.items():
+            getattr(self, self._tensors[past]).copy_(values[present])
         return values["logits"]
+
+
+def _replaced(graph: ir.Graph) -> dict[str, str]:
+    """The present of every cache that is not written in place already, and its past."""
+    return {
+        _name(value): _name(value).replace(PRESENT_PREFIX, CACHE_PREFIX, 1)
+        for value in graph.outputs
+        if _name(value).startswith(PRESENT_PREFIX) and not _is_written_in_place(value)
+    }
+
+
+def _is_written_in_place(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is not None and producer.op_type == "TensorScatter"
 
 
 def _steps(graph: ir.Graph, constants: Mapping[str, Tensor]) -> tuple[Step, ...]:
@@ -90,7 +108,7 @@ def _steps(graph: ir.Graph, constants: Mapping[str, Tensor]) -> tuple[Step, ...]
         for value in (*node.inputs, *node.outputs):
             if value is not None and value.producer() is not None:
                 last_use[_name(value)] = position
-    keep = {"logits", *constants}
+    keep = {"logits", *constants, *_replaced(graph)}
     dying: list[list[str]] = [[] for _ in nodes]
     for name, position in last_use.items():
         if name not in keep:

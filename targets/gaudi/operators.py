@@ -121,6 +121,19 @@ def _tensor_scatter(
     return cache.index_copy_(axis, write_indices[:1] + tokens, update)
 
 
+def _gather_nd(attributes: Attributes, data: Tensor, indices: Tensor) -> Tensor:
+    """Rows of each batch entry: data [B, T, C], indices [B, n, 1], with ``batch_dims`` 1."""
+    return data.gather(1, indices.expand(-1, -1, data.shape[2]))
+
+
+def _reduce_max(attributes: Attributes, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.amax(axes, keepdim=bool(attributes.get("keepdims", 1)))
+
+
+def _conv(attributes: Attributes, image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return functional.conv2d(image, weight, bias)
+
+
 def _elementwise(function: Callable[..., Tensor]) -> Operator:
     return lambda attributes, *inputs: function(*inputs)
 
@@ -131,10 +144,12 @@ OPERATORS: dict[str, Operator] = {
     "Attention": _attention,
     "Cast": _cast,
     "Concat": _concat,
+    "Conv": _conv,
     "Cos": _elementwise(torch.cos),
     "Equal": _elementwise(torch.eq),
     "Expand": _expand,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Greater": _elementwise(torch.gt),
     "GreaterOrEqual": _elementwise(torch.ge),
     "Identity": _elementwise(lambda x: x),
@@ -145,6 +160,7 @@ OPERATORS: dict[str, Operator] = {
     "Not": _elementwise(torch.logical_not),
     "Or": _elementwise(torch.logical_or),
     "RMSNormalization": _rms_normalization,
+    "ReduceMax": _reduce_max,
     "Reshape": _reshape,
     "RotaryEmbedding": _rotary_embedding,
     "Sigmoid": _elementwise(torch.sigmoid),
@@ -160,6 +176,7 @@ OPERATORS: dict[str, Operator] = {
 
 STATIC_INPUTS: dict[str, tuple[int, ...]] = {
     "Expand": (1,),
+    "ReduceMax": (1,),
     "Reshape": (1,),
     "Slice": (1, 2, 3, 4),
     "Squeeze": (1,),

@@ -26,6 +26,9 @@ class GgufTarget(Target):
     summary: ClassVar[str] = "one file for llama.cpp: Arm servers, laptops, phones"
     encodings: ClassVar[tuple[str, ...]] = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1")
     families: ClassVar[frozenset[str]] = frozenset(FAMILIES)
+    refusals: ClassVar[Mapping[str, str]] = {
+        "yuan": "llama.cpp has no graph for Yuan, whose queries and keys pass two convolutions",
+    }
     requires_tokenizer: ClassVar[bool] = True
     eight_bit: ClassVar[str | None] = "q8_0"
     default_encoding: ClassVar[str] = "q4_0"

@@ -51,8 +51,8 @@ class OnnxRunner(Runner):
         self._past: dict[str, NDArray[np.float32]] = {}
         for value in self._session.get_inputs():
             if value.name.startswith(PAST):
-                _, kv_heads, _, head_dim = value.shape
-                self._past[value.name] = np.zeros((1, kv_heads, 0, head_dim), np.float32)
+                axes = [axis if isinstance(axis, int) else 0 for axis in value.shape[1:]]
+                self._past[value.name] = np.zeros((1, *axes), np.float32)
 
     def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
         total = self._used + len(ids)

@@ -32,18 +32,20 @@ class OnnxTarget(Target):
         *("f32", "f16", "bf16", "int8", "int8_asym"),
         *("int4", "int4_g64", "int4_g32", "int4_sym", "int4_sym_g64", "int4_sym_g32"),
     )
-    families = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    families = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
     eight_bit = "int8_asym"
     default_encoding = "f32"
     fallbacks = ("int8",)
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
         from passes.kv_cache import DynamicCache
+        from passes.lfa_fusion import LfaFusion
 
         _refuse_options(options)
-        return (DynamicCache(),)
+        return (LfaFusion(), DynamicCache())
 
     def lay_out(self, request: LayoutRequest) -> Layout:
+        from convert.graph import notes
         from targets.onnx.lower import lower
 
         _refuse_options(request.options)
@@ -56,7 +58,8 @@ class OnnxTarget(Target):
         if request.tokenizer:
             companions += tokenizer_files(source.folder)
         integers = any(len(job.placements) > 1 for job in jobs)
-        return Layout((*files, *companions), jobs, NOTES if integers else ())
+        said = (*notes(request.model), *(NOTES if integers else ()))
+        return Layout((*files, *companions), jobs, said)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         from targets.onnx.run import OnnxRunner

@@ -7,23 +7,8 @@ ReadValue(zeros [B, Hkv, 0, D]) → Gather(beam_idx) → Concat(new) → Assign
 from __future__ import annotations
 
 import numpy as np
-from openvino import Node, PartialShape, Type
+from openvino import Node
 from openvino import opset13 as ops
-
-
-def read_state(variable: str, batch: Node, *, kv_heads: int, head_dim: int) -> Node:
-    """A state variable ``[B, Hkv, tokens, D]`` that starts with no tokens.
-
-    Args:
-        variable: Id of the variable.
-        batch: i64 ``[1]``, the batch size of this call.
-        kv_heads: Hkv.
-        head_dim: D.
-    """
-    shape = ops.concat([batch, np.array([kv_heads, 0, head_dim], np.int64)], axis=0)
-    empty = ops.broadcast(np.float32(0.0), shape)
-    partial_shape = PartialShape([-1, kv_heads, -1, head_dim])
-    return ops.read_value(empty, variable, Type.f32, partial_shape)
 
 
 def attention(q: Node, k: Node, v: Node, mask: Node, *, scale: float) -> Node:

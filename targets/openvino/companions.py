@@ -1,4 +1,4 @@
-"""The files beside the IR: configurations as they are, and the tokenizer's own files."""
+"""The files beside the IR: the configurations and the tokenizer's own files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from convert.errors import BadHeaderError
 from targets.base import OutputFile, Source
+from targets.companions import portable_config
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -25,8 +26,8 @@ SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def configuration_files(source: Source) -> Iterator[OutputFile]:
-    """config.json and generation_config.json."""
-    yield _json_file("config.json", source.raw_config)
+    """config.json, which asks for no code that is not there, and generation_config.json."""
+    yield _json_file("config.json", portable_config(source.raw_config))
     yield _json_file("generation_config.json", generation_config(source))
 
 

@@ -11,13 +11,16 @@ from openvino import opset13 as ops
 
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
-from targets.openvino.attention import read_state
 from targets.openvino.context import Context
 from targets.openvino.operators import lower_node
+from targets.openvino.state import read_state
 from targets.openvino.weights import StoredWeight, stored_weight
 
 INPUTS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2, "beam_idx": 1}
 """Name and rank of the inputs, in the order in which LLM pipelines know them."""
+
+PAST_PREFIX = "past_key_values."
+"""How the names of inputs begin that become state."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +110,16 @@ def _lower_state(context: Context, graph: ir.Graph, input_ids: Node) -> dict[str
         if not _is_past(value.name):
             continue
         assert value.name is not None and value.shape is not None
-        present = value.name.replace("past_key_values.", "present.", 1)
+        present = value.name.replace(PAST_PREFIX, "present.", 1)
         # The name that OpenVINO's own MakeStateful gives: input and output joined.
         variables[present] = value.name + present
-        _, kv_heads, _, head_dim = value.shape
-        assert isinstance(kv_heads, int) and isinstance(head_dim, int)
-        state = read_state(variables[present], batch, kv_heads=kv_heads, head_dim=head_dim)
-        context.bind(value, state, value.name)
+        axes = [axis if isinstance(axis, int) else None for axis in value.shape[1:]]
+        context.bind(value, read_state(variables[present], batch, axes), value.name)
     return variables
 
 
 def _is_past(name: str | None) -> bool:
-    return name is not None and name.startswith("past_key_values.")
+    return name is not None and name.startswith(PAST_PREFIX)
 
 
 def _output(graph: ir.Graph, name: str) -> ir.Value:

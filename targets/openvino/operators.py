@@ -11,9 +11,11 @@ from openvino import opset13 as ops
 
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
+from passes.sharding.collectives import is_collective
 from targets.openvino.attention import attention
 from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.norm import rms_normalization
+from targets.openvino.parallel.collectives import lower_collective
 from targets.openvino.rope import full_angles, rotate
 from targets.openvino.window import windowed_mask
 
@@ -34,6 +36,8 @@ def lower_node(context: Context, node: ir.Node) -> Sequence[Node]:
     Raises:
         UnsupportedError: The table has no such operator, or not with these attributes.
     """
+    if is_collective(node):
+        return [lower_collective(node, context.node(node.inputs[0]))]
     if node.domain != "" or node.op_type not in OPERATORS:
         operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
         raise UnsupportedError(
@@ -99,6 +103,29 @@ def _slice(context: Context, node: ir.Node) -> Sequence[Node]:
     count = axes.get_output_shape(0)[0]
     step = rest[1] if len(rest) > 1 else ops.constant(np.ones(count, np.int64))
     return [ops.slice(data, start, stop, step, axes)]
+
+
+def _gather_nd(context: Context, node: ir.Node) -> Sequence[Node]:
+    batch_dims = attributes(node, {"batch_dims": 0})["batch_dims"]
+    return [ops.gather_nd(*context.inputs(node), batch_dims)]
+
+
+def _reduce_max(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"keepdims": 1, "noop_with_empty_axes": 0})
+    refuse_unless(len(node.inputs) == 2, node, "missing axes")
+    return [ops.reduce_max(*context.inputs(node), keep_dims=bool(given["keepdims"]))]
+
+
+def _conv(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Over an image ``[B, in, S, 1]``, one step at a time, without padding."""
+    attributes(node, {})
+    image, weight, *bias = context.inputs(node)
+    ones, zeros = [1, 1], [0, 0]
+    y = ops.convolution(image, weight, ones, zeros, zeros, ones)
+    if not bias:
+        return [y]
+    column = ops.reshape(bias[0], np.array([1, -1, 1, 1], np.int64), special_zero=False)
+    return [ops.add(y, column)]
 
 
 def _cast(context: Context, node: ir.Node) -> Sequence[Node]:
@@ -185,11 +212,13 @@ OPERATORS: Mapping[str, Lowering] = {
     "Cast": _cast,
     "Concat": _concat,
     "Constant": _constant,
+    "Conv": _conv,
     "Cos": _same(ops.cos),
     "Div": _same(ops.divide),
     "Equal": _same(ops.equal),
     "Expand": _expand,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Greater": _same(ops.greater),
     "GreaterOrEqual": _same(ops.greater_equal),
     "Identity": lambda context, node: context.inputs(node),
@@ -202,6 +231,7 @@ OPERATORS: Mapping[str, Lowering] = {
     "Or": _same(ops.logical_or),
     "RMSNormalization": _rms_normalization,
     "Range": _range,
+    "ReduceMax": _reduce_max,
     "Reshape": _reshape,
     "RotaryEmbedding": _rotary_embedding,
     "Shape": _shape,

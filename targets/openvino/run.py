@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from convert.errors import RunnerCrashedError, UsageError
-from targets.base import Message, Runner
-from targets.openvino.known_differences import known_difference
+from convert.errors import RunnerCrashedError
+from targets.openvino.tokenizing import TokenizingRunner
 
 EXACT = {
     "INFERENCE_PRECISION_HINT": "f32",
@@ -23,27 +20,36 @@ EXACT = {
 """Overrides that leave float32 arithmetic throughout, for comparing graphs."""
 
 
-class OpenVinoRunner(Runner):
+class OpenVinoRunner(TokenizingRunner):
     """One sequence at a time, or one batch at a time through `feed_batch`.
 
     Args:
         artifact: Folder with ``openvino_model.xml``.
         threads: CPU threads.
         overrides: Runtime options that replace those the artifact carries.
+        extensions: Operators that the IR needs beside the runtime's own.
 
     Raises:
         RunnerCrashedError: The runtime refuses the artifact.
     """
 
     def __init__(
-        self, artifact: Path, *, threads: int, overrides: dict[str, str] | None = None
+        self,
+        artifact: Path,
+        *,
+        threads: int,
+        overrides: Mapping[str, str] | None = None,
+        extensions: Sequence[type[openvino.Op]] = (),
     ) -> None:
-        self._artifact = artifact
+        super().__init__(artifact)
         # With one thread the plugin's fused MLP for AMX divides by zero (2026.4.1, bf16 weights).
         options = {"INFERENCE_NUM_THREADS": str(max(threads, 2)), **(overrides or {})}
         try:
-            model = openvino.Core().read_model(artifact / "openvino_model.xml")
-            self.compiled = openvino.Core().compile_model(model, "CPU", options)
+            core = openvino.Core()
+            for operator in extensions:
+                core.add_extension(operator)
+            model = core.read_model(artifact / "openvino_model.xml")
+            self.compiled = core.compile_model(model, "CPU", options)
             self._request = self.compiled.create_infer_request()
         except RuntimeError as error:
             raise _crashed(error) from error
@@ -95,35 +101,6 @@ class OpenVinoRunner(Runner):
         except RuntimeError as error:
             raise _crashed(error) from error
         return np.array(logits, np.float32)
-
-    def tokenize(self, text: str) -> list[int] | None:
-        if self._tokenizer is None:
-            return None
-        ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
-        return [int(token) for token in ids]
-
-    def known_difference(self, text: str, tokenizer: Mapping[str, Any]) -> str | None:
-        return known_difference(text, tokenizer)
-
-    def chat(self, messages: Sequence[Message]) -> str | None:
-        if self._tokenizer is None or not self._tokenizer.chat_template:
-            return None
-        turns = [dict(message) for message in messages]
-        return str(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True))
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        """The tokenizer as LLM pipelines load it; None if the artifact carries none."""
-        if not (self._artifact / "openvino_tokenizer.xml").is_file():
-            return None
-        try:
-            from openvino_genai import Tokenizer
-        except ImportError as error:
-            raise UsageError(
-                "the artifact's tokenizer runs in openvino_genai, which is not installed",
-                remedy='pip install "tricast[xeon]"',
-            ) from error
-        return Tokenizer(self._artifact)
 
 
 def _crashed(error: RuntimeError) -> RunnerCrashedError:

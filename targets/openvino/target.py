@@ -33,8 +33,12 @@ class OpenVinoTarget(Target):
         "int4_sym",
         "int4_sym_g64",
         "int4_sym_g32",
+        "nf4",
+        "nf4_g32",
+        "nf4_dq",
+        "nf4_dq_g32",
     )
-    families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
     eight_bit: ClassVar[str | None] = "int8"
     default_encoding: ClassVar[str] = "int8"
     option_names: ClassVar[tuple[str, ...]] = tuple(Options.__dataclass_fields__)
@@ -44,39 +48,44 @@ class OpenVinoTarget(Target):
     power_of_two_groups: ClassVar[bool] = True
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
-        """The KV cache as state."""
+        """Convolutions as matrices, and the cache as state."""
         from passes.kv_cache import StatefulCache
+        from passes.lfa_fusion import LfaFusion
 
         Options.parse(options)
-        return (StatefulCache(),)
+        return (LfaFusion(), StatefulCache())
 
     def lay_out(self, request: LayoutRequest) -> Layout:
         """The IR with its weights to be streamed, configurations, and the tokenizer."""
-        from targets.openvino.companions import configuration_files, tokenizer_files
-        from targets.openvino.ir_file import ir_files
-        from targets.openvino.lower import lower
-        from targets.openvino.tokenizer import tokenizer_models
+        from convert.graph import notes
+        from targets.openvino.layout import companion_files, model_files, unpaged
 
-        options = Options.parse(request.options)
-        lowered = lower(request.model)
-        compressed = any(weight.compressed for weight in lowered.weights)
-        for name, value in options.runtime(compressed=compressed).items():
-            lowered.model.set_rt_info(value, ["runtime_options", name])
-        ir = ir_files(lowered, "openvino_model")
-        files: list[OutputFile] = [ir.xml, ir.bin, *configuration_files(request.source)]
-        if request.tokenizer:
-            files += tokenizer_files(request.source)
-            files += tokenizer_models(request.source.folder)
-        return Layout(tuple(files), ir.jobs)
+        ir = model_files(request, "openvino_model")
+        files: list[OutputFile] = [ir.xml, ir.bin, *companion_files(request)]
+        return Layout(tuple(files), ir.jobs, (*notes(request.model), *unpaged(request.model)))
+
+    def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
+        """An IR for each rank, a launch file, and the companions."""
+        from targets.openvino.parallel.layout import lay_out_ranks
+
+        return lay_out_ranks(requests)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin with the options that the artifact carries."""
+        from targets.openvino.parallel.runner import RanksRunner
         from targets.openvino.run import OpenVinoRunner
 
+        if _has_ranks(artifact):
+            return RanksRunner(artifact, threads=threads)
         return OpenVinoRunner(artifact, threads=threads)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The constants of the IR, read by OpenVINO, with their decompression carried out."""
+        from targets.openvino.parallel.stored import stored_ranks
         from targets.openvino.stored import stored_weights
 
-        return stored_weights(artifact)
+        return stored_ranks(artifact) if _has_ranks(artifact) else stored_weights(artifact)
+
+
+def _has_ranks(artifact: Path) -> bool:
+    return (artifact / "tensor_parallel.json").is_file()

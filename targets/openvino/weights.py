@@ -2,11 +2,13 @@
 
 The planes of a weight are placeholders here; `ir_file` turns them into constants with offsets.
 Form of the subgraphs: Convert(f16) → [Subtract(Convert(zero points))] → Multiply(scales) →
-[Reshape to the matrix] → Convert(f32), as NNCF writes them.
+[Reshape to the matrix] → Convert(f32), as NNCF writes them. Where scales have scales, which NNCF
+does not write, all is in float32 from the start.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ from convert.errors import UnsupportedEncodingError
 from convert.parameter import Parameter
 from passes.encodings import encoding as encoding_named
 from passes.encodings.base import Encoding, Plane
+from targets.openvino.nested_scales import nested_scales, nested_shapes
 
 _TYPES = {
     "f32": Type.f32,
@@ -27,6 +30,8 @@ _TYPES = {
     "u8": Type.u8,
     "i4": Type.i4,
     "u4": Type.u4,
+    "nf4": Type.nf4,
+    "f8e4m3": Type.f8e4m3,
 }
 
 
@@ -48,7 +53,7 @@ class StoredWeight:
 
     @property
     def compressed(self) -> bool:
-        """Whether it is stored as integer codes."""
+        """Whether it is stored as codes and scales."""
         return any(plane.name == "codes" for _, plane in self.placeholders)
 
 
@@ -71,7 +76,8 @@ def stored_weight(parameter: Parameter) -> StoredWeight:
         for name, plane in planes.items()
     }
     placeholders = tuple((nodes[name], plane) for name, plane in planes.items())
-    return StoredWeight(parameter, encoding, placeholders, _decompressed(nodes, weight.shape))
+    node = _decompressed(nodes, planes, weight.shape)
+    return StoredWeight(parameter, encoding, placeholders, node)
 
 
 def _plane_shapes(
@@ -80,24 +86,35 @@ def _plane_shapes(
     """Shape of each plane's constant; None if this target has no form for these planes."""
     if planes.keys() == {"values"}:
         return {"values": shape}
-    if planes.keys() - {"zero_points"} != {"codes", "scales"} or len(shape) != 2:
+    if planes.keys() - {"zero_points", "super_scales"} != {"codes", "scales"} or len(shape) != 2:
         return None
     rows, columns = shape
-    groups = int(np.prod(planes["scales"].row_shape, dtype=np.int64))
+    groups = math.prod(planes["scales"].row_shape)
+    shapes: dict[str, tuple[int, ...]]
     if groups == 1:
-        return {name: (rows, columns if name == "codes" else 1) for name in planes}
-    return {name: (rows, *plane.row_shape) for name, plane in planes.items()}
+        shapes = {name: (rows, columns if name == "codes" else 1) for name in planes}
+    else:
+        shapes = {name: (rows, *plane.row_shape) for name, plane in planes.items()}
+    if "super_scales" in planes:
+        shapes.update(nested_shapes(rows, groups, planes["super_scales"]))
+    return shapes
 
 
-def _decompressed(nodes: Mapping[str, Node], shape: tuple[int, ...]) -> Node:
+def _decompressed(
+    nodes: Mapping[str, Node], planes: Mapping[str, Plane], shape: tuple[int, ...]
+) -> Node:
     if "values" in nodes:
         values = nodes["values"]
         is_float32 = values.get_output_element_type(0) == Type.f32
         return values if is_float32 else ops.convert(values, "f32")
-    weights = ops.convert(nodes["codes"], "f16")
+    scales, one_a_group = nodes["scales"], (*list(nodes["codes"].get_output_shape(0))[:-1], 1)
+    if "super_scales" in nodes:
+        scales = nested_scales(nodes, planes["super_scales"], one_a_group)
+    kind = scales.get_output_element_type(0)
+    weights = ops.convert(nodes["codes"], kind)
     if "zero_points" in nodes:
-        weights = ops.subtract(weights, ops.convert(nodes["zero_points"], "f16"))
-    weights = ops.multiply(weights, nodes["scales"])
+        weights = ops.subtract(weights, ops.convert(nodes["zero_points"], kind))
+    weights = ops.multiply(weights, scales)
     if len(weights.get_output_shape(0)) > len(shape):
         weights = ops.reshape(weights, np.array(shape, np.int64), special_zero=False)
-    return ops.convert(weights, "f32")
+    return weights if kind == Type.f32 else ops.convert(weights, "f32")

@@ -27,7 +27,8 @@ def called(monkeypatch):
 def test_run_takes_many_targets(called, tmp_path):
     arguments = ["run", "model", "--to", "gguf:q4_0", "--to", "onnx", "--out", str(tmp_path)]
     arguments += ["--no-gate", "--no-tokenizer", "--strict", "--threads", "3"]
-    assert main([*arguments, "--restart", "--memory", "1GB", "--split-max-size", "2G"]) == 0
+    arguments += ["--restart", "--memory", "1GB", "--split-max-size", "2G"]
+    assert main([*arguments, "--tensor-parallel", "4"]) == 0
     (model, recipe, to), options = called["run"]
     assert (model, recipe, to) == ("model", None, ["gguf:q4_0", "onnx"])
     assert options["out"] == tmp_path
@@ -35,6 +36,7 @@ def test_run_takes_many_targets(called, tmp_path):
     assert options["threads"] == 3
     assert (options["restart"], options["memory"]) == (True, "1GB")
     assert options["split_max_size"] == "2G"
+    assert options["tensor_parallel"] == 4
 
 
 def test_run_defaults_to_the_gate_and_all_cores(called):

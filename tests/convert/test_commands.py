@@ -34,6 +34,8 @@ def test_the_command_line_goes_before_the_recipe(monkeypatch, tmp_path):
     assert (first.model, first.revision, first.artifacts[0].folder) == ("a/b", "v1", "gguf-q8_0")
     assert (second.model, second.revision, second.prompts) == ("other", None, "p.txt")
     assert [artifact.folder for artifact in second.artifacts] == ["onnx-f16"]
+    assert main(["run", *options, "--tensor-parallel", "4"]) == 0
+    assert [artifact.tensor_parallel for artifact in seen[2].artifacts] == [4]
 
 
 def test_too_little_memory_is_refused_before_anything_is_done(tmp_path, capsys):

@@ -28,6 +28,12 @@ def test_a_target_shows_its_options():
     assert "options split_max_size" in dict(listing("targets"))["gguf"]
 
 
+def test_bits_count_scales_that_rows_share_by_their_share():
+    shown = dict(listing("encodings"))
+    assert shown["nf4_dq"] == "4.127 bits a weight in rows of 4096"
+    assert shown["int4_sym"] == "4.125 bits a weight in rows of 4096"
+
+
 def test_other_things_cannot_be_listed():
     with pytest.raises(UsageError, match="cannot list 'songs'"):
         listing("songs")

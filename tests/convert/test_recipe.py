@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from convert.errors import RecipeError, UsageError
 from convert.recipe import Artifact, load_recipe, parse_recipe, parse_to, shipped_recipes
@@ -77,3 +78,10 @@ def test_to_names_a_format_and_perhaps_an_encoding():
 def test_to_of_another_form_is_refused(text):
     with pytest.raises(UsageError, match="--to"):
         parse_to(text)
+
+
+def test_ranks_are_part_of_the_folder_and_at_least_two():
+    cut = Artifact(format="openvino", encoding="nf4_dq", tensor_parallel=4)
+    assert cut.folder == "openvino-nf4_dq-tp4"
+    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+        Artifact(format="openvino", tensor_parallel=1)

@@ -12,6 +12,7 @@ from convert.parameter import Parameter
 from convert.weights import FloatType, Weight
 from passes.base import Pass, fingerprint
 from passes.kv_cache import DynamicCache, StatefulCache, StaticCache
+from passes.lfa_fusion import LfaFusion
 from tests.support.models import small_model
 
 RAW = {
@@ -26,6 +27,17 @@ RAW = {
     "use_sliding_window": True,
     "sliding_window": 4,
     "max_window_layers": 1,
+}
+
+
+YUAN = {
+    "architectures": ["YuanForCausalLM"],
+    "hidden_size": 48,
+    "intermediate_size": 72,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "vocab_size": 101,
+    "tie_word_embeddings": False,
 }
 
 
@@ -147,17 +159,22 @@ def test_the_same_model_has_the_same_fingerprint():
     assert fingerprint(small_model("llama").graph()) == fingerprint(small_model("llama").graph())
 
 
-def test_building_and_passes_read_no_weight():
-    architecture = architecture_of(RAW)
-    config = architecture.parse(RAW)
+@pytest.mark.parametrize("raw", [RAW, YUAN], ids=["qwen3", "yuan"])
+@pytest.mark.parametrize("fusion", [None, "pair", "collapsed"])
+def test_building_and_passes_read_no_weight(raw, fusion):
+    architecture = architecture_of(raw)
+    config = architecture.parse(raw)
     weights = {
         name: CountedWeight(name, shape) for name, shape in architecture.parameters(config).items()
     }
     for form in (DynamicCache(), StatefulCache(), StaticCache(1, 4, 16)):
         model = architecture.build(config, weights)
+        if fusion is not None:
+            LfaFusion(fusion)(model)
         assert form(model)
         remove_dead_nodes(model)
-        assert set(parameters(model)) == set(weights)
+        if fusion != "collapsed":
+            assert set(parameters(model)) == set(weights)
     assert CountedWeight.reads == 0
 
 

@@ -32,7 +32,7 @@ def cached(request, model):
 @pytest.mark.parametrize("pieces", [[1] * 11, [7, 1, 1, 1, 1], [3, 4, 4]], ids=str)
 def test_logits_do_not_depend_on_how_the_text_is_cut(model, cached, pieces):
     ids = random_ids(1, 11, model.config.vocab)
-    found = growing(cached, model.config, ids, np.ones_like(ids), pieces)
+    found = growing(cached, ids, np.ones_like(ids), pieces)
     assert relative_error(found, model.logits(ids)) < TOLERANCE
 
 
@@ -40,7 +40,7 @@ def test_a_left_padded_batch_continues_token_by_token(model, cached):
     ids = random_ids(2, 12, model.config.vocab)
     mask = np.ones_like(ids)
     mask[1, :5] = 0
-    found = growing(cached, model.config, ids, mask, [8, 1, 1, 1, 1])
+    found = growing(cached, ids, mask, [8, 1, 1, 1, 1])
     real = mask == 1
     assert relative_error(found[real], model.logits(ids, mask)[real]) < TOLERANCE
 
@@ -73,7 +73,7 @@ def test_the_stateful_form_reorders_beams():
     assert [value.name for value in graph.graph.inputs].count(BEAM_IDX) == 1
     ids = random_ids(2, 9, model.config.vocab)
     mask, run = np.ones_like(ids), OrtGraph(graph)
-    cache = cache_inputs(model.config, 2, 0)
+    cache = cache_inputs(graph, 2, 0)
     swap = np.array([1, 0], np.int32)
     feed = {"attention_mask": mask[:, :8], "position_ids": position_ids(mask)[:, :8]}
     _, cache = step(run, cache, input_ids=ids[:, :8], beam_idx=np.flip(swap), **feed)

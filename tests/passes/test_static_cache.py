@@ -35,7 +35,7 @@ def test_a_padded_prompt_then_token_by_token(model, prompt, bucket, length):
     ids = random_ids(1, 11, model.config.vocab)
     mask = np.ones_like(ids)
     prefill, decode = static(model, 1, bucket, length), static(model, 1, 1, length)
-    found = fixed(prefill, decode, model.config, ids, mask, prompt)
+    found = fixed(prefill, decode, ids, mask, prompt)
     assert relative_error(found, model.logits(ids)) < TOLERANCE
 
 
@@ -44,7 +44,7 @@ def test_a_left_padded_batch(model):
     mask = np.ones_like(ids)
     mask[1, :4] = 0
     prefill, decode = static(model, 2, 8, 16), static(model, 2, 1, 16)
-    found = fixed(prefill, decode, model.config, ids, mask, prompt=6)
+    found = fixed(prefill, decode, ids, mask, prompt=6)
     real = mask == 1
     assert relative_error(found[real], model.logits(ids, mask)[real]) < TOLERANCE
 

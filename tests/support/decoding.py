@@ -8,22 +8,30 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from convert.architectures.base import DecoderConfig
 from passes.cache_form import FORM
 from tests.support.models import position_ids
 from tests.support.ort import Array, OrtGraph
 
 
-def cache_inputs(
-    config: DecoderConfig, batch: int, length: int, fill: float = 0.0
-) -> dict[str, Array]:
-    """A cache with so many slots, by input name."""
-    shape = (batch, config.kv_heads, length, config.head_dim)
-    return {
-        f"past_key_values.{layer}.{part}": np.full(shape, fill, np.float32)
-        for layer in range(config.layers)
-        for part in ("key", "value")
-    }
+def cache_inputs(model: ir.Model, batch: int, length: int, fill: float = 0.0) -> dict[str, Array]:
+    """What a graph with a cache remembers at the start, by input name.
+
+    Args:
+        model: The graph.
+        batch: Sequences.
+        length: Slots for keys and values.
+        fill: What keys and values are full of; other states begin with zeros.
+    """
+    caches = {}
+    for value in model.graph.inputs:
+        if not value.name.startswith("past_key_values."):
+            continue
+        keys_or_values = value.name.endswith((".key", ".value"))
+        axes = [axis if isinstance(axis, int) else length for axis in value.shape]
+        caches[value.name] = np.full(
+            (batch, *axes[1:]), fill if keys_or_values else 0.0, np.float32
+        )
+    return caches
 
 
 def step(
@@ -37,14 +45,13 @@ def step(
 
 def growing(
     model: ir.Model,
-    config: DecoderConfig,
     ids: NDArray[np.int64],
     mask: NDArray[np.int64],
     pieces: Sequence[int],
 ) -> NDArray[np.float32]:
     """Logits of ``ids``, fed in ``pieces`` to a graph with a dynamic or stateful cache."""
     batch = len(ids)
-    graph, cache, logits, end = OrtGraph(model), cache_inputs(config, batch, 0), [], 0
+    graph, cache, logits, end = OrtGraph(model), cache_inputs(model, batch, 0), [], 0
     beams = {"beam_idx": np.arange(batch, dtype=np.int32)}
     for size in pieces:
         start, end = end, end + size
@@ -63,7 +70,6 @@ def growing(
 def fixed(
     prefill: ir.Model,
     decode: ir.Model,
-    config: DecoderConfig,
     ids: NDArray[np.int64],
     mask: NDArray[np.int64],
     prompt: int,
@@ -74,7 +80,7 @@ def fixed(
     batch, total = ids.shape
     bucket = int(prefill.graph.inputs[0].shape[1])
     length = int(prefill.graph.inputs[1].shape[1])
-    cache, logits = cache_inputs(config, batch, length, fill=1e3), []
+    cache, logits = cache_inputs(decode, batch, length, fill=1e3), []
     pieces = [(OrtGraph(prefill), 0, prompt, bucket)]
     one_token = OrtGraph(decode)
     pieces += [(one_token, start, start + 1, 1) for start in range(prompt, total)]

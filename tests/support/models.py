@@ -53,10 +53,19 @@ class SmallModel:
     def logits(
         self, ids: NDArray[np.int64], attention_mask: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """Logits ``[batch, sequence, vocab]`` by transformers, without a cache."""
+        """Logits ``[batch, sequence, vocab]`` by the original, without a cache.
+
+        Where ``attention_mask`` has zeros, a model that knows no padding runs each sequence
+        alone; logits of padding are zero then.
+        """
         import torch
 
         mask = np.ones_like(ids) if attention_mask is None else attention_mask
+        if self.raw_config["model_type"] == "yuan" and not mask.all():
+            logits = np.zeros((*ids.shape, self.config.vocab), np.float32)
+            for row, real in enumerate(mask == 1):
+                logits[row, real] = self.logits(ids[row : row + 1, real])[0]
+            return logits
         with torch.no_grad():
             out = self.torch_model(
                 input_ids=torch.from_numpy(ids),
@@ -68,18 +77,15 @@ class SmallModel:
 
 
 def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
-    """A random model of ``model_type`` (llama, mistral, qwen2, qwen3).
+    """A random model of ``model_type`` (llama, mistral, qwen2, qwen3, yuan).
 
     Weights are large enough for attention and logits to be far from uniform.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(model_type, **{**SMALL, **overrides})
-    config._attn_implementation = "eager"
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = _untrained(model_type, {**SMALL, **overrides})
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("norm.weight") or "layernorm" in name:
@@ -88,7 +94,23 @@ def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
                 parameter.normal_(0.0, 0.2)
     raw = model.config.to_diff_dict()
     raw["architectures"] = [type(model).__name__]
-    return SmallModel(model, raw, _weights(model, tied=bool(config.tie_word_embeddings)))
+    tied = bool(raw.setdefault("tie_word_embeddings", model.config.tie_word_embeddings))
+    return SmallModel(model, raw, _weights(model, tied=tied))
+
+
+def _untrained(model_type: str, settings: dict[str, Any]) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if model_type == "yuan":
+        from golden.yuan import YuanConfig, YuanForCausalLM
+
+        del settings["num_key_value_heads"]
+        given = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, **settings}
+        return YuanForCausalLM(YuanConfig(**given)).eval()
+    config = AutoConfig.for_model(model_type, **settings)
+    config._attn_implementation = "eager"
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
 
 
 def position_ids(attention_mask: NDArray[np.int64]) -> NDArray[np.int64]:

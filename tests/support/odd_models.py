@@ -63,4 +63,19 @@ ODD_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "qwen3",
         {**BOTH_KINDS, "head_dim": 12, "attention_bias": True, "tie_word_embeddings": True},
     ),
+    "yuan": ("yuan", {}),
+    "yuan, 2 heads, 1 layer, tied": (
+        "yuan",
+        {
+            "hidden_size": 36,
+            "intermediate_size": 50,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "yuan, 3 heads, odd half": (
+        "yuan",
+        {"hidden_size": 30, "num_attention_heads": 3, "vocab_size": 33, "rms_norm_eps": 1e-5},
+    ),
 }

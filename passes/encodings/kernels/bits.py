@@ -105,8 +105,14 @@ def halves_above(values: Floats, halves: Halves) -> bool:
 
 
 @compiled
+def reciprocal(scale: np.float32) -> np.float32:
+    """1 / scale, or 0 where that is not finite: codes of a vanishing scale are zero."""
+    inverse = ONE / scale
+    return inverse if inverse - inverse == ZERO else ZERO
+
+
+@compiled
 def reciprocals(scales: Floats) -> None:
-    """Replace each scale by 1 / scale, or by 0 where that is not finite: its codes are zero."""
+    """Replace each scale by its `reciprocal`."""
     for i in range(np.uint64(scales.size)):
-        inverse = ONE / scales[i]
-        scales[i] = inverse if inverse - inverse == ZERO else ZERO
+        scales[i] = reciprocal(scales[i])

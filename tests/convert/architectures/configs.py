@@ -7,7 +7,13 @@ from typing import Any
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
 
-FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+FAMILIES = {
+    "llama": "Llama",
+    "mistral": "Mistral",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen3",
+    "yuan": "Yuan",
+}
 
 
 def raw_config(family: str = "llama", /, **changes: Any) -> dict[str, Any]:
@@ -19,7 +25,7 @@ def raw_config(family: str = "llama", /, **changes: Any) -> dict[str, Any]:
         "intermediate_size": 72,
         "num_hidden_layers": 4,
         "num_attention_heads": 6,
-        "num_key_value_heads": 2,
+        "num_key_value_heads": 6 if family == "yuan" else 2,
         "head_dim": 8,
         "vocab_size": 101,
         "max_position_embeddings": 256,

@@ -8,8 +8,17 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from golden.training import corpus
-from golden.training.tokenizer import train_tokenizer
-from golden.training.train import Plan, batches, fit, learning_rate_at, save, token_stream
+from golden.training.models import small_model
+from golden.training.tokenizer import DOCUMENT, train_tokenizer
+from golden.training.train import (
+    Plan,
+    batches,
+    documents,
+    fit,
+    learning_rate_at,
+    save,
+    token_stream,
+)
 
 PLAN = Plan(steps=10, tokens_per_step=64, sequence=32, warmup_steps=2, learning_rate=1e-2)
 
@@ -21,7 +30,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def stream(tokenizer):
-    return token_stream(tokenizer, corpus.text_of(1, 10_000))
+    return token_stream(tokenizer, corpus.text_of(1, 10_000), DOCUMENT)
 
 
 def minimal():
@@ -54,7 +63,7 @@ def test_the_loss_falls_and_training_repeats_itself(stream):
 
 
 def test_a_stream_holds_each_document_behind_a_separator(tokenizer):
-    stream, separators = token_stream(tokenizer, ["a b", "c"])
+    stream, separators = token_stream(tokenizer, ["a b", "c"], DOCUMENT)
     first, second = tokenizer(["a b", "c"])["input_ids"]
     assert stream.tolist() == [0, *first, 0, *second]
     assert separators.tolist() == [0, 1 + len(first)]
@@ -106,3 +115,18 @@ def test_two_savings_are_the_same_bytes(tmp_path, tokenizer):
     assert "model.safetensors" in files
     for name in files:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_a_yuan_keeps_its_tokenizer_as_sentencepiece_wrote_it(tmp_path):
+    kind = small_model("tiny-yuan2")
+    texts = documents(kind, corpus.TRAINING_SEED, 100_000)
+    assert any("<sep>" in text for text in texts)
+    assert not any(corpus.TURN_START in text for text in texts)
+    tokenizer = kind.train_tokenizer(texts, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    save(kind.build(), tokenizer, tmp_path)
+    assert before.items() <= {path.name: path.read_bytes() for path in tmp_path.iterdir()}.items()
+    assert not (tmp_path / "tokenizer.json").exists()
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["eod_token"] == tokenizer.eos_token_id
+    assert config["auto_map"]["AutoModelForCausalLM"] == "yuan_hf_model.YuanForCausalLM"

@@ -33,6 +33,11 @@ def test_a_plane_is_packed_without_gaps(dtype, row_shape, rows, expected):
     assert Plane("codes", dtype, row_shape).nbytes(rows) == expected
 
 
+@pytest.mark.parametrize(("rows", "expected"), [(1, 8), (4, 8), (5, 16), (8, 16), (17, 40)])
+def test_rows_that_share_elements_store_them_once(rows, expected):
+    assert Plane("super_scales", "f32", (2,), shared_rows=4).nbytes(rows) == expected
+
+
 def test_an_encoding_allocates_sums_and_fills_its_planes():
     planes = HalfBytes().empty_planes(3, 5)
     assert [plane.size for plane in planes] == [8, 6]

@@ -14,7 +14,7 @@ from passes.encodings.base import ROW_ALIGNMENT
 from passes.encodings.compiled import CompiledEncoding
 from tests.support.rows import hard_rows
 
-EVERY = (*ENCODINGS, "int4_g19", "int4_sym_g17", "int4_g96")
+EVERY = (*ENCODINGS, "int4_g19", "int4_sym_g17", "int4_g96", "nf4_g16", "nf4_dq_g128")
 quick = settings(max_examples=60, deadline=None)
 
 
@@ -117,6 +117,8 @@ def test_a_weight_that_is_not_finite_is_refused(name, dtype, bad):
         ("int8_asym", 1.6e7, -1.7e7),
         ("int4", 9.8e5, 9.9e5),
         ("int4_sym", 5.2e5, -5.3e5),
+        ("nf4", 65504.0, -65505.0),
+        ("nf4_dq", 3.29e38, -3.3e38),
     ],
 )
 def test_a_weight_too_large_for_its_storage_is_refused(name, fine, too_large):
@@ -144,7 +146,7 @@ def test_a_name_finds_the_encoding_of_that_name(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Q4_0", "int3", "int4_g", "int4_g15", "int4_g064", "q8_0_g64"]
+    "name", ["", "Q4_0", "int3", "int4_g", "int4_g15", "int4_g064", "q8_0_g64", "nf4_g48"]
 )
 def test_an_unknown_name_is_refused_with_the_names_there_are(name):
     with pytest.raises(UnsupportedEncodingError, match="there is no encoding") as caught:

@@ -4,18 +4,23 @@ import pytest
 import torch
 
 from convert.errors import PassRefusedError
+from convert.graph import parameters
 from convert.weights import read_float32
 from passes.kv_cache import DynamicCache, StaticCache
+from passes.lfa_fusion import LfaFusion
 from targets.gaudi.lower import CACHE_PREFIX, StaticDecoder
 from tests.support.models import small_model
 
 TOKENS, LENGTH = 1, 16
 
 
-def decoder(small, tokens=TOKENS, batch=1):
+def decoder(small, tokens=TOKENS, batch=1, passes=()):
     graph = small.graph()
-    StaticCache(batch=batch, tokens=tokens, length=LENGTH)(graph)
-    weights = {name: torch.tensor(read_float32(one)) for name, one in small.weights.items()}
+    for rewrite in (*passes, StaticCache(batch=batch, tokens=tokens, length=LENGTH)):
+        rewrite(graph)
+    weights = {
+        name: torch.tensor(read_float32(one.weight)) for name, one in parameters(graph).items()
+    }
     caches = {
         value.name: torch.zeros(tuple(value.shape.numpy()))
         for value in graph.graph.inputs
@@ -61,6 +66,23 @@ def test_the_exported_step_continues_as_the_module_does(small):
     for position, token in enumerate([3, 1, 4, 1, 5]):
         expected = module(*inputs(token, position))
         assert torch.allclose(exported(*inputs(token, position)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "passes", [(), (LfaFusion(),), (LfaFusion("collapsed"),)], ids=["conv", "pair", "collapsed"]
+)
+def test_what_convolutions_remember_is_replaced_in_place(passes):
+    yuan = small_model("yuan")
+    module, caches = decoder(yuan, passes=passes)
+    exported = torch.export.export(decoder(yuan, passes=passes)[0], inputs(3, 0)).module()
+    ids = [3, 1, 4, 1, 5, 9]
+    expected = torch.from_numpy(yuan.logits(np.array([ids])))[0]
+    for position, token in enumerate(ids):
+        for step in (module, exported):
+            assert torch.allclose(
+                step(*inputs(token, position))[0, 0], expected[position], atol=1e-4
+            )
+    assert any(cache.dim() == 3 for cache in caches.values())
 
 
 def test_a_batch_is_decoded_row_by_row(small):

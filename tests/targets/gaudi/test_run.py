@@ -37,7 +37,10 @@ def reference(folder, ids, dtype):
         return model(input_ids=torch.tensor([ids])).logits[0].float().numpy()
 
 
-@pytest.mark.parametrize("name", ODD_MODELS)
+FITTING = [name for name, (family, _) in ODD_MODELS.items() if family in GaudiTarget.families]
+
+
+@pytest.mark.parametrize("name", FITTING)
 def test_in_float32_it_equals_transformers_on_the_same_weights(name, tmp_path):
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,14 @@ def test_the_configuration_is_carried_over(tmp_path):
     files = {file.path: file for file in configuration_files(source(tmp_path))}
     ((_, data),) = files["config.json"].segments
     assert json.loads(data) == source(tmp_path).raw_config
+
+
+def test_code_of_the_checkpoint_is_not_asked_for(tmp_path):
+    given = source(tmp_path)
+    remote = {**given.raw_config, "auto_map": {"AutoConfig": "configuration_yuan.YuanConfig"}}
+    files = {file.path: file for file in configuration_files(replace(given, raw_config=remote))}
+    ((_, data),) = files["config.json"].segments
+    assert json.loads(data) == given.raw_config
 
 
 def test_tokenizer_files_are_copied_byte_for_byte(tmp_path):

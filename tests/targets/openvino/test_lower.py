@@ -40,6 +40,11 @@ MODELS = {
     "mistral-window": ("mistral", {"sliding_window": 4}),
     "qwen2": ("qwen2", {"tie_word_embeddings": True}),
     "qwen3": ("qwen3", {"head_dim": 14}),
+    "yuan": ("yuan", {}),
+    "yuan-2-heads-1-layer": (
+        "yuan",
+        {"num_attention_heads": 2, "num_hidden_layers": 1, "hidden_size": 36},
+    ),
 }
 
 

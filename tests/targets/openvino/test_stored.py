@@ -11,7 +11,17 @@ from targets.openvino.target import OpenVinoTarget
 from tests.support.models import small_model
 from tests.targets.openvino.artifacts import convert, encode_as
 
-MATRICES = ("f32", "f16", "bf16", "int8", "int8_asym", "int4_g16", "int4_sym_g16")
+MATRICES = (
+    "f32",
+    "f16",
+    "bf16",
+    "int8",
+    "int8_asym",
+    "int4_g16",
+    "int4_sym_g16",
+    "nf4_g16",
+    "nf4_dq_g16",
+)
 
 
 @pytest.mark.parametrize("name", MATRICES)

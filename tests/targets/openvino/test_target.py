@@ -22,6 +22,7 @@ from tests.targets.openvino.artifacts import (
     encode_as,
     lay_out,
     tokenizer_checkpoint,
+    write,
 )
 from tests.targets.openvino.layers import layer_types, product_count, weight_types
 
@@ -43,7 +44,11 @@ def layers_are_fused(runner, layers, norms_per_layer=2):
 
 @pytest.mark.parametrize("overrides", [F32, {}], ids=["f32", "default"])
 @pytest.mark.parametrize(
-    ("name", "stored"), [("int8", "i8"), ("int4", "u4"), ("bf16", None), ("int8_asym", "u8")]
+    ("name", "stored"),
+    [
+        *(("int8", "i8"), ("int8_asym", "u8"), ("int4", "u4")),
+        *(("nf4", "nf4"), ("nf4_dq", "nf4"), ("bf16", None)),
+    ],
 )
 def test_every_layer_fuses_and_stays_compressed(name, stored, overrides, tmp_path):
     model = small_model("llama", **FUSING)
@@ -102,6 +107,29 @@ def test_the_llm_pipeline_generates_with_paged_attention(model_type, sizes, tmp_
     found = pipeline.generate(openvino.Tensor(np.array([ids])), wanted)
     assert list(found.tokens[0]) == expected
     assert isinstance(pipeline.generate("the quick brown", wanted), str)
+
+
+def test_the_llm_pipeline_generates_from_a_yuan_without_paging(tmp_path):
+    genai = pytest.importorskip("openvino_genai")
+    model = small_model("yuan", hidden_size=128, num_attention_heads=4, vocab_size=300)
+    checkpoint = tokenizer_checkpoint(tmp_path / "checkpoint")
+    layout = lay_out(model, checkpoint=checkpoint, tokenizer=True)
+    assert any("without paged attention" in note for note in layout.notes)
+    folder = write(layout, tmp_path / "artifact")
+    ids = random_ids(1, 9, model.config.vocab)[0].tolist()
+    expected = OpenVinoRunner(folder, threads=2, overrides=EXACT).generate(ids, 10, frozenset())
+    wanted = genai.GenerationConfig()
+    wanted.max_new_tokens, wanted.ignore_eos = 10, True
+    pipeline = genai.LLMPipeline(str(folder), "CPU", **EXACT)
+    found = pipeline.generate(openvino.Tensor(np.array([ids])), wanted)
+    assert list(found.tokens[0]) == expected
+    # Paging would drop the convolutions' state: that it is refused is what makes this safe.
+    with pytest.raises(RuntimeError):
+        genai.LLMPipeline(str(folder), "CPU", scheduler_config=genai.SchedulerConfig())
+
+
+def test_a_graph_with_nothing_but_keys_and_values_has_no_note():
+    assert lay_out(small_model("llama")).notes == ()
 
 
 def test_paged_attention_knows_every_layer_and_its_window(tmp_path):

@@ -23,6 +23,9 @@ def parameter(name, shape=(8, 32)):
         ("int8_asym", {"codes": [8, 32], "scales": [8, 1], "zero_points": [8, 1]}),
         ("int4_sym_g16", {"codes": [8, 2, 16], "scales": [8, 2, 1]}),
         ("int4_g32", {"codes": [8, 32], "scales": [8, 1], "zero_points": [8, 1]}),
+        ("nf4_g16", {"codes": [8, 2, 16], "scales": [8, 2, 1]}),
+        ("nf4_dq_g16", {"codes": [8, 2, 16], "scales": [1, 16], "super_scales": [1, 1]}),
+        ("nf4_dq_g32", {"codes": [8, 32], "scales": [1, 8], "super_scales": [1, 1]}),
         ("bf16", {"values": [8, 32]}),
     ],
 )

@@ -1,0 +1,104 @@
+"""Column ranges of lazy matrices, read without the rest of the row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from convert.errors import TruncatedFileError, UnsupportedError
+from convert.weights import FileWeight, Floats, FloatType, Rows, Weight
+
+Range = tuple[int, int]
+"""First index, and the one after the last."""
+
+_SHORT_ROW_BYTES = 4096
+"""Rows no longer than a page are read whole: the disk would fetch them whole anyway."""
+
+
+@dataclass(frozen=True)
+class ColumnRanges(Weight):
+    """Some columns of a matrix, side by side.
+
+    Args:
+        weight: A matrix.
+        ranges: Columns of it, in the order of the result's.
+    """
+
+    weight: Weight
+    ranges: tuple[Range, ...]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Name of the matrix."""
+        return self.weight.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """All rows, the chosen columns."""
+        return (self.weight.rows, sum(last - first for first, last in self.ranges))
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """Type of the matrix."""
+        return self.weight.dtype
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        rows = np.empty((stop - start, self.columns), self.dtype.numpy)
+        end = 0
+        whole = None
+        for first, last in self.ranges:
+            begin, end = end, end + last - first
+            if _is_worth_seeking(self.weight):
+                assert isinstance(self.weight, FileWeight)
+                rows[:, begin:end] = _read_block(self.weight, (start, stop), (first, last))
+                continue
+            whole = self.weight.read_rows(start, stop) if whole is None else whole
+            rows[:, begin:end] = whole[:, first:last]
+        return rows
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        raise UnsupportedError(
+            f"some columns of {self.name} are not a tensor of the checkpoint",
+            expected="all of its columns",
+        )
+
+
+def _is_worth_seeking(weight: Weight) -> bool:
+    return isinstance(weight, FileWeight) and (
+        weight.columns * weight.dtype.itemsize > _SHORT_ROW_BYTES
+    )
+
+
+def _read_block(weight: FileWeight, rows: Range, columns: Range) -> Rows:
+    """Columns of rows, one read for each row.
+
+    Raises:
+        TruncatedFileError: The file ends before the last row.
+    """
+    (start, stop), (first, last) = rows, columns
+    size = weight.dtype.itemsize
+    block = np.empty((stop - start, (last - first) * size), np.uint8)
+    descriptor = os.open(weight.path, os.O_RDONLY)
+    try:
+        for index, row in enumerate(block):
+            offset = weight.offset + ((start + index) * weight.columns + first) * size
+            _read_exactly(descriptor, row.data, offset, weight)
+    finally:
+        os.close(descriptor)
+    return block.view(weight.dtype.numpy)
+
+
+def _read_exactly(descriptor: int, view: memoryview, offset: int, weight: FileWeight) -> None:
+    wanted = len(view)
+    while view:
+        got = os.preadv(descriptor, [view], offset)
+        if not got:
+            raise TruncatedFileError(
+                f"{weight.path} ends inside tensor {weight.name!r}",
+                expected=f"{wanted} bytes up to offset {offset + len(view)}",
+                remedy="download the file again",
+            )
+        view, offset = view[got:], offset + got
