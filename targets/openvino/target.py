@@ -72,19 +72,23 @@ class OpenVinoTarget(Target):
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin with the options that the artifact carries."""
-        from targets.openvino.parallel.runner import RanksRunner
+        if _has_ranks(artifact):
+            from targets.openvino.parallel.runner import RanksRunner
+
+            return RanksRunner(artifact, threads=threads)
         from targets.openvino.run import OpenVinoRunner
 
-        if _has_ranks(artifact):
-            return RanksRunner(artifact, threads=threads)
         return OpenVinoRunner(artifact, threads=threads)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The constants of the IR, read by OpenVINO, with their decompression carried out."""
-        from targets.openvino.parallel.stored import stored_ranks
+        if _has_ranks(artifact):
+            from targets.openvino.parallel.stored import stored_ranks
+
+            return stored_ranks(artifact)
         from targets.openvino.stored import stored_weights
 
-        return stored_ranks(artifact) if _has_ranks(artifact) else stored_weights(artifact)
+        return stored_weights(artifact)
 
 
 def _has_ranks(artifact: Path) -> bool:
