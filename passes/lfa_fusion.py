@@ -99,14 +99,13 @@ def _costs(pairs: Sequence[Filter]) -> tuple[int, int]:
 
 
 def _note(form: Form, pairs: Sequence[Filter]) -> str:
-    pair, collapsed = (
-        f"{count / 1e6:,.2f} million weights a step of decoding, {2 * count / 1e6:,.2f} million"
-        " operations a token of a prefill"
-        for count in _costs(pairs)
-    )
-    texts = {"pair": f"two products ({pair})", "collapsed": f"one product ({collapsed})"}
-    other = "collapsed" if form == "pair" else "pair"
+    pair, collapsed = _costs(pairs)
+    chosen, other = (pair, collapsed) if form == "pair" else (collapsed, pair)
+    words = ("two products", "one product for both")
+    is_, would_be = words if form == "pair" else words[::-1]
     return (
-        f"localized filtering in {len(pairs)} layers became {texts[form]} over neighbouring"
-        f" tokens in each, rather than {texts[other]}"
+        f"localized filtering in {len(pairs)} layers is {is_} over neighbouring tokens:"
+        f" {chosen / 1e6:,.2f} million weights to read in a step of decoding and"
+        f" {2 * chosen / 1e6:,.2f} million operations a token of a prefill;"
+        f" {would_be} would have {other / 1e6:,.2f} and {2 * other / 1e6:,.2f} million"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -101,6 +102,10 @@ class OpenVinoRunner(TokenizingRunner):
         except RuntimeError as error:
             raise _crashed(error) from error
         return np.array(logits, np.float32)
+
+    def operators(self) -> list[Any]:
+        """The times of the last inference, operator by operator: see `targets.openvino.profile`."""
+        return list(self._request.get_profiling_info())
 
 
 def _crashed(error: RuntimeError) -> RunnerCrashedError:

@@ -65,14 +65,16 @@ def test_the_pair_keeps_the_weights_as_matrices_of_linear_layers():
 
 
 def test_the_form_with_fewer_weights_is_chosen_and_the_choice_is_told():
-    graph = fused(small_model("yuan", hidden_size=48, num_hidden_layers=2))
+    graph = fused(small_model("yuan", hidden_size=96, num_hidden_layers=2))
     assert graph.metadata_props[FORM] == "pair"
-    pair, collapsed = 2 * (2 * 48 * 48) / 1e6, 2 * (3 * 48 * 48) / 1e6
-    note = graph.metadata_props[NOTE]
-    assert "2 layers became two products" in note
-    assert f"{pair:.2f} million weights a step of decoding" in note
-    assert f"{2 * pair:.2f} million operations a token" in note
-    assert f"one product ({collapsed:.2f} million" in note
+    pair, collapsed = 2 * (2 * 96 * 96) / 1e6, 2 * (3 * 96 * 96) / 1e6
+    assert graph.metadata_props[NOTE] == (
+        "localized filtering in 2 layers is two products over neighbouring tokens:"
+        f" {pair:.2f} million weights to read in a step of decoding and {2 * pair:.2f} million"
+        " operations a token of a prefill;"
+        f" one product for both would have {collapsed:.2f} and {2 * collapsed:.2f} million"
+    )
+    assert "is one product for both" in fused(small_model("yuan"), "collapsed").metadata_props[NOTE]
 
 
 def test_a_graph_without_filters_stays_as_it_is():

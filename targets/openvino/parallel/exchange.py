@@ -17,7 +17,7 @@ from convert.errors import RunnerCrashedError
 
 Floats = NDArray[np.float32]
 
-PATIENCE = timedelta(minutes=10)
+PATIENCE = timedelta(minutes=30)
 """How long a rank waits for the others before it gives up."""
 
 

@@ -14,16 +14,19 @@ import queue
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.errors import InterruptedRunError, TricastError, UsageError
 from targets.openvino.parallel.collectives import operators
 from targets.openvino.parallel.description import rank_folder
 from targets.openvino.parallel.exchange import GlooExchange
 from targets.openvino.parallel.frames import receive, send
+from targets.openvino.profile import COUNTING, table, time_by_kind
 from targets.openvino.run import OpenVinoRunner
 
 
@@ -128,17 +131,26 @@ def _generate(options: argparse.Namespace) -> None:
         )
     runner.reset()
     times, generated = [time.perf_counter()], []
+    spent: Counter[str] = Counter()
     last = runner.feed(ids)[-1]
     for _ in range(options.new_tokens):
         generated.append(int(last.argmax()))
         times.append(time.perf_counter())
         last = runner.feed(generated[-1:])[-1]
-    if options.rank == 0:
-        steps = np.diff(times) * 1e3
-        later = f", then {steps[1:].mean():.1f} ms each" if len(steps) > 1 else ""
-        sys.stdout.write(f"{runner.decode(generated)}\n")
-        sys.stderr.write(f"{len(steps)} tokens, the first in {steps[0]:.1f} ms{later}\n")
+        if options.profile:
+            spent += time_by_kind(runner.operators())
     exchange.close()
+    if options.rank == 0:
+        sys.stdout.write(f"{runner.decode(generated)}\n")
+        sys.stderr.write(f"{_timing(np.diff(times) * 1e3)}\n")
+        if options.profile:
+            sys.stderr.write(f"{table(spent, options.new_tokens)}\n")
+
+
+def _timing(steps: NDArray[np.float64]) -> str:
+    """Milliseconds to the first token, and to each after it."""
+    later = f", then {steps[1:].mean():.1f} ms each" if len(steps) > 1 else ""
+    return f"{len(steps)} tokens, the first in {steps[0]:.1f} ms{later}"
 
 
 def _load(options: argparse.Namespace, exchange: GlooExchange) -> RankRunner:
@@ -147,7 +159,7 @@ def _load(options: argparse.Namespace, exchange: GlooExchange) -> RankRunner:
         options.rank,
         exchange,
         threads=options.threads,
-        overrides=json.loads(options.overrides),
+        overrides=json.loads(options.overrides) | (COUNTING if options.profile else {}),
     )
 
 
@@ -164,10 +176,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--prompt", help="text to continue")
     parser.add_argument("--ids", type=int, nargs="+", help="token ids to continue")
-    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--new-tokens", type=_positive, default=64)
+    parser.add_argument(
+        "--profile", action="store_true", help="say what takes the time of decoding"
+    )
     parser.add_argument("--overrides", default="{}", help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return number
 
 
 if __name__ == "__main__":

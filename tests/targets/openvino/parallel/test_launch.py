@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,12 +68,17 @@ def test_the_ranks_generate_together(pair):
     environment["PYTHONPATH"] = str(ROOT)
     ids = [3, 1, 4, 1, 5]
     ended = subprocess.run(
-        ["bash", str(pair.cut / "launch.sh"), "--ids", *map(str, ids), "--new-tokens", "6"],
+        ["bash", str(pair.cut / "launch.sh"), "--profile", "--new-tokens", "6", "--ids"]
+        + [str(token) for token in ids],
         env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     expected = OpenVinoRunner(pair.whole, threads=2).generate(ids, 6, frozenset())
     assert ended.stdout.split() == [str(token) for token in expected]
     assert "6 tokens, the first in" in ended.stderr
+    shares = dict(re.findall(r"^(\w[\w ]+?) +[\d.]+ ms +([\d.]+)%$", ended.stderr, re.M))
+    assert shares.keys() == {"linear", "localized filtering", "collectives", "rest"}
+    assert float(shares["collectives"]) > 0
+    assert float(shares["localized filtering"]) == 0
 
 
 def test_a_rank_without_a_prompt_says_so(pair, tmp_path, capfd):

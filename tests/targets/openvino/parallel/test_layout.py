@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from convert.inspection import inspect
 from targets.openvino.parallel.layout import lay_out_ranks
+from tests.support.rank_artifacts import make_pair
 
 
 def test_files(pair):
@@ -39,3 +40,10 @@ def test_inspection_lists_every_rank(pair):
     name = "model.layers.0.mlp.down_proj.weight"
     assert shapes[f"rank-0/{name}"] == (48, 32)
     assert shapes[f"rank-1/{name}"] == (48, 40)
+
+
+def test_the_same_model_gives_the_same_bytes(pair, tmp_path):
+    again = make_pair(pair.model, tmp_path, 2).cut
+    for path in sorted(pair.cut.rglob("*")):
+        if path.is_file():
+            assert path.read_bytes() == (again / path.relative_to(pair.cut)).read_bytes()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +103,34 @@ def test_four_ranks_of_yuan_in_nf4_are_one_model(tmp_path):
         generated = ranks.generate(ids, 64, frozenset())
     assert relative_error(found, alone.logits(ids, 5)) < 1e-4
     assert generated == alone.generate(ids, 64, frozenset())
+
+
+ORPHANED = """
+import os, signal, sys
+from pathlib import Path
+from targets.openvino.parallel.runner import RanksRunner
+
+runner = RanksRunner(Path(sys.argv[1]), threads=2)
+print(*(process.pid for process in runner._ranks), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_ranks_do_not_outlive_their_parent(pair):
+    ended = subprocess.run(
+        [sys.executable, "-c", ORPHANED, str(pair.cut)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while not all(map(is_over, map(int, ended.stdout.split()))):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_over(pid):
+    """Whether a process that is not our child has ended; it may wait for its new parent to look."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
