@@ -136,6 +136,34 @@ def verify(
     commands.verify(artifact, golden=golden, gate=gate, threads=threads)
 
 
+@app.command()
+def bench(
+    artifact: Annotated[Path, typer.Argument(help="Folder of a finished artifact.")],
+    prompt_tokens: Annotated[
+        int, typer.Option("--prompt-tokens", min=1, help="Length of the prompt.")
+    ] = 128,
+    new_tokens: Annotated[
+        int, typer.Option("--new-tokens", min=1, help="Tokens to decode after the first.")
+    ] = 32,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also the time of each kind of operator.")
+    ] = False,
+    as_json: AsJson = False,
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Measure how fast an artifact runs here, batch 1: first token, next tokens."""
+    from convert import commands
+
+    commands.bench(
+        artifact,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        profile=profile,
+        as_json=as_json,
+        threads=threads,
+    )
+
+
 @golden_app.command("record")
 def golden_record(
     model: Annotated[str, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")],

@@ -130,6 +130,28 @@ def verify(artifact: Path, *, golden: Path | None, gate: bool, threads: int) -> 
     print(f"{artifact}: verified")
 
 
+def bench(
+    artifact: Path,
+    *,
+    prompt_tokens: int,
+    new_tokens: int,
+    profile: bool,
+    as_json: bool,
+    threads: int,
+) -> None:
+    """Carry out `convert bench`."""
+    from convert.benching import measure_speed
+
+    speed = measure_speed(
+        artifact,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        threads=threads,
+        profile=profile,
+    )
+    print(speed.as_json() if as_json else speed.as_text())
+
+
 def golden_record(
     model: str,
     out: Path,

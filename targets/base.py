@@ -178,6 +178,12 @@ class Runner(ABC):
         """
         return None
 
+    def time_by_kind(self) -> Mapping[str, int]:
+        """Microseconds that each kind of operator took in the last `feed`, if the runtime was
+        loaded by `Target.profiling_runner` and tells; empty otherwise.
+        """
+        return {}
+
     def close(self) -> None:  # noqa: B027 - most runtimes are released with their objects
         """Release the runtime."""
 
@@ -270,6 +276,10 @@ class Target(ABC):
             RunnerCrashedError: The runtime refuses the artifact.
             UsageError: The runtime is not installed; the message names the extra that has it.
         """
+
+    def profiling_runner(self, artifact: Path, *, threads: int) -> Runner:
+        """As `runner`, with times by kind of operator where the runtime has them."""
+        return self.runner(artifact, threads=threads)
 
     @abstractmethod
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -11,6 +11,7 @@ import openvino
 from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
+from targets.openvino.profile import time_by_kind
 from targets.openvino.tokenizing import TokenizingRunner
 
 EXACT = {
@@ -102,6 +103,9 @@ class OpenVinoRunner(TokenizingRunner):
         except RuntimeError as error:
             raise _crashed(error) from error
         return np.array(logits, np.float32)
+
+    def time_by_kind(self) -> Mapping[str, int]:
+        return time_by_kind(self.operators())
 
     def operators(self) -> list[Any]:
         """The times of the last inference, operator by operator: see `targets.openvino.profile`."""

@@ -80,6 +80,15 @@ class OpenVinoTarget(Target):
 
         return OpenVinoRunner(artifact, threads=threads)
 
+    def profiling_runner(self, artifact: Path, *, threads: int) -> Runner:
+        """The CPU plugin counting; ranks tell by their launch file."""
+        if _has_ranks(artifact):
+            return self.runner(artifact, threads=threads)
+        from targets.openvino.profile import COUNTING
+        from targets.openvino.run import OpenVinoRunner
+
+        return OpenVinoRunner(artifact, threads=threads, overrides=COUNTING)
+
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The constants of the IR, read by OpenVINO, with their decompression carried out."""
         if _has_ranks(artifact):
