@@ -45,6 +45,11 @@ class ColumnRanges(Weight):
         """Type of the matrix."""
         return self.weight.dtype
 
+    @property
+    def identity(self) -> Hashable:
+        """That of the matrix, and the columns."""
+        return (ColumnRanges, self.weight.identity, self.ranges)
+
     def read_rows(self, start: int, stop: int) -> Rows:
         rows = np.empty((stop - start, self.columns), self.dtype.numpy)
         end = 0
