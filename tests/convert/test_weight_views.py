@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.errors import TruncatedFileError, UnsupportedError
@@ -22,6 +22,7 @@ def stored(folder, rows, columns):
     return matrix, FileWeight("w", matrix.shape, FloatType.F16, path, HEADER)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_rows_of_any_ranges(data):
     columns = data.draw(st.integers(1, 30))
