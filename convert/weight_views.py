@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,11 @@ class ColumnRanges(Weight):
     def dtype(self) -> FloatType:  # type: ignore[override]
         """Type of the matrix."""
         return self.weight.dtype
+
+    @property
+    def identity(self) -> Hashable:
+        """That of the matrix, and the columns."""
+        return (ColumnRanges, self.weight.identity, self.ranges)
 
     def read_rows(self, start: int, stop: int) -> Rows:
         rows = np.empty((stop - start, self.columns), self.dtype.numpy)

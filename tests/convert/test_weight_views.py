@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.errors import TruncatedFileError, UnsupportedError
@@ -22,6 +22,7 @@ def stored(folder, rows, columns):
     return matrix, FileWeight("w", matrix.shape, FloatType.F16, path, HEADER)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_rows_of_any_ranges(data):
     columns = data.draw(st.integers(1, 30))
@@ -72,3 +73,9 @@ def test_columns_alone_cannot_be_put_back():
     view = ColumnRanges(ArrayWeight("w", np.zeros((2, 4), np.float32)), ((0, 2),))
     with pytest.raises(UnsupportedError, match="some columns of w"):
         view.put_back(np.zeros((2, 2), np.float32))
+
+
+def test_the_same_columns_of_one_matrix_are_the_same_to_read():
+    matrix = ArrayWeight("w", np.zeros((2, 4), np.float32))
+    first, second, other = (ColumnRanges(matrix, ((0, n),)) for n in (2, 2, 3))
+    assert first.identity == second.identity != other.identity
