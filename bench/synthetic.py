@@ -77,11 +77,38 @@ class ModelShape:
         return architecture.parameters(architecture.parse(self.config()))
 
 
+@dataclass(frozen=True)
+class YuanShape(ModelShape):
+    """Dimensions of a Yuan 2.0."""
+
+    def config(self) -> dict[str, object]:
+        return {
+            "architectures": ["YuanForCausalLM"],
+            "model_type": "yuan",
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "intermediate_size": self.ffn,
+            "num_attention_heads": self.heads,
+            "vocab_size": self.vocab,
+            "max_position_embeddings": self.positions,
+            "rms_norm_eps": 1e-06,
+            "tie_word_embeddings": False,
+            "eos_token_id": 2,
+            "torch_dtype": "bfloat16",
+        }
+
+
 SHAPES: Mapping[str, ModelShape] = {
     "tiny": ModelShape(hidden=64, layers=2, ffn=192, heads=4, kv_heads=2, vocab=1280),
     "1b": ModelShape(hidden=2048, layers=22, ffn=5632, heads=32, kv_heads=4, vocab=49152),
     "7b": ModelShape(hidden=4096, layers=32, ffn=11008, heads=32, kv_heads=32, vocab=32000),
     "13b": ModelShape(hidden=5120, layers=40, ffn=13824, heads=40, kv_heads=40, vocab=32000),
+    "yuan-2b-4-layers": YuanShape(
+        hidden=2048, layers=4, ffn=8192, heads=32, kv_heads=32, vocab=1280
+    ),
+    "yuan-102b-1-layer": YuanShape(
+        hidden=8192, layers=1, ffn=32768, heads=64, kv_heads=64, vocab=1280
+    ),
 }
 
 

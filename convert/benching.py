@@ -13,7 +13,7 @@ from pathlib import Path
 from convert.errors import UnsupportedError
 from convert.manifest import read_manifest
 from targets import target as target_named
-from targets.base import Runner
+from targets.base import Runner, Target
 
 _IDS = 97
 """Token ids run from 1 to this: every vocabulary has them, and none is padding."""
@@ -69,7 +69,26 @@ def measure_speed(
         MissingFileError: ``artifact`` has no manifest.
         UnsupportedError: The runtime tells no times.
     """
-    target = target_named(read_manifest(artifact).target)
+    return measure_speed_of(
+        target_named(read_manifest(artifact).target),
+        artifact,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        threads=threads,
+        profile=profile,
+    )
+
+
+def measure_speed_of(
+    target: Target,
+    artifact: Path,
+    *,
+    prompt_tokens: int,
+    new_tokens: int,
+    threads: int,
+    profile: bool,
+) -> Speed:
+    """As `measure_speed`, of files that need no manifest."""
     prompt = [1 + token % _IDS for token in range(prompt_tokens)]
     with target.runner(artifact, threads=threads) as runner:
         _feed(runner, prompt)

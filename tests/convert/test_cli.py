@@ -15,7 +15,7 @@ from convert.cli import ALL_CORES
 def called(monkeypatch):
     calls = {}
     names = ("run", "import_checkpoint", "inspect", "verify", "golden_record", "golden_compare")
-    for name in (*names, "list_things"):
+    for name in (*names, "list_things", "bench"):
 
         def record(*given, _name=name, **options):
             calls[_name] = (given, options)
@@ -54,6 +54,28 @@ def test_run_defaults_to_the_gate_and_all_cores(called):
     [
         (["import", "a.gguf", "--out", "b"], "import_checkpoint", (Path("a.gguf"), Path("b")), {}),
         (["inspect", "a", "--json"], "inspect", (Path("a"),), {"as_json": True}),
+        (
+            [
+                "bench",
+                "a",
+                "--prompt-tokens",
+                "9",
+                "--new-tokens",
+                "3",
+                "--profile",
+                "--threads",
+                "1",
+            ],
+            "bench",
+            (Path("a"),),
+            {
+                "prompt_tokens": 9,
+                "new_tokens": 3,
+                "profile": True,
+                "as_json": False,
+                "threads": 1,
+            },
+        ),
         (
             ["verify", "a", "--no-gate", "--threads", "1"],
             "verify",
