@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -106,6 +107,8 @@ def _as_known(error: Exception) -> TricastError:
 
 def program() -> int:
     """`main` for a process that does nothing else: it spares the garbage collector's time."""
+    # Its warnings speak to those who call it, of models that it loads itself.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     gc.set_threshold(100_000)
     code = main()
     gc.freeze()
