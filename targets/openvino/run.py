@@ -11,7 +11,6 @@ import openvino
 from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
-from targets.openvino.profile import time_by_kind
 from targets.openvino.tokenizing import TokenizingRunner
 
 EXACT = {
@@ -105,6 +104,8 @@ class OpenVinoRunner(TokenizingRunner):
         return np.array(logits, np.float32)
 
     def time_by_kind(self) -> Mapping[str, int]:
+        from targets.openvino.profile import time_by_kind
+
         return time_by_kind(self.operators())
 
     def operators(self) -> list[Any]:
