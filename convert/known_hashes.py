@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from convert.cache_folder import cache_folder
 from convert.hashing import FileRecord, hash_file
@@ -24,6 +26,7 @@ SMALLEST_BYTES = 16 << 20
 
 _TICK_SECONDS = 2.0
 _ENTRIES = 4096
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class KnownHashes:
@@ -39,7 +42,7 @@ class KnownHashes:
             return hash_file(folder, path)
         key = _key(before)
         known = self._read().get(key)
-        if known is not None:
+        if isinstance(known, str) and _SHA256.fullmatch(known):
             name = path.relative_to(folder).as_posix()
             return FileRecord(path=name, size=before.st_size, sha256=known)
         settled = time.time() - max(before.st_mtime, before.st_ctime) > _TICK_SECONDS
@@ -48,7 +51,7 @@ class KnownHashes:
             self._keep(key, record.sha256)
         return record
 
-    def _read(self) -> Mapping[str, str]:
+    def _read(self) -> Mapping[str, Any]:
         try:
             entries = json.loads(self._path.read_bytes())
         except (OSError, ValueError):

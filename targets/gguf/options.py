@@ -8,6 +8,7 @@ from typing import Any
 
 from convert.errors import UsageError
 from convert.sizes import parse_size
+from targets.option_names import refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,7 @@ class Options:
         Raises:
             UsageError: A setting is unknown or has a value it cannot have.
         """
-        known = cls.__dataclass_fields__
-        unknown = sorted(given.keys() - known.keys())
-        if unknown:
-            raise UsageError(
-                f"the gguf target has no option {unknown[0]!r}",
-                expected=f"one of {', '.join(known)}",
-            )
+        refuse_unknown("gguf", given, cls.__dataclass_fields__)
         return cls(_size(given.get("split_max_size")))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convert.errors import UsageError
+from targets.option_names import refuse_unknown
 
 KV_CACHE_PRECISIONS = ("u8", "f16", "bf16", "f32")
 
@@ -32,13 +33,7 @@ class Options:
         Raises:
             UsageError: A setting is unknown or has a value it cannot have.
         """
-        known = cls.__dataclass_fields__
-        unknown = sorted(given.keys() - known.keys())
-        if unknown:
-            raise UsageError(
-                f"the openvino target has no option {unknown[0]!r}",
-                expected=f"one of {', '.join(known)}",
-            )
+        refuse_unknown("openvino", given, cls.__dataclass_fields__)
         options = cls(**given)
         if options.kv_cache_precision not in (None, *KV_CACHE_PRECISIONS):
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -87,6 +88,15 @@ def test_a_damaged_memory_is_no_memory(tmp_path, large, later, content):
     cache.write_bytes(content)
     record = KnownHashes(cache).hash_file(tmp_path, large)
     assert record == hash_file(tmp_path, large)
+    assert KnownHashes(cache).hash_file(tmp_path, large) == record
+
+
+@pytest.mark.parametrize("value", ["", "abc", "g" * 64, 7, None, ["0" * 64]])
+def test_what_is_no_hash_is_not_taken_for_one(tmp_path, large, later, value):
+    cache = tmp_path / "hashes.json"
+    record = KnownHashes(cache).hash_file(tmp_path, large)
+    (key,) = json.loads(cache.read_text())
+    cache.write_text(json.dumps({key: value}))
     assert KnownHashes(cache).hash_file(tmp_path, large) == record
 
 
