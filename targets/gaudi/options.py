@@ -1,0 +1,100 @@
+"""What a recipe may set for the gaudi target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from convert.architectures.base import DecoderConfig
+from convert.errors import UsageError
+from targets.gaudi.cards import CARDS, Card
+
+DEFAULT_PROMPT_TOKENS = 1024
+DEFAULT_NEW_TOKENS = 1024
+
+
+class GaudiOptions(BaseModel):
+    """The deployment that a checkpoint is made ready for.
+
+    Args:
+        card: Generation of the card.
+        cards: Cards that share the model, by tensor parallelism at load.
+        batch: Sequences in a batch.
+        prompt_tokens: The longest prompt; None for 1024, or half of what the model can hold.
+        new_tokens: The longest answer; None for 1024, or what the model can still hold.
+        lengths: A file of prompt and answer lengths to choose buckets by; None for a
+            distribution that is even up to ``prompt_tokens`` and ``new_tokens``.
+        kv_cache: How keys and values are held.
+        activations: With FP8 weights, whether inputs are scaled by what calibration measured or
+            by each token's own largest.
+        graphs: Whether to export ``decode.pt2`` and ``prefill-*.pt2``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    card: Literal["gaudi1", "gaudi2", "gaudi3"] = "gaudi2"
+    cards: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1)
+    prompt_tokens: int | None = Field(None, ge=1)
+    new_tokens: int | None = Field(None, ge=1)
+    lengths: Path | None = None
+    kv_cache: Literal["bf16", "fp8"] = "bf16"
+    activations: Literal["static", "dynamic"] = "static"
+    graphs: bool = True
+
+    @property
+    def hardware(self) -> Card:
+        """The card's figures."""
+        return CARDS[self.card]
+
+    def longest_prompt(self, config: DecoderConfig) -> int:
+        """Tokens of the longest prompt."""
+        return self.prompt_tokens or min(DEFAULT_PROMPT_TOKENS, max(1, config.max_positions // 2))
+
+    def context(self, config: DecoderConfig) -> int:
+        """Slots of the KV cache: the longest prompt and the longest answer.
+
+        Raises:
+            UsageError: The model has fewer positions.
+        """
+        prompt = self.longest_prompt(config)
+        asked = self.new_tokens or min(DEFAULT_NEW_TOKENS, max(1, config.max_positions - prompt))
+        if prompt + asked > config.max_positions:
+            raise UsageError(
+                "the gaudi target cannot hold so many tokens",
+                expected=f"prompt_tokens and new_tokens within {config.max_positions} positions",
+                found=f"{prompt} and {asked}",
+                remedy="lower them in the recipe's options",
+            )
+        return prompt + asked
+
+
+def parse_options(given: Mapping[str, Any]) -> GaudiOptions:
+    """Read the options of an artifact.
+
+    Raises:
+        UsageError: One is unknown, or has a value it cannot have.
+    """
+    try:
+        options = GaudiOptions.model_validate(dict(given))
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'options'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise UsageError(
+            "the gaudi target does not take these options",
+            expected=f"some of {', '.join(GaudiOptions.model_fields)}",
+            found=faults,
+            remedy="correct the recipe",
+        ) from error
+    if options.kv_cache == "fp8" and options.hardware.fp8_largest is None:
+        raise UsageError(
+            f"{options.hardware.title} has no FP8",
+            found="kv_cache: fp8",
+            remedy="choose kv_cache: bf16, or another card",
+        )
+    return options
