@@ -159,19 +159,30 @@ def _store_as_ranks_do(whole: ir.Model, ranks: Sequence[ir.Model]) -> None:
 
 
 def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
+    def stored(name: str) -> str:
+        return target.stored_as(name, artifact.options)
+
     main = artifact.encoding or target.default_encoding
-    spared = target.eight_bit if target.eight_bit and _bits(main) < _EIGHT_BITS else main
+    tables = _table_encoding(target, main)
     return Policy(
-        default=main,
-        embeddings=artifact.embeddings or spared,
-        head=artifact.head or spared,
-        overrides=tuple((item.pattern, item.encoding) for item in artifact.overrides),
+        default=stored(main),
+        embeddings=stored(artifact.embeddings or tables),
+        head=stored(artifact.head or tables),
+        overrides=tuple((item.pattern, stored(item.encoding)) for item in artifact.overrides),
         allowed=target.encodings,
         fallbacks=target.fallbacks,
         vectors=target.vector_encoding,
         power_of_two_groups=target.power_of_two_groups,
         strict=strict,
     )
+
+
+def _table_encoding(target: Target, main: str) -> str:
+    """Encoding of embeddings and head unless asked otherwise."""
+    family = encoding(main).family
+    if family in target.table_encodings:
+        return target.table_encodings[family]
+    return target.eight_bit if target.eight_bit and _bits(main) < _EIGHT_BITS else main
 
 
 def _bits(name: str) -> float:

@@ -120,7 +120,11 @@ class LayoutRequest:
 
 
 class Runner(ABC):
-    """An artifact, loaded in the runtime that its users use. One sequence at a time."""
+    """An artifact, loaded in the runtime that its users use.
+
+    It holds either one sequence, by `reset` and `feed`, or a batch of them, by `begin` and
+    `advance`; starting one way forgets what the other held.
+    """
 
     @abstractmethod
     def reset(self) -> None:
@@ -133,6 +137,40 @@ class Runner(ABC):
         Returns:
             Logits ``[len(ids), vocab]``; row i predicts the token after ``ids[i]``.
         """
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Forget everything and feed a batch of sequences, each with at least one token.
+
+        What a sequence's logits are does not depend on which others are in its batch, beyond
+        the rounding of the runtime.
+
+        Returns:
+            Logits ``[len(prompts), vocab]`` after the last token of each.
+
+        Raises:
+            UnsupportedError: The runtime holds no batch of this size.
+        """
+        if len(prompts) != 1:
+            raise UnsupportedError(
+                "this runtime computes one sequence at a time",
+                expected="a batch of 1",
+                found=f"a batch of {len(prompts)}",
+                remedy="use --batch 1",
+            )
+        self.reset()
+        return self.feed(prompts[0])[-1:]
+
+    def advance(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Append one token to each sequence of the batch that `begin` started.
+
+        Args:
+            tokens: One a sequence, in order. A sequence whose end nobody wants to see any more
+                is fed some token all the same.
+
+        Returns:
+            Logits ``[len(tokens), vocab]``.
+        """
+        return self.feed(tokens)[-1:]
 
     def logits(self, ids: Sequence[int], prefill: int) -> NDArray[np.float32]:
         """Logits ``[len(ids), vocab]`` of one sequence: a prefill, then token by token."""
@@ -157,6 +195,12 @@ class Runner(ABC):
     def tokenize(self, text: str) -> list[int] | None:
         """Ids of ``text`` by the artifact's own tokenizer, no special tokens added, special
         tokens in the text not parsed; None if the artifact carries no tokenizer.
+        """
+        return None
+
+    def detokenize(self, ids: Sequence[int]) -> str | None:
+        """The text of ``ids`` by the artifact's own tokenizer, special tokens left out; None if
+        the artifact carries no tokenizer.
         """
         return None
 
@@ -219,6 +263,10 @@ class Target(ABC):
     eight_bit: ClassVar[str | None] = None
     """Encoding for embeddings and head unless asked otherwise, when the rest has fewer bits."""
 
+    table_encodings: ClassVar[Mapping[str, str]] = {}
+    """By the family of the encoding of the rest: that of embeddings and head unless asked
+    otherwise, where it is not what `eight_bit` says."""
+
     fallbacks: ClassVar[tuple[str, ...]] = ("bf16",)
     """Encodings tried in order for a matrix whose rows the asked one does not fit; the last
     fits every row."""
@@ -237,6 +285,16 @@ class Target(ABC):
 
     option_names: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that an artifact of a recipe may have under ``options``."""
+
+    def stored_as(self, encoding: str, options: Mapping[str, Any]) -> str:
+        """Name of the encoding that a recipe's ``encoding`` is with these options, for targets
+        whose hardware decides about details of it.
+
+        Raises:
+            UsageError: An option is unknown or has a value it cannot have.
+            UnsupportedEncodingError: The hardware has no such encoding.
+        """
+        return encoding
 
     @abstractmethod
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
