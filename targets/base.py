@@ -126,6 +126,12 @@ class Runner(ABC):
     `advance`; starting one way forgets what the other held.
     """
 
+    context: int | None = None
+    """Tokens that a sequence may have, prompt and continuation together; None for no limit."""
+
+    stop_ids: frozenset[int] = frozenset()
+    """Tokens that end a generation, as the artifact says."""
+
     @abstractmethod
     def reset(self) -> None:
         """Forget the sequence: an empty KV cache."""
@@ -137,6 +143,9 @@ class Runner(ABC):
         Returns:
             Logits ``[len(ids), vocab]``; row i predicts the token after ``ids[i]``.
         """
+
+    def reserve(self, tokens: int) -> None:  # noqa: B027 - most runtimes grow as they go
+        """Tell, before `begin`, how many tokens each sequence of the batch will have at most."""
 
     def begin(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Forget everything and feed a batch of sequences, each with at least one token.
@@ -195,6 +204,19 @@ class Runner(ABC):
     def tokenize(self, text: str) -> list[int] | None:
         """Ids of ``text`` by the artifact's own tokenizer, no special tokens added, special
         tokens in the text not parsed; None if the artifact carries no tokenizer.
+        """
+        return None
+
+    def prompt_ids(self, text: str, *, rendered: bool = False) -> list[int] | None:
+        """Ids of a prompt, as the original's tokenizer makes them: special tokens in the text
+        are parsed, those that begin every text come in front, none that end one behind.
+
+        Args:
+            rendered: A chat template wrote the text and has put in all special tokens itself.
+
+        Returns:
+            None if the artifact carries no tokenizer. Empty for an empty text, where the
+            tokenizer puts nothing in front.
         """
         return None
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+
+from convert.errors import UnsupportedError
 from targets.base import OutputFile, Runner
 
 
@@ -45,7 +48,21 @@ def test_a_runner_closes_itself():
         pass
     assert runner.closed
     assert runner.tokenize("a") is runner.chat([]) is runner.known_difference("a", {}) is None
+    assert runner.prompt_ids("a") is runner.detokenize([1]) is None
 
 
 def test_a_whole_file_knows_its_size():
     assert OutputFile.whole("a", b"xyz") == OutputFile("a", 3, ((0, b"xyz"),))
+
+
+def test_a_batch_of_one_is_fed_like_a_sequence():
+    runner = Successor()
+    runner.feed([4])
+    assert runner.begin([[0, 1]]).argmax(1).tolist() == [2]
+    assert runner.advance([2]).argmax(1).tolist() == [3]
+    assert runner.fed == [[0, 1], [2]]
+
+
+def test_a_runtime_without_batches_says_so():
+    with pytest.raises(UnsupportedError, match="one sequence at a time"):
+        Successor().begin([[0], [1]])
