@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-
 from convert.errors import UnsupportedError
 from targets.base import OutputFile, Runner
 
