@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from convert.graph import notes
 from targets.base import Layout, LayoutRequest, OutputFile
 from targets.openvino.layout import companion_files, model_files
-from targets.openvino.parallel import description, launch
+from targets.openvino.parallel import launch
+from targets.ranks import description
 
 
 def lay_out_ranks(requests: Sequence[LayoutRequest]) -> Layout:

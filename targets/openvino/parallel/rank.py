@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from convert.errors import InterruptedRunError, TricastError, UsageError
 from targets.openvino.parallel.collectives import operators
-from targets.openvino.parallel.description import rank_folder
 from targets.openvino.parallel.exchange import GlooExchange
 from targets.openvino.parallel.frames import receive, send
 from targets.openvino.profile import COUNTING, table, time_by_kind
 from targets.openvino.run import OpenVinoRunner
+from targets.ranks.description import rank_folder
 
 
 class RankRunner(OpenVinoRunner):

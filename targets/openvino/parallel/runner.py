@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
-from targets.openvino.parallel.description import read_description
 from targets.openvino.parallel.frames import Header, receive, send
 from targets.openvino.tokenizing import TokenizingRunner
+from targets.ranks.description import read_description
 
 PROGRAM = "targets.openvino.parallel.rank"
 ROOT = Path(__file__).resolve().parents[3]

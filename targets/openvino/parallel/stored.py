@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import TensorMismatchError
 from targets.openvino.parallel.collectives import AllGather, AllReduce
-from targets.openvino.parallel.description import Cut, rank_folder, read_description
 from targets.openvino.stored import stored_nodes, value_of
+from targets.ranks.description import rank_folder, read_description
+from targets.ranks.parts import put_together
 
 Array = NDArray[np.float32]
 
@@ -29,30 +29,4 @@ def stored_ranks(artifact: Path) -> Iterator[tuple[str, Array]]:
     ]
     for name in ranks[0]:
         parts = [value_of(nodes[name]) for nodes in ranks]
-        cut = described.weights.get(name)
-        yield name, put_together(name, parts, cut or _uncut(parts))
-
-
-def _uncut(parts: Sequence[Array]) -> Cut:
-    return Cut(0, tuple(((0, len(part)),) for part in parts))
-
-
-def put_together(name: str, parts: Sequence[Array], cut: Cut) -> Array:
-    """Every rank's part at its place."""
-    length = max(last for own in cut.ranges for _, last in own)
-    shape = list(parts[0].shape)
-    shape[cut.axis] = length
-    whole = np.moveaxis(np.empty(shape, np.float32), cut.axis, 0)
-    known = np.zeros(length, bool)
-    for part, own in zip(parts, cut.ranges, strict=True):
-        rows, begin = np.moveaxis(part, cut.axis, 0), 0
-        for first, last in own:
-            piece, begin = rows[begin : begin + last - first], begin + last - first
-            there = known[first:last]
-            if not np.array_equal(whole[first:last][there], piece[there]):
-                raise TensorMismatchError(f"the ranks store different values of {name}")
-            whole[first:last] = piece
-            known[first:last] = True
-    if not known.all():
-        raise TensorMismatchError(f"no rank stores some of {name}")
-    return np.moveaxis(whole, 0, cut.axis)
+        yield name, put_together(name, parts, described.weights.get(name))

@@ -9,7 +9,7 @@ import pytest
 
 from convert.errors import BadHeaderError
 from convert.weights import read_float32
-from targets.openvino.parallel.description import NAME, read_description
+from targets.ranks.description import NAME, read_description
 from tests.support.models import small_model
 from tests.support.rank_artifacts import make_pair
 
