@@ -7,6 +7,7 @@ so that a model must attend over a distance.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -16,6 +17,7 @@ TRAINING_SEED = 1
 HELD_OUT_SEED = 2
 
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+_TURN = re.compile(f"{re.escape(TURN_START)}(\\w+)\n(.*?){re.escape(TURN_END)}", re.DOTALL)
 
 
 def turn(role: str, content: str) -> str:
@@ -33,6 +35,23 @@ def chat(rng: Random) -> str:
             asked, answer = "Tell me a story.", stories.story(rng)
         text += turn("user", asked) + turn("assistant", answer)
     return text.rstrip("\n")
+
+
+def questions_and_answers(document: str, between: str) -> Iterator[str]:
+    """Write a chat without its marks; leave any other document as it is.
+
+    Args:
+        document: A document of the corpus.
+        between: What stands between a question and its answer.
+
+    Yields:
+        One document for each question of a chat.
+    """
+    turns = [content for _, content in _TURN.findall(document)]
+    if not turns:
+        yield document
+    for asked, answer in zip(turns[::2], turns[1::2], strict=False):
+        yield f"{asked}{between}{answer}"
 
 
 # Each kind of document with its share of the documents.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import UsageError
-from golden.training import sentence_pieces, tokenizer
+from golden.training import bloom, corpus, sentence_pieces, tokenizer
 from golden.training.corpus import TURN_END
 
 LONGEST = 512
@@ -30,6 +30,8 @@ class SmallModel:
         separator: The token before each document.
         documents: A document of the corpus in the model's own form.
         steps: Optimizer steps.
+        stored_name: What the file calls a weight, if its family's checkpoints on the hub do not
+            call it what transformers does.
     """
 
     build: Callable[[], Any]
@@ -37,6 +39,7 @@ class SmallModel:
     separator: str
     documents: Callable[[str], Iterable[str]]
     steps: int
+    stored_name: Callable[[str], str] = str
 
 
 def _tiny_llama() -> Any:
@@ -101,12 +104,35 @@ def _tiny_yuan2() -> Any:
     return YuanForCausalLM(config)
 
 
+def _tiny_bloom() -> Any:
+    """Build a Bloom whose six heads are no power of two."""
+    from transformers import BloomConfig, BloomForCausalLM
+
+    ids = {token: index for index, token in enumerate(bloom.SPECIAL_TOKENS)}
+    config = BloomConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=192,
+        n_layer=3,
+        n_head=6,
+        layer_norm_epsilon=1e-5,
+        seq_length=LONGEST,
+        bos_token_id=ids[bloom.BEGINNING],
+        eos_token_id=ids[bloom.END],
+        pad_token_id=ids[bloom.PADDING],
+    )
+    return BloomForCausalLM(config)
+
+
 def _train_bytes(texts: list[str], _: Path) -> Any:
     return tokenizer.train_tokenizer(texts, vocabulary=VOCABULARY, longest=LONGEST)
 
 
 def _train_pieces(texts: list[str], folder: Path) -> Any:
     return sentence_pieces.train_sentence_pieces(texts, folder, vocabulary=_PIECES, longest=LONGEST)
+
+
+def _train_bloom_bytes(texts: list[str], _: Path) -> Any:
+    return bloom.train_tokenizer(texts, vocabulary=VOCABULARY, longest=LONGEST)
 
 
 SMALL_MODELS = {
@@ -117,8 +143,16 @@ SMALL_MODELS = {
         _tiny_yuan2,
         _train_pieces,
         sentence_pieces.DOCUMENT,
-        sentence_pieces.questions_and_answers,
+        lambda one: corpus.questions_and_answers(one, sentence_pieces.ANSWER),
         1500,
+    ),
+    "tiny-bloom": SmallModel(
+        _tiny_bloom,
+        _train_bloom_bytes,
+        bloom.END,
+        lambda one: corpus.questions_and_answers(one, " "),
+        2000,
+        bloom.stored_name,
     ),
 }
 

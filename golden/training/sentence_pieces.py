@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import io
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from golden.training.corpus import TURN_END, TURN_START
 
 DOCUMENT, ANSWER, PADDING = "<eod>", "<sep>", "<pad>"
 ADDED_TOKENS = (
     *(DOCUMENT, ANSWER, PADDING, "<mask>", "<predict>"),
     *("<FIM_SUFFIX>", "<FIM_PREFIX>", "<FIM_MIDDLE>"),
 )
-_TURN = re.compile(f"{re.escape(TURN_START)}(\\w+)\n(.*?){re.escape(TURN_END)}", re.DOTALL)
-
-
-def questions_and_answers(document: str) -> Iterator[str]:
-    """A chat as one document a turn and its answer; any other document as it is."""
-    turns = [content for _, content in _TURN.findall(document)]
-    if not turns:
-        yield document
-    for asked, answer in zip(turns[::2], turns[1::2], strict=False):
-        yield f"{asked}{ANSWER}{answer}"
 
 
 def train_sentence_pieces(texts: list[str], folder: Path, *, vocabulary: int, longest: int) -> Any:

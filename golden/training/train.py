@@ -117,14 +117,22 @@ _LIBRARY_KEYS = (
 )
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
+def save(model: Any, tokenizer: Any, folder: Path, stored_name: Callable[[str], str] = str) -> None:
     """Write a bfloat16 checkpoint, with no library version in it.
 
     A tokenizer of sentence pieces has written itself already.
+
+    Args:
+        model: A transformers causal language model.
+        tokenizer: Its tokenizer.
+        folder: Of the checkpoint.
+        stored_name: What the file calls a weight of the model.
     """
     import torch
 
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    rounded = copy.deepcopy(model).to(torch.bfloat16)
+    weights = {stored_name(name): weight for name, weight in rounded.state_dict().items()}
+    rounded.save_pretrained(folder, state_dict=weights)
     names = ["config.json", "generation_config.json"]
     if not (folder / "tokenizer.model").is_file():
         tokenizer.save_pretrained(folder)
@@ -172,10 +180,10 @@ def main(
         if step % 50 == 0:
             typer.echo(f"step {step}: loss {loss:.4f}")
         if step % plan.save_every == 0:
-            save(model, tokenizer, out)
+            save(model, tokenizer, out, kind.stored_name)
 
     fit(model, batches(stream, separators, plan), plan, report)
-    save(model, tokenizer, out)
+    save(model, tokenizer, out, kind.stored_name)
     typer.echo(str(quality(model, tokenizer, held_out)))
 
 

@@ -42,3 +42,11 @@ def test_a_chat_alternates_between_user_and_assistant():
     assert roles == ["user", "assistant"] * (len(roles) // 2)
     assert roles
     assert all(turn.rstrip("\n").endswith(corpus.TURN_END) for turn in turns)
+
+
+def test_a_chat_becomes_questions_with_answers():
+    chat = corpus.turn("user", "Who?") + corpus.turn("assistant", "Me.\nYou.")
+    chat += corpus.turn("user", "When?") + corpus.turn("assistant", "Now.").rstrip("\n")
+    written = list(corpus.questions_and_answers(chat, "<sep>"))
+    assert written == ["Who?<sep>Me.\nYou.", "When?<sep>Now."]
+    assert list(corpus.questions_and_answers("No chat.", " ")) == ["No chat."]

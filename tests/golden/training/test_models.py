@@ -24,9 +24,9 @@ def test_a_model_gives_logits_over_the_vocabulary(name):
 
 
 @pytest.mark.parametrize("name", SMALL_MODELS)
-def test_a_model_fits_into_3_mb_of_bfloat16(name):
+def test_a_model_fits_into_3_2_mb_of_bfloat16(name):
     weights = sum(weight.numel() for weight in build_untrained(name).parameters())
-    assert 2 * weights < 2_800_000
+    assert 2 * weights < 3_200_000
 
 
 def test_an_unknown_name_is_refused():

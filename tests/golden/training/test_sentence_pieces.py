@@ -9,11 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.training import corpus
-from golden.training.sentence_pieces import (
-    ADDED_TOKENS,
-    questions_and_answers,
-    train_sentence_pieces,
-)
+from golden.training.sentence_pieces import ADDED_TOKENS, train_sentence_pieces
 
 PIECES = 400
 
@@ -64,10 +60,3 @@ def test_training_twice_gives_the_same_files(tokenizer, folder, tmp_path):
     for name in names:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     assert json.loads((tmp_path / names[1]).read_text())["tokenizer_class"] == "LlamaTokenizer"
-
-
-def test_a_chat_becomes_questions_with_answers():
-    chat = corpus.turn("user", "Who?") + corpus.turn("assistant", "Me.\nYou.")
-    chat += corpus.turn("user", "When?") + corpus.turn("assistant", "Now.").rstrip("\n")
-    assert list(questions_and_answers(chat)) == ["Who?<sep>Me.\nYou.", "When?<sep>Now."]
-    assert list(questions_and_answers("No chat.")) == ["No chat."]

@@ -5,6 +5,7 @@ from itertools import islice
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from golden.training import corpus
@@ -130,3 +131,22 @@ def test_a_yuan_keeps_its_tokenizer_as_sentencepiece_wrote_it(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["eod_token"] == tokenizer.eos_token_id
     assert config["auto_map"]["AutoModelForCausalLM"] == "yuan_hf_model.YuanForCausalLM"
+
+
+def test_a_bloom_is_stored_as_the_inner_model_that_transformers_still_finds(tmp_path):
+    kind = small_model("tiny-bloom")
+    texts = documents(kind, corpus.TRAINING_SEED, 20_000)
+    assert not any(corpus.TURN_START in text for text in texts)
+    model = kind.build()
+    save(model, kind.train_tokenizer(texts, tmp_path), tmp_path, kind.stored_name)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert {"word_embeddings.weight", "h.0.self_attention.dense.bias", "ln_f.bias"} < names
+    assert "lm_head.weight" not in names
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert type(loaded).__name__ == "BloomForCausalLM"
+    for name, weight in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), weight.to(torch.bfloat16))
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architectures"] == ["BloomForCausalLM"]
+    assert (config["n_head"], config["eos_token_id"]) == (6, 2)
