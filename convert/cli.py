@@ -67,6 +67,14 @@ def run(
     ] = False,
     golden: GoldenFile = None,
     prompts: Prompts = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            "--calibrate",
+            help="Text whose activations are measured where an artifact needs that: a file, "
+            "'sample' (the shipped text) or 'none'.",
+        ),
+    ] = None,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
     ] = False,
@@ -94,8 +102,8 @@ def run(
     commands.run(
         model, recipe, to or [], out=out, revision=revision, tensor_parallel=tensor_parallel,
         gate=gate, tokenizer=tokenizer, strict=strict, golden=golden, prompts=prompts,
-        keep_failed=keep_failed, restart=restart, memory=memory, split_max_size=split_max_size,
-        threads=threads,
+        calibrate=calibrate, keep_failed=keep_failed, restart=restart, memory=memory,
+        split_max_size=split_max_size, threads=threads,
     )  # fmt: skip
 
 

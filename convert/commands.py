@@ -29,6 +29,7 @@ def run(
     strict: bool,
     golden: Path | None,
     prompts: Path | None,
+    calibrate: str | None,
     keep_failed: bool,
     restart: bool,
     memory: str | None,
@@ -45,7 +46,7 @@ def run(
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
-    chosen = _recipe(model, recipe, to, revision, prompts, tensor_parallel)
+    chosen = _recipe(model, recipe, to, revision, prompts, calibrate, tensor_parallel)
     opened = open_early(chosen)
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
@@ -76,6 +77,7 @@ def _recipe(
     to: Sequence[str],
     revision: str | None,
     prompts: Path | None,
+    calibrate: str | None = None,
     tensor_parallel: int | None = None,
 ) -> Recipe:
     """The recipe that the options amount to; what the command line says goes before the file."""
@@ -96,6 +98,8 @@ def _recipe(
         document["revision"] = revision
     if prompts:
         document["prompts"] = str(prompts)
+    if calibrate:
+        document["calibrate"] = calibrate
     if tensor_parallel:
         for artifact in document["artifacts"]:
             artifact["tensor_parallel"] = tensor_parallel

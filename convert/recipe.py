@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from convert.errors import RecipeError, UsageError
 
+SHIPPED_TEXT, NO_TEXT = "sample", "none"
+"""What `Recipe.calibrate` may say besides the name of a file."""
+
 ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -75,7 +78,17 @@ class Recipe(_Strict):
     model: str | None = Field(None, description="folder, GGUF file or hub id; MODEL overrides it")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
     prompts: str | None = Field(None, description="file of gate prompts, beside the recipe")
+    calibrate: str = Field(
+        SHIPPED_TEXT,
+        description="text whose activations are measured where an artifact needs that: a file "
+        f"beside the recipe, {SHIPPED_TEXT} (the shipped text) or {NO_TEXT}",
+    )
     artifacts: tuple[Artifact, ...] = Field(min_length=1)
+
+    @property
+    def calibration_file(self) -> str | None:
+        """The user's calibration text, if there is one."""
+        return None if self.calibrate in (SHIPPED_TEXT, NO_TEXT) else self.calibrate
 
     @field_validator("artifacts")
     @classmethod
@@ -119,7 +132,7 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
-    """Parse a recipe; relative ``prompts`` are taken from ``folder``.
+    """Parse a recipe; relative files are taken from ``folder``.
 
     Raises:
         RecipeError: Not YAML, or not of the schema.
@@ -142,9 +155,9 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
             found=faults(error),
             remedy="see CONTRIBUTING.md and the shipped recipes for the keys",
         ) from error
-    if recipe.prompts is None:
-        return recipe
-    return recipe.model_copy(update={"prompts": str(folder / recipe.prompts)})
+    files = {"prompts": recipe.prompts, "calibrate": recipe.calibration_file}
+    placed = {key: str(folder / name) for key, name in files.items() if name is not None}
+    return recipe.model_copy(update=placed)
 
 
 def faults(error: ValidationError) -> str:

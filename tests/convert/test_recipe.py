@@ -28,6 +28,15 @@ def test_a_good_recipe_is_read(tmp_path):
     assert [artifact.folder for artifact in recipe.artifacts] == ["gguf-q4_0", "big"]
     assert recipe.artifacts[0].gate.given() == {"mean_kld": 0.5}
     assert recipe.prompts == str(tmp_path / "prompts.txt")
+    assert (recipe.calibrate, recipe.calibration_file) == ("sample", None)
+
+
+def test_a_calibration_text_lies_beside_the_recipe(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("name: own\ncalibrate: text.txt\nartifacts: [{format: gguf}]")
+    assert load_recipe(str(path)).calibration_file == str(tmp_path / "text.txt")
+    path.write_text("name: own\ncalibrate: none\nartifacts: [{format: gguf}]")
+    assert load_recipe(str(path)).calibration_file is None
 
 
 @pytest.mark.parametrize(
