@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convert.architectures.base import Architecture
+from convert.architectures.bloom import Bloom
 from convert.architectures.llama import Llama
 from convert.architectures.mistral import Mistral
 from convert.architectures.qwen2 import Qwen2
@@ -13,7 +14,7 @@ from convert.architectures.qwen3 import Qwen3
 from convert.architectures.yuan import Yuan
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
 
-ARCHITECTURES: tuple[Architecture, ...] = (Llama(), Mistral(), Qwen2(), Qwen3(), Yuan())
+ARCHITECTURES: tuple[Architecture, ...] = (Bloom(), Llama(), Mistral(), Qwen2(), Qwen3(), Yuan())
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:

@@ -46,11 +46,13 @@ class DecoderConfig:
     """Configuration of a decoder in one dialect, whatever the checkpoint's config called it.
 
     Args:
-        family: ``model_type`` of the checkpoint: llama, mistral, qwen2, qwen3, yuan.
+        family: ``model_type`` of the checkpoint: bloom, llama, mistral, qwen2, qwen3, yuan.
+        rope: None where nothing is rotated: positions enter as linear biases (ALiBi).
         windows: Sliding window of each layer in tokens; None for full attention.
         activated: Which of the MLP's two inner products the activation sits on.
         localized_filter: Whether queries and keys read their input through two short causal
             convolutions over the sequence.
+        residual_of_norm: Whether a layer adds what its norms put out, rather than what they read.
     """
 
     family: str
@@ -63,7 +65,7 @@ class DecoderConfig:
     vocab: int
     max_positions: int
     norm_eps: float
-    rope: Rope
+    rope: Rope | None
     windows: tuple[int | None, ...]
     activation: str = "silu"
     qkv_bias: bool = False
@@ -73,6 +75,7 @@ class DecoderConfig:
     tied: bool = False
     activated: Literal["gate", "up"] = "gate"
     localized_filter: bool = False
+    residual_of_norm: bool = False
 
 
 class Architecture(ABC):
@@ -80,6 +83,10 @@ class Architecture(ABC):
 
     names: ClassVar[tuple[str, ...]]
     """The values of ``architectures`` in config.json that this class handles."""
+
+    base_prefix: ClassVar[str]
+    """What the names of the parameters without the head begin with. A checkpoint that was saved
+    without a head has its names without it."""
 
     remote_classes: ClassVar[frozenset[str]] = frozenset()
     """Classes that ``auto_map`` of a genuine checkpoint names, if transformers has no class for

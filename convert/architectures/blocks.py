@@ -1,4 +1,4 @@
-"""The blocks of decoders in standard operators: linear, norm, RoPE, attention, MLP.
+"""The blocks of decoders in standard operators: linear, norms, RoPE, attention, MLPs.
 
 Shapes: B batch, S new tokens, H heads, D head_dim. Every function appends to a `GraphBuilder`;
 ``scope`` is the name of the module in the checkpoint.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from convert.architectures.base import DecoderConfig
+from convert.architectures.base import DecoderConfig, Rope
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.rope import inverse_frequencies
 from convert.graph import BATCH, SEQUENCE
@@ -65,10 +65,17 @@ def rms_norm(b: GraphBuilder, x: ir.Value, scope: str, epsilon: float) -> ir.Val
     return b.op("RMSNormalization", x, scale, name=name, axis=-1, epsilon=epsilon)
 
 
-def rotation(b: GraphBuilder, position_ids: ir.Value, config: DecoderConfig) -> Rotation:
+def layer_norm(b: GraphBuilder, x: ir.Value, scope: str, epsilon: float) -> ir.Value:
+    """``y = (x - mean(x)) / sqrt(variance(x) + epsilon) · weight + bias`` over the last axis."""
+    scale, bias = b.parameter(f"{scope}.weight"), b.parameter(f"{scope}.bias")
+    name = f"{scope}.LayerNormalization"
+    return b.op("LayerNormalization", x, scale, bias, name=name, axis=-1, epsilon=epsilon)
+
+
+def rotation(b: GraphBuilder, position_ids: ir.Value, rope: Rope, head_dim: int) -> Rotation:
     """``angle = position · inverse frequency``, once for all layers."""
-    scope, rope = "model.rotary_emb", config.rope
-    frequencies = b.constant(f"{scope}.inv_freq", inverse_frequencies(rope, config.head_dim))
+    scope = "model.rotary_emb"
+    frequencies = b.constant(f"{scope}.inv_freq", inverse_frequencies(rope, head_dim))
     positions = b.op("Cast", position_ids, name=f"{scope}.Cast", to=ir.DataType.FLOAT)
     column = b.op(
         "Unsqueeze",
@@ -77,7 +84,7 @@ def rotation(b: GraphBuilder, position_ids: ir.Value, config: DecoderConfig) -> 
         name=f"{scope}.Unsqueeze",
         shape=(BATCH, SEQUENCE, 1),
     )
-    shape = (BATCH, SEQUENCE, config.head_dim // 2)
+    shape = (BATCH, SEQUENCE, head_dim // 2)
     angles = b.op("Mul", column, frequencies, name=f"{scope}.Mul", shape=shape)
 
     def wave(kind: str) -> ir.Value:
@@ -107,19 +114,39 @@ def attention(
         allowed: bool ``[B, 1, S, T]``, which keys each query attends to.
         filtered: What queries and keys are made of, if not of ``x``.
     """
-    heads, head_dim = config.heads, config.head_dim
 
     def rotated(part: str, count: int) -> ir.Value:
         split = _heads(b, x if filtered is None else filtered, scope, part, count, config)
         name = f"{scope}.{part}.RotaryEmbedding"
         return b.op("RotaryEmbedding", split, turn.cos, turn.sin, name=name)
 
+    query, key = rotated("q", config.heads), rotated("k", config.kv_heads)
+    value = _heads(b, x, scope, "v", config.kv_heads, config)
+    mixed = attend(b, query, key, value, allowed, scope)
+    return linear(b, mixed, f"{scope}.o_proj", bias=config.output_bias)
+
+
+def attend(
+    b: GraphBuilder,
+    query: ir.Value,
+    key: ir.Value,
+    value: ir.Value,
+    mask: ir.Value,
+    scope: str,
+) -> ir.Value:
+    """``softmax(query keyᵀ / √D, masked) value``, the heads side by side: ``[B, S, H·D]``.
+
+    Args:
+        query: ``[B, H, S, D]``; keys and values may have fewer heads.
+        mask: bool, or f32 to be added to the scores; ``[B, 1 or H, S, T]``.
+    """
+    heads, head_dim = _size(query, 1), _size(query, 3)
     mixed = b.op(
         "Attention",
-        rotated("q", heads),
-        rotated("k", config.kv_heads),
-        _heads(b, x, scope, "v", config.kv_heads, config),
-        allowed,
+        query,
+        key,
+        value,
+        mask,
         name=f"{scope}.Attention",
         scale=head_dim**-0.5,
     )
@@ -132,32 +159,32 @@ def attention(
     )
     width = heads * head_dim
     flat = b.integers(f"shape_{width}", 0, 0, width)
-    joined = b.op("Reshape", back, flat, name=f"{scope}.Reshape", shape=(BATCH, SEQUENCE, width))
-    return linear(b, joined, f"{scope}.o_proj", bias=config.output_bias)
+    return b.op("Reshape", back, flat, name=f"{scope}.Reshape", shape=(BATCH, SEQUENCE, width))
 
 
 def _heads(
     b: GraphBuilder, x: ir.Value, scope: str, part: str, count: int, config: DecoderConfig
 ) -> ir.Value:
     """Queries, keys or values (``part`` q, k or v) by head, ``[B, H, S, D]``."""
-    inner, head_dim = f"{scope}.{part}_proj", config.head_dim
-    flat = linear(b, x, inner, bias=config.qkv_bias)
-    split = b.op(
-        "Reshape",
-        flat,
-        b.integers(f"shape_{count}_{head_dim}", 0, 0, count, head_dim),
-        name=f"{inner}.Reshape",
-        shape=(BATCH, SEQUENCE, count, head_dim),
-    )
+    inner = f"{scope}.{part}_proj"
+    split = cut_by_head(b, linear(b, x, inner, bias=config.qkv_bias), inner, count)
     if config.qk_norm and part in ("q", "k"):
         split = rms_norm(b, split, f"{scope}.{part}_norm", config.norm_eps)
-    return b.op(
-        "Transpose",
-        split,
-        name=f"{inner}.heads",
-        shape=(BATCH, count, SEQUENCE, head_dim),
-        perm=(0, 2, 1, 3),
-    )
+    return heads_first(b, split, inner)
+
+
+def cut_by_head(b: GraphBuilder, x: ir.Value, scope: str, count: int) -> ir.Value:
+    """``[B, S, H·W]`` as ``[B, S, H, W]``."""
+    width = _size(x, 2) // count
+    shape = b.integers(f"shape_{count}_{width}", 0, 0, count, width)
+    sizes = (BATCH, SEQUENCE, count, width)
+    return b.op("Reshape", x, shape, name=f"{scope}.Reshape", shape=sizes)
+
+
+def heads_first(b: GraphBuilder, x: ir.Value, scope: str) -> ir.Value:
+    """``[B, S, H, W]`` turned to ``[B, H, S, W]``."""
+    shape = (BATCH, _size(x, 2), SEQUENCE, _size(x, 3))
+    return b.op("Transpose", x, name=f"{scope}.heads", shape=shape, perm=(0, 2, 1, 3))
 
 
 def gated_mlp(b: GraphBuilder, x: ir.Value, scope: str, config: DecoderConfig) -> ir.Value:
@@ -172,3 +199,18 @@ def gated_mlp(b: GraphBuilder, x: ir.Value, scope: str, config: DecoderConfig) -
     silu = b.op("Mul", active, sigmoid, name=f"{scope}.act_fn.Mul")
     gated = b.op("Mul", silu, plain, name=f"{scope}.Mul")
     return linear(b, gated, f"{scope}.down_proj", bias=config.mlp_bias)
+
+
+def gelu_mlp(b: GraphBuilder, x: ir.Value, scope: str) -> ir.Value:
+    """``dense_4h_to_h(gelu(dense_h_to_4h(x)))``, gelu by its approximation with tanh."""
+    wide = linear(b, x, f"{scope}.dense_h_to_4h", bias=True)
+    active = b.op("Gelu", wide, name=f"{scope}.gelu_impl.Gelu", approximate="tanh")
+    return linear(b, active, f"{scope}.dense_4h_to_h", bias=True)
+
+
+def _size(x: ir.Value, axis: int) -> int:
+    """Length of an axis that is known."""
+    assert x.shape is not None
+    size = x.shape[axis]
+    assert isinstance(size, int), f"axis {axis} of {x.name} has no number"
+    return size

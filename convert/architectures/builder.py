@@ -72,7 +72,7 @@ class GraphBuilder:
         shape: Iterable[Dim] | None = None,
         dtype: ir.DataType = ir.DataType.FLOAT,
         output: str | None = None,
-        **attributes: int | float | Sequence[int],
+        **attributes: int | float | str | Sequence[int],
     ) -> ir.Value:
         """Append a node with one output.
 
@@ -93,6 +93,22 @@ class GraphBuilder:
         packed = [ir.convenience.convert_attribute(key, item) for key, item in attributes.items()]
         self._nodes.append(ir.Node("", kind, inputs, packed, outputs=[result], name=name))
         return result
+
+    def split(
+        self, x: ir.Value, outputs: Sequence[str], *, name: str, shape: Iterable[Dim], axis: int
+    ) -> tuple[ir.Value, ...]:
+        """Append a Split into equal parts.
+
+        Args:
+            outputs: Name of each part.
+            shape: Of each of them.
+            axis: Along which ``x`` is cut.
+        """
+        sizes = tuple(shape)
+        parts = [ir.Value(name=part, type=x.type, shape=ir.Shape(sizes)) for part in outputs]
+        packed = [ir.AttrInt64("axis", axis), ir.AttrInt64("num_outputs", len(parts))]
+        self._nodes.append(ir.Node("", "Split", (x,), packed, outputs=parts, name=name))
+        return tuple(parts)
 
     def model(self, outputs: Sequence[ir.Value], name: str) -> ir.Model:
         """The finished model."""

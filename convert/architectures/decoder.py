@@ -37,6 +37,7 @@ class Decoder(Architecture):
     checkpoint's config.json may rely on them.
     """
 
+    base_prefix = "model."
     family: ClassVar[str]
     default_max_positions: ClassVar[int]
     default_tied: ClassVar[bool] = False
@@ -114,7 +115,8 @@ class Decoder(Architecture):
 
         at = slots(b, input_ids, attention_mask)
         masks = {window: mask(b, at, window) for window in dict.fromkeys(config.windows)}
-        turn = blocks.rotation(b, position_ids, config)
+        assert config.rope is not None, "every family of this class rotates"
+        turn = blocks.rotation(b, position_ids, config.rope, config.head_dim)
         kept = None
         if config.localized_filter:
             kept = kept_tokens(b, attention_mask, at.new)

@@ -50,6 +50,15 @@ class ConfigReader:
             raise self.broken(key, f"an integer from {minimum} to {maximum}")
         return int(value)
 
+    def integer_of(self, *keys: str, maximum: int = _LARGEST) -> int:
+        """A positive integer that goes by several names; those that are stated must agree."""
+        stated = [key for key in keys if self.raw(key) is not None] or list(keys[:1])
+        value = self.integer(stated[0], maximum=maximum)
+        for key in stated[1:]:
+            if self.integer(key, maximum=maximum) != value:
+                raise self.broken(key, f"{value}, as {stated[0]} says")
+        return value
+
     def optional_integer(self, key: str, *, minimum: int = 1) -> int | None:
         """An integer of at least ``minimum``, or None if the key is null or absent."""
         return None if self.raw(key) is None else self.integer(key, minimum=minimum)

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convert.architectures.base import DecoderConfig
 from targets.base import Source
 from targets.companions import portable_config
+from targets.gaudi.options import GaudiOptions
 
 GAUDI_GENERATION_KEYS = frozenset(
     {
@@ -90,6 +92,13 @@ GENERATION_KEYS = frozenset(
 REUSE_CACHE_FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """Families for which optimum-habana's ``generate`` allows ``reuse_cache``; bloom is not one."""
 
+CACHE_STEP = 128
+"""Slots; `cache_bucket` gives multiples of it."""
+
+MOST_DECODE_GRAPHS = 8
+"""Lengths of the KV cache that ``generate`` captures a decoding step for."""
+
+_DEFAULT_OPTIONS = GaudiOptions()
 _TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -104,37 +113,73 @@ def model_config(source: Source) -> dict[str, Any]:
         scaling = {key: parameters[key] for key in parameters if key != "rope_theta"}
         scaled = scaling.get("rope_type", "default") != "default"
         config["rope_scaling"] = scaling if scaled else None
-    config["rope_theta"] = source.config.rope.theta
+    if source.config.rope is not None:
+        config["rope_theta"] = source.config.rope.theta
     return config
 
 
-def generation_settings(source: Source, original: Mapping[str, Any] | None) -> dict[str, Any]:
+def uses_fused_attention(config: DecoderConfig, options: GaudiOptions) -> bool:
+    """Whether the written settings ask for FusedSDPA, the kernel that keeps no scores.
+
+    It needs a Gaudi2 or later, and a model that optimum-habana has it for: not BLOOM.
+    """
+    return config.family in REUSE_CACHE_FAMILIES and options.card != "gaudi1"
+
+
+def generation_settings(
+    source: Source, original: Mapping[str, Any] | None, options: GaudiOptions = _DEFAULT_OPTIONS
+) -> dict[str, Any]:
     """generation_config.json: the checkpoint's own settings, and what makes decoding static.
 
-    ``static_shapes`` pads the inputs so that one captured graph serves every step,
-    ``reuse_cache`` allocates the KV cache once at its full length and writes it in place, and
-    ``trim_logits`` computes the head for the last token of the prompt only. The command line of
-    run_generation.py overrides them; ``model.generate`` takes them from here.
+    ``static_shapes`` pads the inputs so that one captured graph serves every step;
+    ``max_new_tokens`` fixes the length of the KV cache. Where optimum-habana's ``generate``
+    allows it, ``reuse_cache`` allocates the cache once and writes it in place,
+    ``bucket_internal`` lets attention read it up to the next multiple of ``bucket_size`` only,
+    and ``trim_logits`` computes the head for the last token of the prompt only. The command
+    line of run_generation.py overrides all of them; ``model.generate`` takes them from here.
 
     Args:
         original: generation_config.json of the checkpoint; None if it has none.
+        options: The deployment.
+
+    Raises:
+        UsageError: The model has fewer positions than the options ask for.
     """
     if original is None:
         known = {key: source.raw_config[key] for key in _TOKEN_KEYS if key in source.raw_config}
         settings = {key: value for key, value in known.items() if value is not None}
     else:
         settings = {key: original[key] for key in original if key in GENERATION_KEYS}
+    # Beside max_new_tokens it has no effect but a warning.
+    settings.pop("max_length", None)
+    context = options.context(source.config)
+    settings["max_new_tokens"] = context - options.longest_prompt(source.config)
+    settings["use_cache"] = True
     settings["static_shapes"] = True
-    settings["trim_logits"] = True
     if source.config.family in REUSE_CACHE_FAMILIES:
-        settings["reuse_cache"] = True
+        settings |= {"trim_logits": True, "reuse_cache": True}
+        if context > CACHE_STEP:
+            settings |= {"bucket_internal": True, "bucket_size": cache_bucket(context)}
+    if uses_fused_attention(source.config, options):
+        settings |= {"use_flash_attention": True, "flash_attention_recompute": True}
     return settings
+
+
+def cache_bucket(context: int) -> int:
+    """Slots by which the part of the KV cache that decoding reads grows: few graphs, each of
+    which is captured once, and never much more than is filled.
+    """
+    steps = -(-context // CACHE_STEP)
+    return -(-steps // MOST_DECODE_GRAPHS) * CACHE_STEP
 
 
 def deepspeed_checkpoints(weight_files: Sequence[str]) -> dict[str, Any]:
     """checkpoints.json as optimum-habana's ``write_checkpoints_json`` has it, names relative.
 
     Every rank reads the full shards and slices them, so there is one list whatever the number
-    of cards.
+    of cards. optimum-habana writes its own from what it finds: every file in the folder and
+    below whose name begins with ``model`` and ends in ``.safetensors``; or, if there is a single
+    ``.bin`` file anywhere, every ``pytorch_model*.bin`` instead. So weights lie in no subfolder,
+    and nothing ends in ``.bin``.
     """
     return {"type": "ds_model", "checkpoints": list(weight_files), "version": 1.0}

@@ -70,9 +70,10 @@ def add_hyperparameters(writer: Any, config: DecoderConfig) -> None:
     writer.add_value_length(config.head_dim)
     writer.add_vocab_size(config.vocab)
     writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_rope_dimension_count(config.head_dim)
-    writer.add_rope_freq_base(config.rope.theta)
-    _add_rope_scaling(writer, config.rope)
+    if config.rope is not None:
+        writer.add_rope_dimension_count(config.head_dim)
+        writer.add_rope_freq_base(config.rope.theta)
+        _add_rope_scaling(writer, config.rope)
     window = smallest_window(config)
     if window is not None:
         writer.add_sliding_window(window)

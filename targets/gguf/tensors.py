@@ -75,7 +75,7 @@ def stored_tensors(
         if isinstance(value.const_value, Parameter)
     ]
     stored = [_stored(parameter, names, config, family) for parameter in parameters]
-    return (*stored, *_rope(config.rope, config.head_dim))
+    return (*stored, *(_rope(config.rope, config.head_dim) if config.rope is not None else ()))
 
 
 def hugging_face_names(architecture: str, layers: int) -> dict[str, str]:

@@ -77,7 +77,7 @@ class SmallModel:
 
 
 def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
-    """A random model of ``model_type`` (llama, mistral, qwen2, qwen3, yuan).
+    """A random model of ``model_type`` (bloom, llama, mistral, qwen2, qwen3, yuan).
 
     Weights are large enough for attention and logits to be far from uniform.
     """
@@ -88,7 +88,7 @@ def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
     model = _untrained(model_type, {**SMALL, **overrides})
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith("norm.weight") or "layernorm" in name:
+            if parameter.ndim == 1 and ("norm" in name or ".ln_" in name) and "weight" in name:
                 parameter.uniform_(0.5, 1.5)
             else:
                 parameter.normal_(0.0, 0.2)
@@ -108,6 +108,9 @@ def _untrained(model_type: str, settings: dict[str, Any]) -> Any:
         del settings["num_key_value_heads"]
         given = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, **settings}
         return YuanForCausalLM(YuanConfig(**given)).eval()
+    if model_type == "bloom":
+        for key in ("intermediate_size", "num_key_value_heads", "max_position_embeddings"):
+            settings.pop(key)
     config = AutoConfig.for_model(model_type, **settings)
     config._attn_implementation = "eager"
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()

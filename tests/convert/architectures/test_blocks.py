@@ -53,14 +53,25 @@ def test_rms_norm(epsilon):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("epsilon", [1e-5, 0.5])
+def test_layer_norm(epsilon):
+    weights = {"n.weight": normal(HIDDEN), "n.bias": normal(HIDDEN, seed=1)}
+    x = normal(BATCH, SEQUENCE, HIDDEN, seed=2) + 3
+    (y,) = run(lambda b, x: blocks.layer_norm(b, x, "n", epsilon), weights, x)
+    centred = x.astype(np.float64) - x.mean(-1, keepdims=True)
+    unit = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+    np.testing.assert_allclose(
+        y, unit * weights["n.weight"] + weights["n.bias"], rtol=1e-4, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("factor", [1.0, 1.25])
 def test_rotation(factor):
-    config = parse(head_dim=12, num_attention_heads=4, num_key_value_heads=2)
-    config = type(config)(**{**vars(config), "rope": Rope(100.0, attention_factor=factor)})
+    rope = Rope(100.0, attention_factor=factor)
     positions = np.array([[0, 1, 2], [5, 40, 300]])
 
     def make(b, x):
-        turn = blocks.rotation(b, x, config)
+        turn = blocks.rotation(b, x, rope, 12)
         return [turn.cos, turn.sin]
 
     cos, sin = run(make, {}, positions, ir.DataType.INT64)
@@ -80,3 +91,19 @@ def test_gated_mlp_puts_the_activation_on_the_gate():
     gate, up = x @ weights["m.gate_proj.weight"].T, x @ weights["m.up_proj.weight"].T
     expected = (gate / (1 + np.exp(-gate)) * up) @ weights["m.down_proj.weight"].T
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gelu_mlp_approximates_with_tanh():
+    weights = {
+        "m.dense_h_to_4h.weight": normal(7, HIDDEN),
+        "m.dense_h_to_4h.bias": normal(7, seed=1),
+        "m.dense_4h_to_h.weight": normal(HIDDEN, 7, seed=2),
+        "m.dense_4h_to_h.bias": normal(HIDDEN, seed=3),
+    }
+    x = normal(BATCH, SEQUENCE, HIDDEN, seed=4)
+    (y,) = run(lambda b, x: blocks.gelu_mlp(b, x, "m"), weights, x)
+    wide = x @ weights["m.dense_h_to_4h.weight"].T + weights["m.dense_h_to_4h.bias"]
+    inner = np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)
+    expected = wide / 2 * (1 + np.tanh(inner)) @ weights["m.dense_4h_to_h.weight"].T
+    expected += weights["m.dense_4h_to_h.bias"]
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
