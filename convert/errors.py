@@ -117,7 +117,7 @@ class PassRefusedError(UnsupportedError):
 
 
 class ResourceError(TricastError):
-    """This machine has not enough memory or disk."""
+    """This machine, or the one a model is meant for, has not enough memory or disk."""
 
     exit_code = 5
 
@@ -128,6 +128,10 @@ class DiskFullError(ResourceError):
 
 class OutOfMemoryError(ResourceError):
     """The step needs more memory than this machine has free."""
+
+
+class DoesNotFitError(ResourceError):
+    """The devices that a model is meant for have not enough memory for it."""
 
 
 class BrokenInputError(TricastError):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 
 from convert.architectures import architecture_of
+from convert.architectures.base import DecoderConfig
 from convert.checkpoint import Checkpoint, require_tensors
 from convert.errors import UnsupportedEncodingError, UnsupportedError
 from convert.graph import parameters
 from convert.parameter import Parameter
 from convert.recipe import Artifact
+from convert.weights import Weight
 from passes.base import Pass
 from passes.cache_form import CacheForm
 from passes.encodings import encoding
@@ -92,15 +95,9 @@ def prepare(
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
         UsageError: An option of the artifact is wrong.
+        DoesNotFitError: The devices that the artifact is for cannot hold it.
     """
-    target = target_named(artifact.format)
-    if source.config.family not in target.families:
-        raise UnsupportedError(
-            f"target {target.name} cannot express {source.config.family} models",
-            expected=f"one of {', '.join(sorted(target.families))}",
-            found=target.refusals.get(source.config.family),
-            remedy="choose another target; see `convert list targets`",
-        )
+    target = _target_for(source.config, artifact)
     policy = _policy(target, artifact, strict)
 
     def request(rank: int | None = None) -> LayoutRequest:
@@ -111,11 +108,55 @@ def prepare(
         return LayoutRequest(source, model, tokenizer=tokenizer, options=artifact.options)
 
     whole, ranks = request(), range(artifact.tensor_parallel or 0)
+    deployment = target.plan_deployment(source.config, whole.model, artifact.options)
+    if deployment is not None:
+        deployment.require_fit()
     if not ranks:
         return Prepared(artifact, target, whole.model, target.lay_out(whole))
     parts = [request(rank) for rank in ranks]
     _store_as_ranks_do(whole.model, [part.model for part in parts])
     return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts))
+
+
+def stored_graph(
+    raw_config: Mapping[str, Any],
+    config: DecoderConfig,
+    weights: Mapping[str, Weight],
+    artifact: Artifact,
+    *,
+    strict: bool,
+) -> ir.Model:
+    """The graph of an artifact with the encoding of each parameter; no file, no weight read.
+
+    Args:
+        raw_config: config.json as it is.
+        config: The same, normalized.
+        weights: Every parameter of the model; their shapes are enough.
+        artifact: With its encoding resolved.
+        strict: As for `prepare`.
+
+    Raises:
+        UnsupportedError: The model cannot be expressed for the target.
+        UsageError: An option of the artifact is wrong.
+    """
+    target = _target_for(config, artifact)
+    model = architecture_of(raw_config).build(config, weights)
+    for rewrite in _passes(target, artifact, _policy(target, artifact, strict), None):
+        rewrite(model)
+    return model
+
+
+def _target_for(config: DecoderConfig, artifact: Artifact) -> Target:
+    """The artifact's target, which must be able to express the model."""
+    target = target_named(artifact.format)
+    if config.family not in target.families:
+        raise UnsupportedError(
+            f"target {target.name} cannot express {config.family} models",
+            expected=f"one of {', '.join(sorted(target.families))}",
+            found=target.refusals.get(config.family),
+            remedy="choose another target; see `convert list targets`",
+        )
+    return target
 
 
 def _passes(

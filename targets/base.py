@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convert.weights import Weight
     from passes.base import Pass
     from passes.encodings.base import Encoding
+    from targets.deployment import DeploymentPlan
 
 Message = Mapping[str, str]
 """One turn of a chat: ``role`` and ``content``."""
@@ -347,6 +348,23 @@ class Target(ABC):
             f"target {self.name} has no form for tensor parallelism",
             remedy="leave out tensor_parallel, or choose another target",
         )
+
+    def plan_deployment(
+        self, config: DecoderConfig, model: ir.Model, options: Mapping[str, Any]
+    ) -> DeploymentPlan | None:
+        """What the artifact will need on the devices that its options name.
+
+        Args:
+            model: The graph with the encoding of each parameter; no weight is read.
+            options: As in `LayoutRequest`.
+
+        Returns:
+            None where the options name no devices, as for most targets.
+
+        Raises:
+            UsageError: An option is unknown or has a value it cannot have.
+        """
+        return None
 
     @abstractmethod
     def runner(self, artifact: Path, *, threads: int) -> Runner:

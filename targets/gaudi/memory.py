@@ -1,0 +1,192 @@
+"""Bytes on one card of a deployment: weights, KV cache, workspace, and what runtimes set aside.
+
+What stands in for measurements that need a card, and where it comes from:
+
+- A card has the memory of its data sheet in billions of bytes. A Gaudi2 shows 94.62 GiB, 101.6
+  billion, to a process (logs in the documentation of vLLM on Gaudi), so 96 is careful.
+- ``RUNTIME``: driver, collectives and allocator; an assumption.
+- Of what weights, workspace and runtime leave, vLLM uses 90 % (``gpu_memory_utilization``), and
+  10 % of that is for HPU graphs (``VLLM_GRAPH_RESERVED_MEM``); the KV cache gets the rest.
+  optimum-habana reserves nothing, but captures the same graphs, so the same shares are kept free.
+- Without ``reuse_cache``, optimum-habana pads the prompt to the whole context, computes logits
+  for all of it, and returns a new KV cache at each step, so that two are alive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from convert.architectures.base import DecoderConfig
+from targets.deployment import DeploymentPlan, MemoryPart
+from targets.gaudi.cards import GB
+from targets.gaudi.options import GaudiOptions
+from targets.gaudi.settings import REUSE_CACHE_FAMILIES, uses_fused_attention
+from targets.gaudi.slicing import Footprint, footprint, require_divisible
+
+BLOCK = 128
+"""Slots of the KV cache that vLLM on Gaudi hands out together."""
+
+RUNTIME = 2 * GB
+MARGIN_SHARE = 0.1
+GRAPH_SHARE = 0.1
+
+_BF16, _F32 = 2, 4
+_SCORE_BYTES = 2 + 2 + 4 + 2
+"""Of one attention score: itself, masked, its softmax in float32, and that rounded."""
+
+_CARD_COUNTS = (2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes that memory depends on.
+
+    Args:
+        cards: Sharing the model.
+        batch: Sequences.
+        prompt: Tokens of the longest prompt.
+        context: Slots of the KV cache of a sequence.
+        cache_bytes: Of one element of the KV cache.
+        in_place: Whether the runtime writes the KV cache where it lies.
+        fused: Whether a kernel computes attention without keeping the scores.
+    """
+
+    cards: int
+    batch: int
+    prompt: int
+    context: int
+    cache_bytes: int
+    in_place: bool
+    fused: bool
+
+
+def plan_memory(config: DecoderConfig, model: ir.Model, options: GaudiOptions) -> DeploymentPlan:
+    """What each card of a deployment holds.
+
+    Args:
+        model: The graph with the encoding of each parameter; no weight is read.
+
+    Raises:
+        UsageError: The cards cannot share the heads, or the model has not so many positions.
+    """
+    require_divisible(config, options.cards)
+    weights = footprint(model)
+    shape = _shape(config, options, options.cards)
+    parts = _parts(config, weights, shape, options.hardware.memory)
+    return DeploymentPlan(
+        title=_title(options, shape),
+        capacity=options.hardware.memory,
+        parts=parts,
+        figures=(_least_time(config, weights, shape, options.hardware.bandwidth),),
+        notes=_notes(config, shape),
+        remedy=_remedy(config, weights, options),
+    )
+
+
+def _shape(config: DecoderConfig, options: GaudiOptions, cards: int) -> Shape:
+    return Shape(
+        cards=cards,
+        batch=options.batch,
+        prompt=options.longest_prompt(config),
+        context=options.context(config),
+        cache_bytes=1 if options.kv_cache == "fp8" else _BF16,
+        in_place=config.family in REUSE_CACHE_FAMILIES,
+        fused=uses_fused_attention(config, options),
+    )
+
+
+def _parts(
+    config: DecoderConfig, weights: Footprint, shape: Shape, memory: int
+) -> tuple[MemoryPart, ...]:
+    shared, whole = weights.on_a_card(config, shape.cards)
+    cache, workspace = cache_bytes(config, shape), workspace_bytes(config, shape)
+    copies = 1 if shape.in_place else 2
+    left = max(0, memory - shared - whole - workspace - RUNTIME)
+    margin = int(left * MARGIN_SHARE)
+    graphs = int((left - margin) * GRAPH_SHARE)
+    among = f"a card's share of {shape.cards}" if shape.cards > 1 else "all on one card"
+    slots = f"{shape.batch} x {shape.context:,} tokens in blocks of {BLOCK}"
+    return (
+        MemoryPart("weights, linear layers", shared, among),
+        MemoryPart("weights, whole on each", whole, "embedding, norms, biases"),
+        MemoryPart(
+            "KV cache", copies * cache, slots if shape.in_place else f"{slots}, old and new"
+        ),
+        MemoryPart("workspace", workspace, f"prefill of {shape.batch} x {_prefilled(shape):,}"),
+        MemoryPart("runtime", RUNTIME, "driver, collectives (assumed)"),
+        MemoryPart("HPU graphs", graphs, "a tenth of what the cache may use"),
+        MemoryPart("margin", margin, "a tenth of what weights and workspace leave"),
+    )
+
+
+def cache_bytes(config: DecoderConfig, shape: Shape) -> int:
+    """Bytes of one KV cache on a card: layers x (K, V) x batch x heads x slots x head size.
+
+    Cards that are more than the heads of keys hold a copy of one head each.
+    """
+    slots = -(-shape.context // BLOCK) * BLOCK
+    heads = -(-config.kv_heads // shape.cards)
+    elements = 2 * config.layers * shape.batch * heads * slots * config.head_dim
+    return elements * shape.cache_bytes
+
+
+def workspace_bytes(config: DecoderConfig, shape: Shape) -> int:
+    """Bytes of the intermediate values of a layer and of the logits, all alive at once.
+
+    Hidden states four times (residual, norm, a layer's output, the sum over cards), queries,
+    keys and values twice (as computed, and contiguous by head), the MLP's inner size three
+    times (gate, up, product), scores of all heads of a card over the whole prompt unless a
+    fused kernel computes attention, and logits: bfloat16 for each token that the head is
+    computed for, float32 for the last.
+    """
+    tokens = _prefilled(shape)
+    heads, kv_heads = -(-config.heads // shape.cards), -(-config.kv_heads // shape.cards)
+    inner = -(-config.ffn // shape.cards)
+    token = 4 * config.hidden + 2 * (heads + 2 * kv_heads) * config.head_dim + 3 * inner
+    scores = 0 if shape.fused else heads * tokens * _SCORE_BYTES
+    head_tokens = 1 if shape.in_place else tokens
+    logits = config.vocab * (head_tokens * _BF16 + _F32)
+    return shape.batch * (tokens * (token * _BF16 + scores) + logits)
+
+
+def _prefilled(shape: Shape) -> int:
+    """Tokens of a sequence that the prefill computes: the prompt in blocks, or the context."""
+    return -(-shape.prompt // BLOCK) * BLOCK if shape.in_place else shape.context
+
+
+def _least_time(config: DecoderConfig, weights: Footprint, shape: Shape, bandwidth: int) -> str:
+    """A bound on the time of a token: weights and a full cache read once, at full bandwidth."""
+    read = weights.read_for_a_token(config, shape.cards) + cache_bytes(config, shape)
+    return (
+        f"at least {1000 * read / bandwidth:.1f} ms a token: {read:,} bytes are read, "
+        f"at {bandwidth // GB:,} GB/s"
+    )
+
+
+def _title(options: GaudiOptions, shape: Shape) -> str:
+    cards = f"{shape.cards} x {options.hardware.title}"
+    new = shape.context - shape.prompt
+    return f"{cards}, batch {shape.batch}, {shape.prompt:,} + {new:,} tokens"
+
+
+def _notes(config: DecoderConfig, shape: Shape) -> tuple[str, ...]:
+    notes = ["planned, not measured: no Gaudi was at hand"]
+    if config.kv_heads % shape.cards:
+        notes.append(
+            f"{config.kv_heads} heads of keys on {shape.cards} cards: vLLM gives some cards "
+            "copies, DeepSpeed more heads to some cards than to others"
+        )
+    return tuple(notes)
+
+
+def _remedy(config: DecoderConfig, weights: Footprint, options: GaudiOptions) -> str:
+    """The least power of two of cards that would do, or what else to change."""
+    for cards in _CARD_COUNTS:
+        if cards <= options.cards or config.heads % cards:
+            continue
+        shape, memory = _shape(config, options, cards), options.hardware.memory
+        if sum(part.nbytes for part in _parts(config, weights, shape, memory)) <= memory:
+            return f"use {cards} cards (cards: {cards}), or a smaller batch or shorter texts"
+    return "use cards with more memory, a smaller batch, or shorter prompts and answers"
