@@ -11,6 +11,7 @@ from convert.errors import UnsupportedEncodingError
 from convert.weights import FloatType
 from passes.encodings.base import Encoding
 from passes.encodings.floats import FloatEncoding
+from passes.encodings.fp8 import Fp8Rows, Fp8Tensor
 from passes.encodings.int4 import int4, int4_sym
 from passes.encodings.int8 import INT8, INT8_ASYM
 from passes.encodings.integers import SMALLEST_GROUP
@@ -27,6 +28,7 @@ _NAMED: dict[str, Encoding] = {
         *(INT8, INT8_ASYM),
         *(int4(), int4(64), int4(32)),
         *(int4_sym(), int4_sym(64), int4_sym(32)),
+        *(Fp8Rows(), Fp8Rows(240), Fp8Tensor(), Fp8Tensor(240)),
         *(Nf4(), Nf4(32), Nf4DoubleQuantized(), Nf4DoubleQuantized(32)),
     )
 }
@@ -71,5 +73,7 @@ def warm_up(names: Iterable[str]) -> None:
     """
     for name in names:
         fitting = encoding(name).fit(_WARM_COLUMNS)
+        if isinstance(fitting, Fp8Tensor):
+            fitting = fitting.bound(1.0)
         if fitting is not None:
             fitting.encode(np.zeros((1, _WARM_COLUMNS), FloatType.BF16.numpy))

@@ -25,6 +25,7 @@ from convert.sources.downloads import ArrivingWeight, Downloads
 from convert.stream import source_bytes, write_layouts
 from convert.weights import ArrayWeight, FileWeight, FloatType
 from passes.encodings import ENCODINGS, encoding
+from passes.encodings.fp8 import Fp8Tensor
 from targets.base import Layout, OutputFile, Placement, WriteJob
 
 
@@ -48,6 +49,8 @@ def one_file_layout(jobs_of, encodings, weight, row_order=None, file="data.bin",
     offset, jobs = gap, []
     for name in encodings:
         kind = encoding(name)
+        if isinstance(kind, Fp8Tensor):
+            kind = kind.bound(4.0)
         placements = []
         for plane in kind.planes(weight.columns):
             placements.append(Placement(file, offset))

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from passes.encodings.kernels.bits import (
     INFINITY,
     MAGNITUDE,
-    bits_of,
     float_of,
     from_half,
     half_above,
@@ -24,6 +23,7 @@ from passes.encodings.kernels.compiling import (
     Words,
     compiled,
 )
+from passes.encodings.kernels.e4m3 import from_e4m3, to_e4m3
 from passes.encodings.kernels.rows import columns_of, load_row
 
 MIDPOINTS = tuple(
@@ -43,16 +43,6 @@ NESTED_LIMIT = np.uint32(0x7F780000)
 
 LARGEST_E4M3_MANTISSA = np.uint32(0x600000)
 """The mantissa of 448 = 1.75 * 2**8, the largest E4M3 value, in a float32."""
-
-E4M3_BIAS = np.int32(960)
-"""What the exponent field of a float32 exceeds that of an E4M3 by, in E4M3's last place."""
-
-SMALLEST_NORMAL_E4M3 = np.float32(2.0**-6)
-ROUND_DENORMAL = np.float32(2.0**14)
-"""The sum with it has its last place at 2**-9, the unit of E4M3 denormals: adding rounds."""
-
-FROM_E4M3 = np.float32(2.0**120)
-"""Moves a float32 with the exponent field of an E4M3 to the E4M3's value, denormals too."""
 
 EIGHT, FOUR, TWO = np.uint32(8), np.uint32(4), np.uint32(2)
 
@@ -182,19 +172,3 @@ def super_scale_for(largest: np.uint32) -> np.float32:
     rounding = np.uint32(0x7FFFFF) - LARGEST_E4M3_MANTISSA
     exponent = np.int32((largest + rounding) >> np.uint32(23)) - np.int32(8)
     return float_of(np.uint32(max(exponent, np.int32(1))) << np.uint32(23))
-
-
-@compiled
-def to_e4m3(value: np.float32) -> np.uint32:
-    """The E4M3 nearest to ``value``, 0 to 448, as bits; ties to even."""
-    bits = bits_of(value)
-    odd = (bits >> np.uint32(20)) & np.uint32(1)
-    normal = np.int32((bits + np.uint32(0x7FFFF) + odd) >> np.uint32(20)) - E4M3_BIAS
-    denormal = np.int32(bits_of(value + ROUND_DENORMAL) - bits_of(ROUND_DENORMAL))
-    return np.uint32(denormal if value < SMALLEST_NORMAL_E4M3 else normal)
-
-
-@compiled
-def from_e4m3(code: np.uint32) -> np.float32:
-    """The value of a non-negative E4M3."""
-    return np.float32(float_of(np.uint32(code) << np.uint32(20)) * FROM_E4M3)

@@ -12,14 +12,27 @@ from convert.errors import NonFiniteWeightError, UnsupportedEncodingError
 from passes.encodings import ENCODINGS, encoding, warm_up
 from passes.encodings.base import ROW_ALIGNMENT
 from passes.encodings.compiled import CompiledEncoding
+from passes.encodings.fp8 import Fp8Tensor
 from tests.support.rows import hard_rows
 
 EVERY = (*ENCODINGS, "int4_g19", "int4_sym_g17", "int4_g96", "nf4_g16", "nf4_dq_g128")
 quick = settings(max_examples=60, deadline=None)
 
 
+ANY_COLUMNS = {
+    *("f32", "f16", "bf16", "int8", "int8_asym"),
+    *("fp8", "fp8_240", "fp8_tensor", "fp8_tensor_240"),
+}
+
+
+def ready(name):
+    """The encoding of that name, with a scale where it needs one."""
+    chosen = encoding(name)
+    return chosen.bound(3.0) if isinstance(chosen, Fp8Tensor) else chosen
+
+
 def columns_for(name):
-    step = 1 if name in {"f32", "f16", "bf16", "int8", "int8_asym"} else 32
+    step = 1 if name in ANY_COLUMNS else 32
     group = getattr(encoding(name), "group", None) or step
     return st.integers(1, 5 if group > 1 else 70).map(lambda count: count * group)
 
@@ -34,7 +47,7 @@ def test_the_kernel_equals_the_reference_bit_for_bit(name):
     @given(hard_rows(columns_for(name)))
     def check(recipe):
         rows = recipe.make()
-        chosen = encoding(name)
+        chosen = ready(name)
         assert all_equal(chosen.encode(rows), chosen.reference(rows))
 
     check()
@@ -42,7 +55,7 @@ def test_the_kernel_equals_the_reference_bit_for_bit(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_planes_have_the_size_they_announce(name):
-    chosen = encoding(name)
+    chosen = ready(name)
     columns = 3 * (getattr(chosen, "group", None) or 32)
     planes = chosen.encode(np.ones((5, columns), np.float32))
     announced = chosen.planes(columns)
@@ -52,7 +65,7 @@ def test_planes_have_the_size_they_announce(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_chunks_put_together_equal_the_whole(name):
-    chosen = encoding(name)
+    chosen = ready(name)
     columns = 3 * (getattr(chosen, "group", None) or 32)
     rows = np.random.default_rng(1).standard_normal((29, columns), np.float32)
     whole = chosen.encode(rows)
@@ -63,7 +76,7 @@ def test_chunks_put_together_equal_the_whole(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_encode_into_fills_the_given_arrays(name):
-    chosen = encoding(name)
+    chosen = ready(name)
     columns = 3 * (getattr(chosen, "group", None) or 32)
     rows = np.random.default_rng(2).standard_normal((3, columns), np.float32)
     planes = chosen.empty_planes(3, columns)
@@ -75,7 +88,7 @@ def test_encode_into_fills_the_given_arrays(name):
 
 @pytest.mark.parametrize("name", ["bf16", "q4_0", "int4", "int8"])
 def test_layout_and_flags_of_the_rows_do_not_matter(name):
-    chosen = encoding(name)
+    chosen = ready(name)
     rows = np.random.default_rng(3).standard_normal((4, 256)).astype(ml_dtypes.bfloat16)
     expected = chosen.reference(rows)
     read_only = rows.copy()
@@ -100,7 +113,7 @@ def test_threads_may_encode_at_once():
 def test_a_weight_that_is_not_finite_is_refused(name, dtype, bad):
     rows = np.ones((3, 128), dtype)
     rows[1, 77] = bad
-    for encode in (encoding(name).encode, encoding(name).reference):
+    for encode in (ready(name).encode, ready(name).reference):
         with pytest.raises(NonFiniteWeightError, match="NaN or infinite"):
             encode(rows)
 
@@ -133,7 +146,7 @@ def test_a_weight_too_large_for_its_storage_is_refused(name, fine, too_large):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_zeros_decode_to_zeros(name):
-    chosen = encoding(name)
+    chosen = ready(name)
     columns = 2 * (getattr(chosen, "group", None) or 32)
     planes = chosen.encode(np.zeros((3, columns), np.float32))
     assert not chosen.decode(planes, 3, columns).any()
@@ -163,5 +176,5 @@ def test_warming_up_runs_the_kernel_of_every_encoding(monkeypatch):
         run_into(self, rows, planes)
 
     monkeypatch.setattr(CompiledEncoding, "encode_into", noted)
-    warm_up(["q4_0", "bf16", "int8", "int4_g48", "int4_g1000"])
-    assert ran == ["q4_0", "bf16", "int8", "int4_g32", "int4_g256"]
+    warm_up(["q4_0", "bf16", "int8", "int4_g48", "int4_g1000", "fp8_tensor"])
+    assert ran == ["q4_0", "bf16", "int8", "int4_g32", "int4_g256", "fp8_tensor"]
