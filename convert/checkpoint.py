@@ -19,6 +19,7 @@ from convert.errors import (
 from convert.sources import safetensors_files
 from convert.sources.downloads import Downloads
 from convert.sources.shards import read_json_object
+from convert.tensor_names import with_base_prefix
 from convert.weights import Weight
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ _DERIVED_BUFFERS = (
     ".attn.masked_bias",
     ".attention.masked_bias",
     ".self_attn.masked_bias",
+    ".self_attention.scale_mask_softmax.causal_mask",
 )
-_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_HEAD = "lm_head.weight"
 _SHOWN = 5
 _CHUNK_ELEMENTS = 1 << 22
 
@@ -61,7 +63,8 @@ class Checkpoint:
             checkpoint's label ends in ``@`` and the commit.
         folder: Holds config.json and, if the model has one, the tokenizer's files.
         config: config.json as it is.
-        weights: By name as in the checkpoint, in the order of the files.
+        weights: By the names that they have in a model with a head, whatever part of it the
+            checkpoint was saved from; in the order of the files.
         files: Every input file that counts: configuration, index, weights, tokenizer. Of a hub
             checkpoint, weights may still be on their way: see `await_file`.
         downloads: What brings the safetensors of a hub checkpoint; None where everything was
@@ -160,7 +163,7 @@ def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tu
 
     Args:
         checkpoint: The checkpoint.
-        expected: Name and shape of every parameter.
+        expected: Name and shape of every parameter, the embedding first.
 
     Returns:
         Notes on tensors that are there without need, one sentence each.
@@ -174,7 +177,7 @@ def require_tensors(checkpoint: Checkpoint, expected: Mapping[str, Shape]) -> tu
     compare_tensors(checkpoint.label, kept, expected)
     if not spare:
         return ()
-    if _EMBEDDING not in weights or not _same_values(weights[_HEAD], weights[_EMBEDDING]):
+    if not _same_values(weights[_HEAD], weights[next(iter(expected))]):
         raise TensorMismatchError(
             f"{_HEAD} of {checkpoint.label} is another matrix than the embedding",
             expected="the same matrix, because config.json ties them (tie_word_embeddings)",
@@ -248,9 +251,12 @@ def _give_time_of(originals: tuple[Path, ...], folder: Path) -> None:
 
 
 def _open_folder(folder: Path, label: str, snapshot: Snapshot | None = None) -> Checkpoint:
+    from convert.architectures import base_prefix
+
     config = read_json_object(folder / "config.json")
     _refuse_quantized(folder, config)
     weights, files, downloads = _open_weights(folder, snapshot)
+    weights = with_base_prefix(weights, base_prefix(config))
     names = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
     others = tuple(folder / name for name in names if (folder / name).is_file())
     weight_files = tuple(folder / name for name in files)

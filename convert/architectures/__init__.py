@@ -45,6 +45,18 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     return known[name]
 
 
+def base_prefix(config: Mapping[str, Any]) -> str:
+    """What names of parameters begin with, see `Architecture.base_prefix`.
+
+    Returns:
+        An empty string for an unknown architecture: refusing it is for `architecture_of`.
+    """
+    try:
+        return architecture_of(config).base_prefix
+    except (BrokenInputError, UnsupportedArchitectureError):
+        return ""
+
+
 def _named_classes(auto_map: Any) -> frozenset[str]:
     """The classes of ``auto_map`` without their modules; a malformed one names itself."""
     if not isinstance(auto_map, Mapping):
