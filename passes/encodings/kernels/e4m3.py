@@ -22,7 +22,7 @@ FROM_E4M3 = np.float32(2.0**120)
 def to_e4m3(value: np.float32) -> np.uint32:
     """The E4M3 nearest to a ``value`` of at least 0, as bits; ties to even.
 
-    From 464 on there is none: what is returned then lies above 0x7E, the code of 448.
+    Above 464 there is none: what is returned then lies above 0x7E, the code of 448.
     """
     bits = bits_of(value)
     odd = (bits >> np.uint32(20)) & np.uint32(1)
