@@ -1,7 +1,8 @@
-"""Builds a Llama checkpoint of a chosen shape, with random weights or as a sparse file of zeros.
+"""Builds a checkpoint of a chosen shape, with random weights or as a sparse file of zeros.
 
     python -m bench.synthetic 1b /dev/shm/bench/1b
     python -m bench.synthetic 13b /var/tmp/13b --sparse
+    python -m bench.synthetic bloom-176b /var/tmp/bloom --sparse
 
 The file is laid out as transformers saves one: safetensors of at most 5 GB, with an index if there
 are several. The tokenizer is a real one; its vocabulary may be smaller than the model's.
@@ -98,6 +99,33 @@ class YuanShape(ModelShape):
         }
 
 
+@dataclass(frozen=True)
+class BloomShape(ModelShape):
+    """Dimensions of a BLOOM, as the family's own config says them."""
+
+    def config(self) -> dict[str, object]:
+        return {
+            "architectures": ["BloomForCausalLM"],
+            "model_type": "bloom",
+            "n_embed": self.hidden,
+            "n_layer": self.layers,
+            "n_inner": self.ffn,
+            "num_attention_heads": self.heads,
+            "vocab_size": self.vocab,
+            "seq_length": self.positions,
+            "layer_norm_epsilon": 1e-05,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": 3,
+            "torch_dtype": "bfloat16",
+        }
+
+
+def bloom(hidden: int, layers: int, heads: int) -> BloomShape:
+    """A BLOOM with the family's vocabulary; its feed-forward width follows from the hidden one."""
+    return BloomShape(hidden, layers, 4 * hidden, heads, heads, vocab=250880, positions=2048)
+
+
 SHAPES: Mapping[str, ModelShape] = {
     "tiny": ModelShape(hidden=64, layers=2, ffn=192, heads=4, kv_heads=2, vocab=1280),
     "1b": ModelShape(hidden=2048, layers=22, ffn=5632, heads=32, kv_heads=4, vocab=49152),
@@ -109,6 +137,9 @@ SHAPES: Mapping[str, ModelShape] = {
     "yuan-102b-1-layer": YuanShape(
         hidden=8192, layers=1, ffn=32768, heads=64, kv_heads=64, vocab=1280
     ),
+    "bloom-7b1": bloom(hidden=4096, layers=30, heads=32),
+    "bloom-176b": bloom(hidden=14336, layers=70, heads=112),
+    "bloom-176b-1-layer": bloom(hidden=14336, layers=1, heads=112),
 }
 
 
@@ -190,9 +221,10 @@ def _header(shard: Shard) -> bytes:
 
 
 def _write_weights(file: BinaryIO, shard: Shard, seed: int, first: int) -> None:
-    for number, shape in enumerate(shard.tensors.values(), start=first):
+    for number, (name, shape) in enumerate(shard.tensors.items(), start=first):
         if len(shape) == 1:
-            np.full(shape, _bfloat16(np.ones(1, np.float32))).tofile(file)
+            neutral = np.zeros(1, np.float32) if name.endswith(".bias") else np.ones(1, np.float32)
+            np.full(shape, _bfloat16(neutral)).tofile(file)
             continue
         for words in _blocks(math.prod(shape), (seed, number)):
             words.tofile(file)

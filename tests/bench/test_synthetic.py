@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.synthetic import SHAPES, build, shards
+from bench.synthetic import SHAPES, BloomShape, build, shards
 from convert.checkpoint import open_checkpoint, require_tensors
 from convert.weights import read_float32
 
@@ -20,6 +20,8 @@ def count(shape):
 def test_the_named_shapes_have_the_sizes_they_promise():
     assert count(SHAPES["1b"]) == 1_170_302_976
     assert count(SHAPES["13b"]) == 13_015_864_320
+    assert count(SHAPES["bloom-7b1"]) == 7_069_016_064
+    assert count(SHAPES["bloom-176b"]) == 176_247_271_424
 
 
 @pytest.mark.parametrize("shard_bytes", [5_000_000_000, 100_000])
@@ -31,6 +33,16 @@ def test_a_checkpoint_is_complete_and_random(tmp_path, shard_bytes):
     assert abs(values.mean()) < 0.001
     assert abs(values.std() - 0.02) < 0.0005
     np.testing.assert_array_equal(read_float32(checkpoint.weights["model.norm.weight"]), 1)
+
+
+def test_a_bloom_has_norms_of_one_and_biases_of_zero(tmp_path):
+    shape = BloomShape(hidden=48, layers=1, ffn=192, heads=3, kv_heads=3, vocab=1280)
+    checkpoint = open_checkpoint(str(build(shape, tmp_path / "model")))
+    require_tensors(checkpoint, shape.tensors())
+    norm = "transformer.h.0.input_layernorm"
+    np.testing.assert_array_equal(read_float32(checkpoint.weights[f"{norm}.weight"]), 1)
+    np.testing.assert_array_equal(read_float32(checkpoint.weights[f"{norm}.bias"]), 0)
+    assert read_float32(checkpoint.weights["transformer.h.0.mlp.dense_h_to_4h.weight"]).any()
 
 
 def test_no_two_tensors_are_equal(tmp_path):
