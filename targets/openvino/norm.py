@@ -1,4 +1,4 @@
-"""RMSNormalization: x · 1/sqrt(mean(x²) + ε) · gain, in the operators the runtime fuses to RMS."""
+"""Norms over the last axis, in the operators that the runtime has one kernel for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from openvino import opset13 as ops
 
 
 def rms_normalization(x: Node, gain: Node, *, epsilon: float) -> Node:
-    """Normalize over the last axis.
+    """``x · 1/sqrt(mean(x²) + epsilon) · gain``, which the runtime fuses to RMS.
 
     Args:
         x: f32 ``[..., n]``.
@@ -23,3 +23,19 @@ def rms_normalization(x: Node, gain: Node, *, epsilon: float) -> Node:
     root = ops.sqrt(ops.add(mean_square, np.float32(epsilon)))
     inverse = ops.divide(np.float32(1.0), root)
     return ops.multiply(gain, ops.multiply(x, inverse))
+
+
+def layer_normalization(x: Node, gain: Node, shift: Node, *, epsilon: float) -> Node:
+    """``(x - mean(x)) / sqrt(variance(x) + epsilon) · gain + shift``.
+
+    Args:
+        x: f32 ``[..., n]``.
+        gain: f32 ``[n]``, a constant or the conversion of one.
+        shift: As ``gain``.
+        epsilon: Added to the variance.
+
+    Returns:
+        f32, the shape of ``x``.
+    """
+    normalized = ops.mvn(x, np.array([-1], np.int64), True, epsilon, "INSIDE_SQRT")
+    return ops.add(ops.multiply(normalized, gain), shift)

@@ -12,12 +12,15 @@ from openvino import opset13 as ops
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
 from passes.sharding.collectives import is_collective
+from targets.openvino.alibi import biased_mask
 from targets.openvino.attention import attention
 from targets.openvino.context import Context, attributes, refuse_unless
-from targets.openvino.norm import rms_normalization
+from targets.openvino.norm import layer_normalization, rms_normalization
 from targets.openvino.parallel.collectives import lower_collective
 from targets.openvino.rope import full_angles, rotate
 from targets.openvino.window import windowed_mask
+
+_ADDED_SCORES = "a mask of added scores other than linear biases: paged attention would lose it"
 
 Lowering = Callable[[Context, ir.Node], Sequence[Node]]
 """From a graph node to the runtime's nodes of its outputs."""
@@ -173,6 +176,36 @@ def _rms_normalization(context: Context, node: ir.Node) -> Sequence[Node]:
     return [rms_normalization(*context.inputs(node), epsilon=given["epsilon"])]
 
 
+def _layer_normalization(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"axis": -1, "epsilon": 1e-5, "stash_type": 1})
+    refuse_unless(given["axis"] == -1, node, f"axis {given['axis']}")
+    refuse_unless(given["stash_type"] == 1, node, f"stash_type {given['stash_type']}")
+    refuse_unless(len(node.inputs) == 3, node, "a missing bias")
+    return [layer_normalization(*context.inputs(node), epsilon=given["epsilon"])]
+
+
+def _gelu(context: Context, node: ir.Node) -> Sequence[Node]:
+    form = attributes(node, {"approximate": "none"})["approximate"]
+    refuse_unless(form in ("none", "tanh"), node, f"the approximation {form!r}")
+    return [ops.gelu(context.node(node.inputs[0]), "TANH" if form == "tanh" else "ERF")]
+
+
+def _split(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Slices, which are nodes of one output each; the runtime joins them to a split."""
+    given = attributes(node, {"axis": 0, "num_outputs": None})
+    x, *sizes = context.inputs(node)
+    shape, parts = x.get_output_partial_shape(0), len(node.outputs)
+    axis = range(shape.rank.get_length())[given["axis"]]
+    refuse_unless(not sizes, node, "parts of given sizes")
+    equal = shape[axis].is_static and shape[axis].get_length() % parts == 0
+    refuse_unless(equal, node, f"{parts} parts of an axis of length {shape[axis]}")
+    size = shape[axis].get_length() // parts
+    starts = range(0, size * parts, size)
+    return [
+        ops.slice(x, *([bound] for bound in (start, start + size, 1, axis))) for start in starts
+    ]
+
+
 def _rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
     given = attributes(node, {"interleaved": 0, "rotary_embedding_dim": 0, "num_heads": 0})
     refuse_unless(not given["interleaved"], node, "interleaved pairs")
@@ -195,9 +228,9 @@ def _attention(context: Context, node: ir.Node) -> Sequence[Node]:
     q, k, v, mask, past_k, past_v = context.inputs(node)
     allowed = node.inputs[3]
     assert allowed is not None
-    windowed = windowed_mask(context, allowed)
-    if windowed is not None:
-        mask = windowed
+    pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
+    refuse_unless(pageable is not None or allowed.dtype == ir.DataType.BOOL, node, _ADDED_SCORES)
+    mask = mask if pageable is None else pageable
     keys, values = ops.concat([past_k, k], axis=2), ops.concat([past_v, v], axis=2)
     scale = given["scale"]
     if scale is None:
@@ -219,9 +252,11 @@ OPERATORS: Mapping[str, Lowering] = {
     "Expand": _expand,
     "Gather": _gather,
     "GatherND": _gather_nd,
+    "Gelu": _gelu,
     "Greater": _same(ops.greater),
     "GreaterOrEqual": _same(ops.greater_equal),
     "Identity": lambda context, node: context.inputs(node),
+    "LayerNormalization": _layer_normalization,
     "Less": _same(ops.less),
     "LessOrEqual": _same(ops.less_equal),
     "MatMul": _matmul,
@@ -238,6 +273,7 @@ OPERATORS: Mapping[str, Lowering] = {
     "Sigmoid": _same(ops.sigmoid),
     "Sin": _same(ops.sin),
     "Slice": _slice,
+    "Split": _split,
     "Squeeze": _squeeze,
     "Sub": _same(ops.subtract),
     "Transpose": _transpose,

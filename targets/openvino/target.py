@@ -38,7 +38,9 @@ class OpenVinoTarget(Target):
         "nf4_dq",
         "nf4_dq_g32",
     )
-    families: ClassVar[frozenset[str]] = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
+    families: ClassVar[frozenset[str]] = frozenset(
+        {"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"}
+    )
     eight_bit: ClassVar[str | None] = "int8"
     default_encoding: ClassVar[str] = "int8"
     option_names: ClassVar[tuple[str, ...]] = tuple(Options.__dataclass_fields__)

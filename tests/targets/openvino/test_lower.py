@@ -40,6 +40,16 @@ MODELS = {
     "mistral-window": ("mistral", {"sliding_window": 4}),
     "qwen2": ("qwen2", {"tie_word_embeddings": True}),
     "qwen3": ("qwen3", {"head_dim": 14}),
+    "bloom": ("bloom", {}),
+    "bloom-4-heads-untied": ("bloom", {"num_attention_heads": 4, "tie_word_embeddings": False}),
+    "bloom-7-heads-3-layers": (
+        "bloom",
+        {"num_attention_heads": 7, "hidden_size": 56, "num_hidden_layers": 3},
+    ),
+    "bloom-12-heads-residual-of-norm": (
+        "bloom",
+        {"num_attention_heads": 12, "apply_residual_connection_post_layernorm": True},
+    ),
     "yuan": ("yuan", {}),
     "yuan-2-heads-1-layer": (
         "yuan",

@@ -10,6 +10,7 @@ from openvino import opset13 as ops
 from convert.errors import UnsupportedError
 from targets.openvino.context import Context
 from targets.openvino.operators import OPERATORS, lower_node
+from tests.targets.openvino.evaluate import evaluate
 
 
 def node(kind, inputs=1, domain="", **attributes):
@@ -19,6 +20,12 @@ def node(kind, inputs=1, domain="", **attributes):
     ]
     made = [ir.convenience.convert_attribute(name, value) for name, value in attributes.items()]
     return ir.Node(domain, kind, values, made, name=f"the.{kind}")
+
+
+def split(parts, axis):
+    made = node("Split", axis=axis, num_outputs=parts)
+    made.resize_outputs(parts)
+    return made
 
 
 def lowered(subject, *arrays):
@@ -49,6 +56,11 @@ def test_a_foreign_domain_is_named():
         (node("RotaryEmbedding", 4), "position_ids"),
         (node("RMSNormalization", 2, axis=1), "axis 1"),
         (node("RMSNormalization", 2, stash_type=16), "stash_type"),
+        (node("LayerNormalization", 3, axis=1), "axis 1"),
+        (node("LayerNormalization", 3, stash_type=16), "stash_type"),
+        (node("LayerNormalization", 2), "missing bias"),
+        (node("Gelu", 1, approximate="quick"), "'quick'"),
+        (node("Split", 2, axis=1), "given sizes"),
         (node("Cast", 1, to=int(ir.DataType.COMPLEX64)), "type"),
         (node("Squeeze", 1), "missing axes"),
         (node("Transpose", 1), "missing perm"),
@@ -60,6 +72,35 @@ def test_an_unsupported_attribute_is_named(subject, reason):
     arrays = [np.ones((2, 3), np.float32)] * len(subject.inputs)
     with pytest.raises(UnsupportedError, match=reason):
         lowered(subject, *arrays)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_equal_parts(axis):
+    subject = split(parts=3, axis=axis)
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    found = [evaluate(part) for part in lowered(subject, x)]
+    np.testing.assert_array_equal(found, np.split(x, 3, axis=1))
+
+
+def test_parts_that_are_not_equal_are_refused():
+    with pytest.raises(UnsupportedError, match="4 parts of an axis of length 6"):
+        lowered(split(parts=4, axis=1), np.ones((2, 6), np.float32))
+
+
+@pytest.mark.parametrize("form", ["none", "tanh"])
+def test_both_forms_of_gelu(form):
+    import torch
+
+    x = np.linspace(-4, 4, 33, dtype=np.float32)
+    (found,) = lowered(node("Gelu", 1, approximate=form), x)
+    expected = torch.nn.functional.gelu(torch.from_numpy(x), approximate=form).numpy()
+    np.testing.assert_allclose(evaluate(found), expected, rtol=0, atol=2e-6)
+
+
+def test_added_scores_without_a_known_form_are_refused():
+    subject = node("Attention", 6, scale=1.0)
+    with pytest.raises(UnsupportedError, match="paged attention would lose it"):
+        lowered(subject, *[np.ones((2, 3), np.float32)] * 6)
 
 
 def test_part_of_a_shape():

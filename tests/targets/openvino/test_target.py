@@ -42,6 +42,9 @@ def layers_are_fused(runner, layers, norms_per_layer=2):
     assert types["Concatenation"] <= 3, "angles and the cache's shape, once for all"
 
 
+BLOOM = {"hidden_size": 256, "num_attention_heads": 4, "vocab_size": 300}
+
+
 @pytest.mark.parametrize("overrides", [F32, {}], ids=["f32", "default"])
 @pytest.mark.parametrize(
     ("name", "stored"),
@@ -72,6 +75,23 @@ def test_every_family_fuses(model_type, norms, sizes, tmp_path):
     layers_are_fused(runner, layers=2, norms_per_layer=norms)
 
 
+@pytest.mark.parametrize(("name", "stored"), [("int8", {"i8": 9}), ("int4", {"u4": 8, "i8": 1})])
+def test_bloom_fuses_and_stays_compressed(name, stored, tmp_path):
+    model = small_model("bloom", **BLOOM)
+    runner = OpenVinoRunner(convert(model, tmp_path, quantize=encode_as(name)), threads=2)
+    types = layer_types(runner.compiled)
+    assert types["ScaledDotProductAttention"] == 2
+    assert types["MemoryInput"] == types["MemoryOutput"] == 4
+    assert types["MVN"] == 6
+    assert product_count(runner.compiled) == 4 * 2 + 1
+    assert types["Softmax"] == types["MatMul"] == types["Gelu"] == 0
+    assert types["Split"] == 2
+    assert types["Broadcast"] <= 1, "only the empty cache may be broadcast, once for all"
+    # Each norm scales and shifts, each layer adds twice; the mask is made once.
+    assert types["Eltwise"] <= 6 + 4 + 7
+    assert weight_types(runner.compiled) == stored
+
+
 def test_a_tied_matrix_is_stored_once_and_stays_compressed(tmp_path):
     tied = small_model("llama", tie_word_embeddings=True, **FUSING)
     layout = lay_out(tied, quantize=encode_as("int8"))
@@ -89,11 +109,15 @@ def test_a_tied_matrix_is_stored_once_and_stays_compressed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model_type", "sizes"), [("llama", {}), ("mistral", {"sliding_window": 4}), ("qwen3", {})]
+    ("model_type", "sizes"),
+    [
+        *(("llama", FUSING), ("mistral", {**FUSING, "sliding_window": 4}), ("qwen3", FUSING)),
+        ("bloom", {**BLOOM, "num_attention_heads": 7, "hidden_size": 224}),
+    ],
 )
 def test_the_llm_pipeline_generates_with_paged_attention(model_type, sizes, tmp_path):
     genai = pytest.importorskip("openvino_genai")
-    model = small_model(model_type, **FUSING, **sizes)
+    model = small_model(model_type, **sizes)
     checkpoint = tokenizer_checkpoint(tmp_path / "checkpoint")
     folder = convert(model, tmp_path / "artifact", checkpoint=checkpoint, tokenizer=True)
     ids = random_ids(1, 9, model.config.vocab)[0].tolist()
@@ -147,6 +171,21 @@ def test_paged_attention_knows_every_layer_and_its_window(tmp_path):
         while factors[0].get_type_name() == "Convert":
             factors[0] = factors[0].input_value(0).get_node()
         assert [int(factor.get_data()) for factor in factors] == [-4, -1]
+
+
+def test_paged_attention_knows_the_slopes_of_every_layer(tmp_path):
+    from openvino._offline_transformations import paged_attention_transformation
+
+    folder = convert(small_model("bloom", **BLOOM), tmp_path)
+    ir = openvino.Core().read_model(folder / "openvino_model.xml")
+    paged_attention_transformation(ir)
+    pages = [n for n in ir.get_ordered_ops() if n.get_type_name() == "PagedAttentionExtension"]
+    assert len(pages) == 2
+    for page in pages:
+        slopes = page.input_value(11).get_node()
+        assert slopes.get_output_shape(0) == [4]
+        constant = slopes.input_value(0).get_node()
+        assert constant.get_data().reshape(-1).tolist() == [2**-2, 2**-4, 2**-6, 2**-8]
 
 
 def test_state_variables_have_the_names_that_devices_know(tmp_path):
