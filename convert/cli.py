@@ -29,6 +29,23 @@ Revision = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+To = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="FORMAT:ENCODING, for example gguf:q4_0. Repeatable."),
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, a setting of a target, as cards=8. Repeatable."),
+]
+TensorParallel = Annotated[
+    int | None,
+    typer.Option(
+        "--tensor-parallel", min=2, help="Cut the model for so many ranks, such as sockets."
+    ),
+]
 
 
 ALL_CORES: int = (
@@ -42,20 +59,11 @@ def run(
         str | None, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the artifacts.")] = Path("out"),
-    to: Annotated[
-        list[str] | None,
-        typer.Option("--to", help="FORMAT:ENCODING, for example gguf:q4_0. Repeatable."),
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")
-    ] = None,
+    to: To = None,
+    recipe: RecipeName = None,
     revision: Revision = None,
-    tensor_parallel: Annotated[
-        int | None,
-        typer.Option(
-            "--tensor-parallel", min=2, help="Cut the model for so many ranks, such as sockets."
-        ),
-    ] = None,
+    tensor_parallel: TensorParallel = None,
+    settings: Settings = None,
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Compare with the original before shipping.")
     ] = True,
@@ -101,9 +109,33 @@ def run(
 
     commands.run(
         model, recipe, to or [], out=out, revision=revision, tensor_parallel=tensor_parallel,
-        gate=gate, tokenizer=tokenizer, strict=strict, golden=golden, prompts=prompts,
-        calibrate=calibrate, keep_failed=keep_failed, restart=restart, memory=memory,
-        split_max_size=split_max_size, threads=threads,
+        settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
+        prompts=prompts, calibrate=calibrate, keep_failed=keep_failed, restart=restart,
+        memory=memory, split_max_size=split_max_size, threads=threads,
+    )  # fmt: skip
+
+
+@app.command()
+def plan(
+    model: Annotated[
+        str | None, typer.Argument(help="Checkpoint folder, config.json, or hub id.")
+    ] = None,
+    to: To = None,
+    recipe: RecipeName = None,
+    revision: Revision = None,
+    tensor_parallel: TensorParallel = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say from config.json alone how large artifacts will be, and whether they fit their devices.
+
+    Ends with exit code 5 if one does not fit.
+    """
+    from convert import commands
+
+    commands.plan(
+        model, recipe, to or [], revision=revision, tensor_parallel=tensor_parallel,
+        settings=settings or [], as_json=as_json,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def run(
     out: Path,
     revision: str | None,
     tensor_parallel: int | None,
+    settings: Sequence[str],
     gate: bool,
     tokenizer: bool,
     strict: bool,
@@ -50,10 +51,12 @@ def run(
     opened = open_early(chosen)
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
-    from convert.target_options import with_option
+    from convert.target_options import parse_settings, with_options
 
+    given = parse_settings(settings)
     if split_max_size is not None:
-        chosen = with_option(chosen, "split_max_size", split_max_size)
+        given["split_max_size"] = split_max_size
+    chosen = with_options(chosen, given)
     request = RunRequest(
         recipe=chosen,
         out=out,
@@ -69,6 +72,37 @@ def run(
     )
     for folder in run_pipeline(request, Reporter()):
         print(folder)
+
+
+def plan(
+    model: str | None,
+    recipe: str | None,
+    to: Sequence[str],
+    *,
+    revision: str | None,
+    tensor_parallel: int | None,
+    settings: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Carry out `convert plan`.
+
+    Raises:
+        DoesNotFitError: An artifact does not fit the devices it is for; the plan is printed.
+    """
+    from convert.config_only import read_config
+    from convert.planning import plan as make_plan
+    from convert.target_options import parse_settings, with_options
+
+    chosen = _recipe(model, recipe, to, revision, None, None, tensor_parallel)
+    if chosen.model is None:
+        raise UsageError(
+            "no model is named",
+            expected="MODEL on the command line, or `model:` in the recipe",
+        )
+    config = read_config(chosen.model, revision=chosen.revision)
+    planned = make_plan(config, with_options(chosen, parse_settings(settings)))
+    print(planned.as_json() if as_json else planned.as_text())
+    planned.require_fit()
 
 
 def _recipe(

@@ -15,7 +15,7 @@ from convert.cli import ALL_CORES
 def called(monkeypatch):
     calls = {}
     names = ("run", "import_checkpoint", "inspect", "verify", "golden_record", "golden_compare")
-    for name in (*names, "list_things", "bench"):
+    for name in (*names, "list_things", "bench", "plan"):
 
         def record(*given, _name=name, **options):
             calls[_name] = (given, options)
@@ -28,6 +28,7 @@ def test_run_takes_many_targets(called, tmp_path):
     arguments = ["run", "model", "--to", "gguf:q4_0", "--to", "onnx", "--out", str(tmp_path)]
     arguments += ["--no-gate", "--no-tokenizer", "--strict", "--threads", "3"]
     arguments += ["--restart", "--memory", "1GB", "--split-max-size", "2G"]
+    arguments += ["--set", "cards=8", "--set", "card=gaudi2"]
     assert main([*arguments, "--tensor-parallel", "4"]) == 0
     (model, recipe, to), options = called["run"]
     assert (model, recipe, to) == ("model", None, ["gguf:q4_0", "onnx"])
@@ -37,6 +38,16 @@ def test_run_takes_many_targets(called, tmp_path):
     assert (options["restart"], options["memory"]) == (True, "1GB")
     assert options["split_max_size"] == "2G"
     assert options["tensor_parallel"] == 4
+    assert options["settings"] == ["cards=8", "card=gaudi2"]
+
+
+def test_plan_takes_what_says_what_to_make(called):
+    arguments = ["plan", "model", "--recipe", "three-ways", "--set", "cards=8", "--json"]
+    assert main([*arguments, "--revision", "v1", "--tensor-parallel", "2"]) == 0
+    assert called["plan"] == (
+        ("model", "three-ways", []),
+        {"revision": "v1", "tensor_parallel": 2, "settings": ["cards=8"], "as_json": True},
+    )
 
 
 def test_run_defaults_to_the_gate_and_all_cores(called):

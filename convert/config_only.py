@@ -1,0 +1,73 @@
+"""A model's config.json by itself: all that planning needs, and a few kilobytes of a hub model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.errors import UnavailableSourceError, UsageError
+from convert.sources.shards import read_json_object
+
+
+@dataclass(frozen=True)
+class NamedConfig:
+    """What a model's config.json says, and what the model is called.
+
+    Args:
+        label: For people; never a path.
+        raw: config.json as it is.
+    """
+
+    label: str
+    raw: Mapping[str, Any]
+
+
+def read_config(source: str, *, revision: str | None = None) -> NamedConfig:
+    """Read the config of a folder, a config.json, or a hub id; a path that exists wins.
+
+    Args:
+        source: A path, or ``organisation/name`` on the hub.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        UsageError: A revision is given for something local.
+        UnavailableSourceError: No such path, and no such hub id or no connection.
+        BrokenInputError: There is no config.json, or it is no JSON object.
+    """
+    path = Path(source).expanduser()
+    if revision is not None and path.exists():
+        raise UsageError(
+            f"{source} is on this machine, so it has no revision",
+            found=f"revision {revision!r}",
+            remedy="drop the revision, or name the model on the hub",
+        )
+    if path.is_dir():
+        return NamedConfig(path.resolve().name, read_json_object(path / "config.json"))
+    if path.is_file():
+        return NamedConfig(_name_of(path), read_json_object(path))
+    if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
+        raise UnavailableSourceError(
+            f"nothing at {source!r}",
+            expected="a folder, a config.json, or a hub id such as organisation/name",
+            remedy="check the path",
+        )
+    return NamedConfig(source, read_json_object(_fetch(source, revision)))
+
+
+def _name_of(path: Path) -> str:
+    """A config.json is called after its folder, any other file after itself."""
+    resolved = path.resolve()
+    return resolved.parent.name if resolved.name == "config.json" else resolved.stem
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+    from convert.sources.hub_errors import explained
+
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(name, "config.json", revision=revision))
+    except Exception as error:
+        raise explained(error, f"config.json of {name!r}") from error

@@ -1,0 +1,85 @@
+"""The config of a folder, a file or a hub id, and nothing else of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from convert.config_only import read_config
+from convert.errors import BadHeaderError, MissingFileError, UnavailableSourceError, UsageError
+from tests.support.fake_hub import COMMIT, FakeHub, serving
+from tests.support.runs import ROOT
+
+CONFIG = {"architectures": ["LlamaForCausalLM"], "hidden_size": 8}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "small-model"
+    made.mkdir()
+    (made / "config.json").write_text(json.dumps(CONFIG))
+    return made
+
+
+def test_a_folder_and_its_file_are_the_same_model(folder):
+    for path in (folder, folder / "config.json"):
+        named = read_config(str(path))
+        assert (named.label, named.raw) == ("small-model", CONFIG)
+
+
+def test_a_file_of_another_name_is_called_by_it(folder):
+    (folder / "bloomz.json").write_text(json.dumps(CONFIG))
+    assert read_config(str(folder / "bloomz.json")).label == "bloomz"
+
+
+def test_a_local_model_has_no_revision(folder):
+    with pytest.raises(UsageError, match="so it has no revision"):
+        read_config(str(folder), revision="main")
+
+
+@pytest.mark.parametrize("source", ["./absent", "/absent/model", "absent", "a/b/c"])
+def test_what_is_no_path_and_no_hub_id_is_refused(source):
+    with pytest.raises(UnavailableSourceError, match="nothing at"):
+        read_config(source)
+
+
+def test_a_folder_without_a_config_and_a_config_without_an_object_are_refused(tmp_path):
+    with pytest.raises(MissingFileError, match=r"config\.json is missing"):
+        read_config(str(tmp_path))
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(BadHeaderError, match="no JSON object"):
+        read_config(str(tmp_path))
+
+
+def test_of_a_hub_model_the_config_alone_is_fetched(tmp_path):
+    files = {"config.json": json.dumps(CONFIG).encode(), "model.safetensors": b"never"}
+    with serving(FakeHub({COMMIT: files}, {"main": COMMIT})) as hub:
+        script = (
+            "from convert.config_only import read_config; "
+            "named = read_config('org/name'); print(named.label, named.raw['hidden_size'])"
+        )
+        home = tmp_path / "home"
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(home)}
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env=environment, check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout.split() == ["org/name", "8"]
+        names = {path.name for path in home.rglob("*") if path.is_symlink() or path.is_file()}
+        assert "config.json" in names
+        assert "model.safetensors" not in names
+
+
+def test_a_hub_that_cannot_be_reached_is_named(tmp_path):
+    script = "from convert.config_only import read_config; read_config('org/name')"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "UnavailableSourceError" in done.stderr

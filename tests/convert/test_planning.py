@@ -1,0 +1,112 @@
+"""Plans from a config alone agree with what a run writes, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from convert.checkpoint import open_checkpoint
+from convert.config_only import NamedConfig
+from convert.errors import DoesNotFitError, UnsupportedError
+from convert.planning import plan
+from convert.preparation import open_source, prepare, resolve_encoding
+from convert.recipe import Artifact, Recipe
+from passes.quantize import coverage
+from targets.deployment import DeploymentPlan, MemoryPart
+from targets.gguf.target import GgufTarget
+from tests.support.models import small_model
+from tests.support.runs import TINY_LLAMA
+
+TINY = NamedConfig("tiny-llama", json.loads((TINY_LLAMA / "config.json").read_text()))
+
+
+def recipe(*artifacts: Artifact) -> Recipe:
+    return Recipe(name="r", artifacts=artifacts)
+
+
+def test_a_plan_has_the_bytes_that_a_run_writes():
+    artifacts = [
+        Artifact(format="gguf", encoding="q4_0"),
+        Artifact(format="openvino", encoding="int4_g64"),
+        Artifact(format="onnx"),
+        Artifact(format="gaudi"),
+    ]
+    checkpoint = open_checkpoint(str(TINY_LLAMA))
+    source = open_source(checkpoint)
+    for one in plan(TINY, recipe(*artifacts)).artifacts:
+        artifact = resolve_encoding(one.artifact)
+        made = prepare(checkpoint, source, artifact, tokenizer=True, strict=False)
+        written = coverage(made.model)
+        assert one.nbytes == sum(tensor.nbytes for tensor in written)
+        # Beside the weights there are headers, a graph and a tokenizer.
+        assert one.nbytes < made.nbytes
+        assert sum(part.tensors for part in one.weights) == len(written)
+
+
+def test_parameters_are_counted_once():
+    raw = {**small_model("llama").raw_config, "tie_word_embeddings": True}
+    tied = plan(NamedConfig("m", raw), recipe(Artifact(format="onnx")))
+    untied = plan(
+        NamedConfig("m", {**raw, "tie_word_embeddings": False}), recipe(Artifact(format="onnx"))
+    )
+    assert untied.parameters - tied.parameters == raw["vocab_size"] * raw["hidden_size"]
+    elements = sum(part.elements for part in tied.artifacts[0].weights)
+    assert elements == tied.parameters
+
+
+def test_text_and_json_say_the_same():
+    planned = plan(TINY, recipe(Artifact(format="gguf", encoding="q4_0")))
+    document = json.loads(planned.as_json())
+    assert document["parameters"] == planned.parameters
+    stored = document["artifacts"][0]
+    assert stored["bytes"] == sum(part["bytes"] for part in stored["weights"])
+    assert stored["deployment"] is None
+    text = planned.as_text()
+    assert f"{planned.parameters:,} parameters" in text
+    assert f"gguf-q4_0: {stored['bytes']:,} bytes of weights" in text
+    planned.require_fit()
+
+
+def deployed_on(capacity):
+    def plan_deployment(self, config, model, options):
+        parts = (MemoryPart("weights", 100, "all"),)
+        return DeploymentPlan("a device", capacity, parts, remedy="buy more")
+
+    return plan_deployment
+
+
+def test_what_does_not_fit_is_printed_and_refused(monkeypatch):
+    monkeypatch.setattr(GgufTarget, "plan_deployment", deployed_on(60))
+    planned = plan(TINY, recipe(Artifact(format="gguf"), Artifact(format="onnx")))
+    assert "40 bytes short" in planned.as_text()
+    assert json.loads(planned.as_json())["artifacts"][0]["deployment"]["shortfall"] == 40
+    with pytest.raises(DoesNotFitError, match="a device: 40 bytes short") as caught:
+        planned.require_fit()
+    assert "buy more" in str(caught.value)
+
+
+def test_several_that_do_not_fit_are_all_named(monkeypatch):
+    monkeypatch.setattr(GgufTarget, "plan_deployment", deployed_on(60))
+    both = recipe(
+        Artifact(format="gguf", encoding="q4_0"), Artifact(format="gguf", encoding="q8_0")
+    )
+    with pytest.raises(DoesNotFitError, match="2 artifacts do not fit") as caught:
+        plan(TINY, both).require_fit()
+    assert "gguf-q4_0: 40 bytes short; gguf-q8_0" in str(caught.value)
+
+
+def test_a_run_is_refused_before_it_writes(monkeypatch):
+    monkeypatch.setattr(GgufTarget, "plan_deployment", deployed_on(60))
+    checkpoint = open_checkpoint(str(TINY_LLAMA))
+    artifact = resolve_encoding(Artifact(format="gguf"))
+    with pytest.raises(DoesNotFitError, match="40 bytes short"):
+        prepare(checkpoint, open_source(checkpoint), artifact, tokenizer=True, strict=False)
+
+
+def test_a_family_that_the_target_cannot_express_is_refused():
+    raw = {**small_model("qwen3").raw_config}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GgufTarget, "families", frozenset({"llama"}))
+        with pytest.raises(UnsupportedError, match="cannot express qwen3"):
+            plan(NamedConfig("m", raw), recipe(Artifact(format="gguf")))
