@@ -1,0 +1,110 @@
+"""What calibration found: the largest magnitudes that static scales are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Annotated
+
+import onnx_ir as ir
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from convert.errors import BrokenInputError
+from passes.calibration.execution import run
+from passes.calibration.held import Text
+from passes.calibration.observers import (
+    LargestHeads,
+    LargestInputs,
+    LargestWeights,
+    Observer,
+)
+
+Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Layer = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Observations:
+    """Largest magnitudes over some texts.
+
+    Args:
+        inputs: Of what goes into each linear layer, by the name of its weight. The head is one,
+            also where it is tied to the embedding.
+        weights: Of the weight of each linear layer, by its name.
+        keys: Of the keys that each layer would cache (after rotation), by its number.
+        values: The same of the values.
+        queries: The same of the queries, before they are scaled.
+        text_sha256: Of the texts' tokens, see `tokens_digest`.
+        tokens: How many tokens the texts have.
+    """
+
+    inputs: Mapping[str, Magnitude]
+    weights: Mapping[str, Magnitude]
+    keys: Mapping[Layer, Magnitude]
+    values: Mapping[Layer, Magnitude]
+    queries: Mapping[Layer, Magnitude]
+    text_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    tokens: Annotated[int, Field(ge=1)]
+
+    def to_json(self) -> str:
+        """As a JSON object; numbers come back exactly."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Observations:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BrokenInputError: It is not that.
+        """
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"])) or "the file"
+            raise BrokenInputError(
+                "these are no observations of a calibration",
+                found=f"{place}: {fault['msg']}",
+                remedy="remove the file; it is made again",
+            ) from error
+
+
+_ADAPTER = TypeAdapter(Observations)
+
+
+def observe(
+    model: ir.Model,
+    texts: Sequence[Text],
+    advance: Callable[[int], None] = lambda count: None,
+    observers: Sequence[Observer] = (),
+) -> Observations:
+    """The largest magnitudes in ``model`` while it reads ``texts``.
+
+    Args:
+        model: The float graph of an architecture, without a cache.
+        texts: Tokens of each text.
+        advance: Told the bytes of weights that were just done with, `bytes_to_read` in all.
+        observers: More of them, to watch in the same run.
+
+    Raises:
+        TricastError: As `execution.run` does.
+    """
+    inputs, weights, heads = LargestInputs(), LargestWeights(), LargestHeads()
+    run(model, texts, (inputs, weights, heads, *observers), advance)
+    return Observations(
+        inputs=inputs.largest,
+        weights=weights.largest,
+        keys=heads.keys,
+        values=heads.values,
+        queries=heads.queries,
+        text_sha256=tokens_digest(texts),
+        tokens=sum(map(len, texts)),
+    )
+
+
+def tokens_digest(texts: Sequence[Text]) -> str:
+    """SHA-256 of the tokens of texts, and of where each text ends."""
+    return sha256(json.dumps([list(map(int, text)) for text in texts]).encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""What may be watched while a graph runs, and the observers that issue from it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.weights import Floats
+
+
+class Observer:
+    """Sees what flows through a graph; each method may be left as it is.
+
+    What is handed over must not be changed, and not be kept without copying it.
+    """
+
+    def linear(self, weight: str, inputs: Floats) -> None:
+        """The inputs ``[tokens, features]`` of a linear layer or a convolution, before they are
+        multiplied with its weight; all texts together, so once for each layer.
+        """
+
+    def weight(self, name: str, start: int, rows: Floats) -> None:
+        """Rows from ``start`` on of the weight of a linear layer or a convolution, in order,
+        after `linear` has seen its inputs.
+        """
+
+    def attention(self, layer: int, queries: Floats, keys: Floats, values: Floats) -> None:
+        """What an attention reads, ``[heads, tokens, head_dim]`` each, after rotation, before
+        scaling; once for each text.
+        """
+
+
+def largest_magnitude(values: Floats) -> float:
+    """The largest absolute value; NaN if there is one; 0 of nothing."""
+    return float(max(values.max(), -values.min())) if values.size else 0.0
+
+
+class LargestInputs(Observer):
+    """The largest magnitude of each linear layer's input, by the name of the weight."""
+
+    def __init__(self) -> None:
+        self.largest: dict[str, float] = {}
+
+    def linear(self, weight: str, inputs: Floats) -> None:
+        self.largest[weight] = _larger(self.largest.get(weight), largest_magnitude(inputs))
+
+
+class LargestWeights(Observer):
+    """The largest magnitude of each linear layer's weight, by its name."""
+
+    def __init__(self) -> None:
+        self.largest: dict[str, float] = {}
+
+    def weight(self, name: str, start: int, rows: Floats) -> None:
+        self.largest[name] = _larger(self.largest.get(name), largest_magnitude(rows))
+
+
+class LargestHeads(Observer):
+    """The largest magnitudes of queries, keys and values, by layer."""
+
+    def __init__(self) -> None:
+        self.queries: dict[int, float] = {}
+        self.keys: dict[int, float] = {}
+        self.values: dict[int, float] = {}
+
+    def attention(self, layer: int, queries: Floats, keys: Floats, values: Floats) -> None:
+        for held, seen in ((self.queries, queries), (self.keys, keys), (self.values, values)):
+            held[layer] = _larger(held.get(layer), largest_magnitude(seen))
+
+
+class LargestChannels(Observer):
+    """The largest magnitude of each input channel, float32 ``[features]`` by weight."""
+
+    def __init__(self) -> None:
+        self.largest: dict[str, Floats] = {}
+
+    def linear(self, weight: str, inputs: Floats) -> None:
+        seen = np.maximum(inputs.max(axis=0), -inputs.min(axis=0))
+        held = self.largest.get(weight)
+        self.largest[weight] = seen if held is None else np.maximum(held, seen)
+
+
+class SecondMoments(Observer):
+    """Sums of squares of each input channel, float64 ``[features]`` by weight, and how many
+    tokens they are of.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, NDArray[np.float64]] = {}
+        self.tokens: dict[str, int] = {}
+
+    def linear(self, weight: str, inputs: Floats) -> None:
+        seen = np.einsum("tf,tf->f", inputs, inputs, dtype=np.float64)
+        self.sums[weight] = self.sums.get(weight, np.float64(0)) + seen
+        self.tokens[weight] = self.tokens.get(weight, 0) + len(inputs)
+
+
+def _larger(held: float | None, seen: float) -> float:
+    """NaN, once seen, stays."""
+    return seen if held is None else float(np.maximum(held, seen))

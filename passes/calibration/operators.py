@@ -1,0 +1,193 @@
+"""The standard operators that architectures are written in, in numpy float32."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.errors import UnsupportedError
+from passes.calibration.attention import attention
+
+Array = NDArray[Any]
+Operator = Callable[..., "Array | tuple[Array, ...]"]
+
+
+def _cast(x: Array, *, to: int) -> Array:
+    return x.astype(ir.DataType(to).numpy())
+
+
+def _shape(x: Array, *, start: int = 0, end: int | None = None) -> Array:
+    return np.array(x.shape[start:end], np.int64)
+
+
+def _range(start: Array, limit: Array, delta: Array) -> Array:
+    return np.arange(int(start), int(limit), int(delta), dtype=np.int64)
+
+
+def _squeeze(x: Array, axes: Array) -> Array:
+    return np.squeeze(x, tuple(int(axis) for axis in axes))
+
+
+def _unsqueeze(x: Array, axes: Array) -> Array:
+    return np.expand_dims(x, tuple(int(axis) for axis in axes))
+
+
+def _reshape(x: Array, shape: Array) -> Array:
+    """A length of 0 keeps that of the input, as ONNX has it."""
+    return np.reshape(x, [int(n) or x.shape[axis] for axis, n in enumerate(shape)])
+
+
+def _transpose(x: Array, *, perm: tuple[int, ...]) -> Array:
+    return np.transpose(x, perm)
+
+
+def _split(x: Array, sizes: Array | None = None, *, axis: int, num_outputs: int = 1) -> Any:
+    if sizes is None:
+        step = -(-x.shape[axis] // num_outputs)
+        return tuple(np.split(x, range(step, x.shape[axis], step), axis))
+    return tuple(np.split(x, np.cumsum(sizes)[:-1], axis))
+
+
+def _concat(*parts: Array, axis: int) -> Array:
+    return np.concatenate(parts, axis)
+
+
+def _pad(x: Array, pads: Array) -> Array:
+    """With zeros."""
+    before, after = np.split(pads, 2)
+    return np.pad(x, [(int(a), int(b)) for a, b in zip(before, after, strict=True)])
+
+
+def _gather(table: Array, indices: Array, *, axis: int = 0) -> Array:
+    return np.take(table, indices, axis)
+
+
+def _sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):  # of a large negative number: 1 / inf is the 0 it should be
+        result = np.exp(-x)
+    result += 1
+    return np.reciprocal(result, out=result)
+
+
+def _gelu(x: Array, *, approximate: str = "none") -> Array:
+    """``x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))``."""
+    if approximate != "tanh":
+        raise UnsupportedError("calibration runs Gelu by its tanh approximation only")
+    inner = x * x
+    inner *= np.float32(0.044715)
+    inner += 1
+    inner *= x
+    inner *= np.float32(np.sqrt(2 / np.pi))
+    np.tanh(inner, out=inner)
+    inner += 1
+    inner *= x
+    inner *= np.float32(0.5)
+    return inner
+
+
+def _rms_norm(x: Array, scale: Array, *, axis: int, epsilon: float) -> Array:
+    mean_square = np.mean(x * x, axis=axis, keepdims=True)
+    normed: Array = x / np.sqrt(mean_square + np.float32(epsilon))
+    normed *= scale
+    return normed
+
+
+def _layer_norm(
+    x: Array, scale: Array, bias: Array | None = None, *, axis: int, epsilon: float
+) -> Array:
+    centred: Array = x - np.mean(x, axis=axis, keepdims=True)
+    variance = np.mean(centred * centred, axis=axis, keepdims=True)
+    centred /= np.sqrt(variance + np.float32(epsilon))
+    centred *= scale
+    if bias is not None:
+        centred += bias
+    return centred
+
+
+def _rotary(x: Array, cos: Array, sin: Array) -> Array:
+    """Halves of ``x [B, H, S, D]`` turned by the angles of ``cos, sin [B, S, D/2]``."""
+    half = x.shape[-1] // 2
+    left, right = x[..., :half], x[..., half:]
+    cos, sin = cos[:, None], sin[:, None]
+    turned = np.empty(x.shape, x.dtype)
+    turned[..., :half] = left * cos - right * sin
+    turned[..., half:] = right * cos + left * sin
+    return turned
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "Add": np.add,
+    "And": np.logical_and,
+    "Attention": attention,
+    "Cast": _cast,
+    "Concat": _concat,
+    "Cos": np.cos,
+    "Div": np.divide,
+    "Equal": np.equal,
+    "Gather": _gather,
+    "Gelu": _gelu,
+    "Greater": np.greater,
+    "LayerNormalization": _layer_norm,
+    "LessOrEqual": np.less_equal,
+    "MatMul": np.matmul,
+    "Mul": np.multiply,
+    "Neg": np.negative,
+    "Or": np.logical_or,
+    "Pad": _pad,
+    "RMSNormalization": _rms_norm,
+    "Range": _range,
+    "Reshape": _reshape,
+    "RotaryEmbedding": _rotary,
+    "Shape": _shape,
+    "Sigmoid": _sigmoid,
+    "Sin": np.sin,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Sub": np.subtract,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "Where": np.where,
+}
+"""By their names in the standard; attributes are keyword arguments."""
+
+
+def operator_of(node: ir.Node) -> Callable[..., tuple[Array, ...]]:
+    """What computes the outputs of a node from its inputs (None where one is left out).
+
+    Raises:
+        UnsupportedError: There is no entry for the operator, or an attribute is unknown to it.
+    """
+    function = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if function is None:
+        raise _unsupported(node, f"the operator {node.op_type}")
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    unknown = sorted(attributes.keys() - _attribute_names(function))
+    if unknown:
+        raise _unsupported(node, f"the attribute {unknown[0]} of {node.op_type}")
+
+    def run(*inputs: Array | None) -> tuple[Array, ...]:
+        result = function(*inputs, **attributes)
+        return result if isinstance(result, tuple) else (result,)
+
+    return run
+
+
+def _attribute_names(function: Operator) -> set[str]:
+    if isinstance(function, np.ufunc) or function is np.where:
+        return set()
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _unsupported(node: ir.Node, what: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"calibration cannot run {what}",
+        expected=f"one of {', '.join(OPERATORS)}",
+        found=f"node {node.name!r}",
+        remedy="add it to passes/calibration/operators.py",
+    )
