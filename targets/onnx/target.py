@@ -32,7 +32,7 @@ class OnnxTarget(Target):
         *("f32", "f16", "bf16", "int8", "int8_asym"),
         *("int4", "int4_g64", "int4_g32", "int4_sym", "int4_sym_g64", "int4_sym_g32"),
     )
-    families = frozenset({"llama", "mistral", "qwen2", "qwen3", "yuan"})
+    families = frozenset({"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"})
     eight_bit = "int8_asym"
     default_encoding = "f32"
     fallbacks = ("int8",)

@@ -26,6 +26,21 @@ BOTH_KINDS = {
 }
 
 ODD_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bloom, 4 heads": ("bloom", {"num_attention_heads": 4}),
+    "bloom, 6 heads, residuals of the norms": (
+        "bloom",
+        {"num_hidden_layers": 3, "apply_residual_connection_post_layernorm": True},
+    ),
+    "bloom, 7 odd heads, untied": (
+        "bloom",
+        {
+            "num_attention_heads": 7,
+            "hidden_size": 35,
+            "vocab_size": 33,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "bloom, 12 heads": ("bloom", {"num_attention_heads": 12, "layer_norm_epsilon": 1e-3}),
     "llama": ("llama", {}),
     "llama, a head for each query": ("llama", {"num_key_value_heads": 6}),
     "llama, 8 queries a head, tied": (

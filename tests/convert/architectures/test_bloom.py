@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,31 @@ def test_the_config_of_the_largest():
     assert config.max_positions == 2048
     shapes = architecture_of(BLOOMZ).parameters(config)
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == 176_247_271_424
+
+
+@pytest.mark.parametrize("raw", [BLOOM_560M, BLOOMZ])
+def test_transformers_reads_the_same(raw):
+    from transformers import AutoConfig
+
+    ours, theirs = parse(base=raw), AutoConfig.for_model(**raw)
+    assert (ours.layers, ours.hidden, ours.heads, ours.vocab) == (
+        theirs.num_hidden_layers,
+        theirs.hidden_size,
+        theirs.num_attention_heads,
+        theirs.vocab_size,
+    )
+    assert (ours.norm_eps, ours.tied) == (theirs.layer_norm_epsilon, theirs.tie_word_embeddings)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_what_transformers_5_writes_is_read_in_full(complete, tmp_path):
+    from transformers import AutoConfig
+
+    theirs = AutoConfig.for_model("bloom", num_attention_heads=4)
+    theirs.architectures = ["BloomForCausalLM"]
+    theirs.to_json_file(tmp_path / "config.json", use_diff=not complete)
+    ours = parse(base=json.loads((tmp_path / "config.json").read_text()))
+    assert (ours.layers, ours.hidden, ours.heads) == (2, 64, 4)
 
 
 @pytest.mark.parametrize(
