@@ -49,6 +49,16 @@ class HfTokenizer:
         ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(ids["input_ids"])
 
+    def prompt_ids(self, text: str, *, rendered: bool = False) -> list[int]:
+        """Ids of a prompt; see `targets.base.Runner.prompt_ids`."""
+        ids: list[int] = list(self._tokenizer(text, add_special_tokens=not rendered)["input_ids"])
+        added = not rendered and len(ids) > 1 and ids[-1] == self._tokenizer.eos_token_id
+        return ids[:-1] if added and not text.endswith(self._tokenizer.eos_token) else ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``, special tokens left out."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
     def chat(self, messages: Sequence[Message]) -> str | None:
         """``messages`` as the chat template writes them, with the generation prompt.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,54 @@ def load_model(path: Path, *, vocab_only: bool = False) -> Any:
 
 def tokenize(model: Any, text: str) -> list[int]:
     """Ids of ``text``: no BOS or EOS added, special tokens in the text not parsed."""
+    return _tokenize(model, text, add=False, parse=False)
+
+
+def _tokenize(model: Any, text: str, *, add: bool, parse: bool) -> list[int]:
+    """Ids of ``text``, with or without special tokens around it and out of it."""
     module = llama_cpp()
     vocabulary = module.llama_model_get_vocab(model)
     data = text.encode()
     room = len(data) + 8
     ids = (module.llama_token * room)()
-    count = module.llama_tokenize(vocabulary, data, len(data), ids, room, False, False)
+    count = module.llama_tokenize(vocabulary, data, len(data), ids, room, add, parse)
     if count < 0:
         raise RunnerCrashedError(f"llama.cpp cannot tokenize {text[:40]!r}")
     return list(ids[:count])
+
+
+def prompt_ids(model: Any, text: str, *, rendered: bool = False) -> list[int]:
+    """Ids of a prompt; see `targets.base.Runner.prompt_ids`."""
+    module = llama_cpp()
+    vocabulary = module.llama_model_get_vocab(model)
+    ids = _tokenize(model, text, add=not rendered, parse=True)
+    ends = not rendered and bool(module.llama_vocab_get_add_eos(vocabulary)) and len(ids) > 1
+    return ids[:-1] if ends else ids
+
+
+def detokenize(model: Any, ids: Sequence[int]) -> str:
+    """The text of ``ids``, special tokens left out; broken UTF-8 shows as U+FFFD."""
+    module = llama_cpp()
+    vocabulary = module.llama_model_get_vocab(model)
+    tokens = (module.llama_token * len(ids))(*ids)
+    room = 8 * len(ids) + 64
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        size = module.llama_detokenize(vocabulary, tokens, len(ids), buffer, room, True, False)
+        if size >= 0:
+            return buffer.raw[:size].decode(errors="replace")
+        room = -size
+
+
+def stop_ids(model: Any) -> frozenset[int]:
+    """The tokens that llama.cpp ends at: those the file names, and those it knows by their names.
+
+    A file names only the ends that llama.cpp would not know, so these are all of them.
+    """
+    module = llama_cpp()
+    vocabulary = module.llama_model_get_vocab(model)
+    tokens = range(module.llama_vocab_n_tokens(vocabulary))
+    return frozenset(token for token in tokens if module.llama_vocab_is_eog(vocabulary, token))
 
 
 @functools.cache

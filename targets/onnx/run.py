@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
 from targets.base import Message, Runner
+from targets.generation_settings import longest_sequence, stop_ids
 from targets.hf_tokenizer import HfTokenizer
+from targets.left_padding import Feed, LeftPaddedBatch
 from targets.onnx.file_names import MODEL_FILE
 
 PAST, PRESENT = "past_key_values", "present"
 
 
 class OnnxRunner(Runner):
-    """One sequence, batch 1, on the CPU.
+    """One sequence or a left-padded batch, on the CPU.
 
     Args:
         artifact: The folder.
@@ -42,34 +44,65 @@ class OnnxRunner(Runner):
             )
         except Exception as error:
             raise RunnerCrashedError("onnxruntime refuses the model", found=str(error)) from error
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        self._outputs = list(shapes)
+        self._vocab = int(shapes["logits"][-1])
         self._tokenizer = HfTokenizer.load(artifact)
+        self.stop_ids = stop_ids(artifact)
+        self.context = longest_sequence(artifact)
         self.reset()
 
     def reset(self) -> None:
+        self._start(1)
         self._used = 0
-        self._past: dict[str, NDArray[np.float32]] = {}
-        for value in self._session.get_inputs():
-            if value.name.startswith(PAST):
-                axes = [axis if isinstance(axis, int) else 0 for axis in value.shape[1:]]
-                self._past[value.name] = np.zeros((1, *axes), np.float32)
 
     def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
         total = self._used + len(ids)
-        feed = {
-            "input_ids": np.array([ids], np.int64),
-            "attention_mask": np.ones((1, total), np.int64),
-            "position_ids": np.arange(self._used, total, dtype=np.int64)[None],
-            **self._past,
-        }
-        found = dict(zip(self._outputs, self._session.run(None, feed), strict=True))
-        self._past = {name: found[name.replace(PAST, PRESENT)] for name in self._past}
+        logits = self._run(
+            {
+                "input_ids": np.array([ids], np.int64),
+                "attention_mask": np.ones((1, total), np.int64),
+                "position_ids": np.arange(self._used, total, dtype=np.int64)[None],
+            }
+        )
         self._used = total
-        logits: NDArray[np.float32] = found["logits"][0]
-        return logits
+        row: NDArray[np.float32] = logits[0]
+        return row
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        self._start(len(prompts))
+        self._batch = LeftPaddedBatch(prompts, self._vocab)
+        for feed in self._batch.prompts():
+            logits = self._run(feed)
+        return logits[:, -1]
+
+    def advance(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        return self._run(self._batch.tokens(tokens))[:, -1]
 
     def tokenize(self, text: str) -> list[int] | None:
         return self._tokenizer.encode(text) if self._tokenizer else None
 
+    def prompt_ids(self, text: str, *, rendered: bool = False) -> list[int] | None:
+        return self._tokenizer.prompt_ids(text, rendered=rendered) if self._tokenizer else None
+
+    def detokenize(self, ids: Sequence[int]) -> str | None:
+        return self._tokenizer.decode(ids) if self._tokenizer else None
+
     def chat(self, messages: Sequence[Message]) -> str | None:
         return self._tokenizer.chat(messages) if self._tokenizer else None
+
+    def _start(self, batch: int) -> None:
+        """Forget everything, and expect so many sequences."""
+        self._past: dict[str, NDArray[np.float32]] = {}
+        for value in self._session.get_inputs():
+            if value.name.startswith(PAST):
+                axes = [axis if isinstance(axis, int) else 0 for axis in value.shape[1:]]
+                self._past[value.name] = np.zeros((batch, *axes), np.float32)
+
+    def _run(self, feed: Feed) -> NDArray[np.float32]:
+        """Append tokens ``[B, S]``; logits ``[B, S, vocab]``."""
+        values = self._session.run(None, {**feed, **self._past})
+        found = dict(zip(self._outputs, values, strict=True))
+        self._past = {name: found[name.replace(PAST, PRESENT)] for name in self._past}
+        logits: NDArray[np.float32] = found["logits"]
+        return logits

@@ -11,6 +11,8 @@ import openvino
 from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
+from targets.generation_settings import longest_sequence, stop_ids
+from targets.left_padding import LeftPaddedBatch
 from targets.openvino.tokenizing import TokenizingRunner
 
 EXACT = {
@@ -22,7 +24,7 @@ EXACT = {
 
 
 class OpenVinoRunner(TokenizingRunner):
-    """One sequence at a time, or one batch at a time through `feed_batch`.
+    """One sequence, or a left-padded batch; `feed_batch` takes batches of any form.
 
     Args:
         artifact: Folder with ``openvino_model.xml``.
@@ -54,6 +56,9 @@ class OpenVinoRunner(TokenizingRunner):
             self._request = self.compiled.create_infer_request()
         except RuntimeError as error:
             raise _crashed(error) from error
+        self._vocab = int(self.compiled.output("logits").get_partial_shape()[-1].get_length())
+        self.stop_ids = stop_ids(artifact)
+        self.context = longest_sequence(artifact)
         self._past = 0
 
     def reset(self) -> None:
@@ -70,6 +75,16 @@ class OpenVinoRunner(TokenizingRunner):
         self._past = total
         row: NDArray[np.float32] = logits[0]
         return row
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        self.reset()
+        self._batch = LeftPaddedBatch(prompts, self._vocab)
+        for feed in self._batch.prompts():
+            logits = self.feed_batch(**feed)
+        return logits[:, -1]
+
+    def advance(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        return self.feed_batch(**self._batch.tokens(tokens))[:, -1]
 
     def feed_batch(
         self,

@@ -28,6 +28,17 @@ class TokenizingRunner(Runner):
         ids = self._tokenizer.encode(text, add_special_tokens=False).input_ids.data[0]
         return [int(token) for token in ids]
 
+    def prompt_ids(self, text: str, *, rendered: bool = False) -> list[int] | None:
+        if self._tokenizer is None:
+            return None
+        encoded = self._tokenizer.encode(text, add_special_tokens=not rendered)
+        ids = [int(token) for token in encoded.input_ids.data[0]]
+        added = not rendered and len(ids) > 1 and ids[-1] == self._tokenizer.get_eos_token_id()
+        return ids[:-1] if added and not text.endswith(self._tokenizer.get_eos_token()) else ids
+
+    def detokenize(self, ids: Sequence[int]) -> str | None:
+        return None if self._tokenizer is None else str(self._tokenizer.decode(list(ids)))
+
     def known_difference(self, text: str, tokenizer: Mapping[str, Any]) -> str | None:
         return known_difference(text, tokenizer)
 

@@ -11,9 +11,13 @@ CHAT_TEMPLATE = (
 )
 
 
-def save_tokenizer(folder: Path, *, template: bool = True) -> Path:
-    """Write ``tokenizer.json`` and ``tokenizer_config.json`` into ``folder``."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+def save_tokenizer(folder: Path, *, template: bool = True, around: bool = False) -> Path:
+    """Write ``tokenizer.json`` and ``tokenizer_config.json`` into ``folder``.
+
+    Args:
+        around: Put ``<s>`` before every text and ``</s>`` behind.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate(["<s>", "</s>", *alphabet])}
@@ -21,6 +25,10 @@ def save_tokenizer(folder: Path, *, template: bool = True) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken("<s>"), AddedToken("</s>")])
+    if around:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+        )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {

@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,12 +92,8 @@ def _serve(options: argparse.Namespace) -> int:
         send(answers, {"ready": True})
         while True:
             command = commands.get()
-            if "feed" not in command:
-                runner.reset()
-                send(answers, {})
-                continue
-            logits = np.ascontiguousarray(runner.feed(command["feed"]))
-            if options.rank == 0:
+            logits = _carry_out(command, runner)
+            if logits is not None and options.rank == 0:
                 send(answers, {"shape": logits.shape}, logits.reshape(-1).view(np.uint8).data)
             else:
                 send(answers, {})
@@ -106,9 +103,21 @@ def _serve(options: argparse.Namespace) -> int:
         return error.exit_code
 
 
-def _commands() -> queue.Queue[dict[str, list[int]]]:
+def _carry_out(command: Mapping[str, Any], runner: RankRunner) -> NDArray[np.float32] | None:
+    """The logits that a command asks for; one without a verb asks to forget the sequence."""
+    if "begin" in command:
+        return np.ascontiguousarray(runner.begin(command["begin"]))
+    if "advance" in command:
+        return np.ascontiguousarray(runner.advance(command["advance"]))
+    if "feed" in command:
+        return np.ascontiguousarray(runner.feed(command["feed"]))
+    runner.reset()
+    return None
+
+
+def _commands() -> queue.Queue[dict[str, Any]]:
     """What the parent says. When it ends, so does this process, whatever it is waiting for."""
-    commands: queue.Queue[dict[str, list[int]]] = queue.Queue()
+    commands: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def listen() -> None:
         while message := receive(0):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
+from targets.generation_settings import longest_sequence, stop_ids
 from targets.openvino.parallel.frames import Header, receive, send
 from targets.openvino.tokenizing import TokenizingRunner
 from targets.ranks.description import read_description
@@ -31,7 +32,7 @@ _TAIL_LINES = 8
 
 
 class RanksRunner(TokenizingRunner):
-    """One sequence at a time; the logits are rank 0's.
+    """One sequence, or a left-padded batch; the logits are rank 0's.
 
     Args:
         artifact: Folder with ``tensor_parallel.json``.
@@ -46,6 +47,8 @@ class RanksRunner(TokenizingRunner):
         self, artifact: Path, *, threads: int, overrides: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(artifact)
+        self.stop_ids = stop_ids(artifact)
+        self.context = longest_sequence(artifact)
         self._scratch = tempfile.TemporaryDirectory(prefix="tricast-")
         self._ranks: list[subprocess.Popen[bytes]] = []
         ranks = read_description(artifact).ranks
@@ -65,9 +68,13 @@ class RanksRunner(TokenizingRunner):
         self._ask({})
 
     def feed(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        header, payload = self._ask({"feed": [int(token) for token in ids]})
-        logits: NDArray[np.float32] = np.frombuffer(payload, np.float32).reshape(header["shape"])
-        return logits
+        return self._logits({"feed": _plain(ids)})
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        return self._logits({"begin": [_plain(prompt) for prompt in prompts]})
+
+    def advance(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        return self._logits({"advance": _plain(tokens)})
 
     def close(self) -> None:
         for process in self._ranks:
@@ -98,6 +105,11 @@ class RanksRunner(TokenizingRunner):
                 # An interruption is for the parent to pass on.
                 start_new_session=True,
             )
+
+    def _logits(self, command: Mapping[str, Any]) -> NDArray[np.float32]:
+        header, payload = self._ask(command)
+        logits: NDArray[np.float32] = np.frombuffer(payload, np.float32).reshape(header["shape"])
+        return logits
 
     def _log(self, rank: int) -> Path:
         return Path(self._scratch.name, f"rank-{rank}.log")
@@ -170,6 +182,11 @@ class RanksRunner(TokenizingRunner):
             f"rank {rank} of {count} died ({ending})",
             found="\n    ".join(text.strip().splitlines()[-_TAIL_LINES:]) or "nothing printed",
         )
+
+
+def _plain(ids: Sequence[int]) -> list[int]:
+    """``ids`` as JSON takes them."""
+    return [int(token) for token in ids]
 
 
 def _failed(answer: tuple[Header, bytes] | None) -> bool:

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from convert.errors import RunnerCrashedError
+from targets import left_padding
 from targets.onnx.target import OnnxTarget
 from tests.support.artifact import write_artifact
+from tests.support.batches import require_batches
 from tests.support.models import position_ids, random_ids, small_model
 from tests.support.odd_models import ODD_MODELS
 from tests.support.ort import relative_error
@@ -68,6 +70,18 @@ def test_a_left_padded_batch_of_unequal_lengths_equals_transformers(name, tmp_pa
         assert np.abs(found["logits"] - wanted)[kept].max() < 1e-4 * expected.std()
 
 
+@pytest.mark.parametrize("model_type", ["llama", "yuan"])
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_a_batch_equals_its_sequences_alone(model_type, at_once, tmp_path, monkeypatch):
+    small = small_model(model_type)
+    monkeypatch.setattr(left_padding, "LARGEST_LOGITS", at_once * 3 * small.config.vocab)
+    artifact = write_artifact(OnnxTarget(), small, tmp_path / "artifact", "f32")
+    with OnnxTarget().runner(artifact, threads=1) as runner:
+        runner.feed([1, 2, 3])
+        require_batches(runner, small, tolerance=1e-4)
+        require_batches(runner, small, tolerance=1e-4, lengths=(1, 5))
+
+
 @pytest.mark.parametrize("encoding", ["bf16", "int8", "int8_asym", "int4_g32", "int4_sym_g32"])
 def test_encoded_weights_run_as_the_graph_with_the_decoded_ones(encoding, tmp_path):
     import torch
@@ -96,12 +110,13 @@ def test_text_goes_through_the_tokenizer_of_the_artifact(artifact):
     runner = OnnxTarget().runner(artifact, threads=1)
     assert len(runner.tokenize("a</s>")) == 5
     assert runner.chat([{"role": "user", "content": "hi"}]).endswith("<s>assistant:")
+    assert runner.detokenize(runner.prompt_ids("<s>a é")) == "a é"
 
 
 def test_without_a_tokenizer_there_is_no_text(tmp_path):
     artifact = write_artifact(OnnxTarget(), small_model("qwen3"), tmp_path / "artifact", "f32")
     runner = OnnxTarget().runner(artifact, threads=1)
-    assert runner.tokenize("a") is None
+    assert runner.tokenize("a") is runner.prompt_ids("a") is runner.detokenize([1]) is None
     assert runner.chat([]) is None
 
 

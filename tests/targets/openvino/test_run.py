@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from convert.errors import RunnerCrashedError, UsageError
+from targets import left_padding
 from targets.openvino.run import EXACT, OpenVinoRunner
 from targets.openvino.target import OpenVinoTarget
+from tests.support.batches import require_batches
 from tests.support.models import random_ids, small_model
 from tests.targets.openvino.artifacts import FUSING, convert, encode_as
 
@@ -42,7 +44,7 @@ def test_a_bad_feed_is_named(folder):
 
 def test_without_a_tokenizer_there_is_neither_text_nor_chat(folder):
     runner = OpenVinoRunner(folder, threads=2)
-    assert runner.tokenize("text") is None
+    assert runner.tokenize("text") is runner.prompt_ids("text") is runner.detokenize([1]) is None
     assert runner.chat([{"role": "user", "content": "text"}]) is None
 
 
@@ -62,6 +64,17 @@ def test_one_thread_runs_with_default_precision(tmp_path):
         convert(model, tmp_path, quantize=encode_as("bf16", rest="bf16")), threads=1
     )
     assert runner.feed([1, 2, 3]).shape == (3, model.config.vocab)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "yuan"])
+def test_a_batch_equals_its_sequences_alone(model_type, tmp_path, monkeypatch):
+    model = small_model(model_type)
+    runner = OpenVinoRunner(convert(model, tmp_path), threads=2, overrides=EXACT)
+    runner.feed([1, 2, 3])
+    require_batches(runner, model, tolerance=1e-4)
+    monkeypatch.setattr(left_padding, "LARGEST_LOGITS", 4 * 3 * model.config.vocab)
+    require_batches(runner, model, tolerance=1e-4)
+    require_batches(runner, model, tolerance=1e-4, lengths=(1, 5))
 
 
 def test_generation_stops(folder):

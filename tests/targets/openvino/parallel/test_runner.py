@@ -17,6 +17,7 @@ from convert.errors import RunnerCrashedError
 from targets.openvino.parallel.runner import RanksRunner
 from targets.openvino.run import EXACT, OpenVinoRunner
 from targets.openvino.target import OpenVinoTarget
+from tests.support.batches import require_batches
 from tests.support.models import random_ids, small_model
 from tests.support.ort import relative_error
 from tests.support.rank_artifacts import make_pair
@@ -38,6 +39,12 @@ def test_logits_are_those_of_one_process(pair, runner):
     assert relative_error(runner.logits(ids, 5), expected) < TOLERANCE
     assert relative_error(runner.logits(ids, 1), expected) < TOLERANCE
     assert runner.generate(ids, 16, frozenset()) == alone.generate(ids, 16, frozenset())
+
+
+def test_ranks_compute_batches_too(pair, runner):
+    require_batches(runner, pair.model, tolerance=1e-4)
+    runner.reset()
+    assert runner.feed([1, 2]).shape == (2, pair.model.config.vocab)
 
 
 def test_without_a_tokenizer_there_is_no_text(runner):
