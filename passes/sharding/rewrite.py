@@ -9,6 +9,7 @@ from convert.weight_views import ColumnRanges, Range
 from passes.sharding.collectives import all_gather, all_reduce
 from passes.sharding.flow import ELEMENTWISE, follow, rank_of
 from passes.sharding.groups import Linear, linears
+from passes.sharding.own_constants import OwnConstants, follows_from_constants
 from passes.sharding.parts import Part, cut_rows, cut_shape, set_weight, take_part, whole_shape
 from passes.sharding.plan import Plan
 from passes.sharding.vocabulary import look_up_own_rows
@@ -34,6 +35,7 @@ class Rewrite:
         self._plan = plan
         self._ranks = ranks
         self._rank = rank
+        self._constants = OwnConstants(model.graph, rank)
         self._linears = linears(model)
         self._parts: dict[ir.Value, Part] = {}
         self._summands: set[ir.Value] = set()
@@ -156,6 +158,8 @@ class Rewrite:
             return
         if isinstance(value.const_value, Parameter) and part.axis == 0 and len(value.uses()) == 1:
             self._cut_rows(value, part.ranges[self._rank])
+        elif follows_from_constants(value, part.axis, part.length):
+            node.replace_input_with(index, self._constants.part_of(value, part))
         else:
             node.replace_input_with(index, take_part(self._graph, node, value, part, self._rank))
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from convert.architectures.alibi import slopes
 from convert.errors import PassRefusedError
-from convert.graph import Role, notes, parameters, roles
+from convert.graph import Role, attention_nodes, notes, parameters, roles
 from convert.weights import read_float32
 from passes.base import fingerprint
 from passes.kv_cache import DynamicCache
@@ -103,10 +104,10 @@ def _length(axis):
     return {"batch": 1, "past_sequence": 0}[axis.value]
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "yuan"])
+@pytest.mark.parametrize("family", ["bloom", "llama", "qwen3", "yuan"])
 def test_with_a_cache_of_each_ranks_own_heads(family):
     changes = {"num_attention_heads": 6, "head_dim": 8}
-    model = small_model(family, **({} if family == "yuan" else changes))
+    model = small_model(family, **(changes if family in ("llama", "qwen3") else {}))
     graphs = rank_graphs(model, 2, then=[DynamicCache()])
     heads = [graph.graph.inputs[3].shape[1] for graph in graphs]
     assert sum(heads) == model.config.kv_heads
@@ -144,6 +145,38 @@ def test_every_weight_is_somewhere_and_matrices_nowhere_twice():
         axis = next(a for a in (0, 1) if parts[0].shape[a] != weight.shape[a])
         joined = np.concatenate([read_float32(part) for part in parts], axis=axis)
         np.testing.assert_array_equal(joined, whole)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_each_rank_makes_the_linear_biases_of_its_own_heads(ranks):
+    """No rank makes those of all heads to cut its own out, layer by layer."""
+    model = small_model("bloom", num_attention_heads=6, num_hidden_layers=1)
+    graphs = assert_parity(model, ranks)
+    own = [
+        value.const_value.numpy().ravel().tolist()
+        for graph in graphs
+        for name, value in graph.graph.initializers.items()
+        if name.startswith("alibi.slopes")
+    ]
+    assert [slope for mine in own for slope in mine] == slopes(6).tolist()
+    for graph, mine in zip(graphs, own, strict=True):
+        (attention,) = attention_nodes(graph)
+        assert attention.inputs[3].shape[1] == len(mine)
+        assert "Slice" not in {node.op_type for node in graph.graph}
+
+
+def test_biases_of_what_is_summed_are_added_once_and_whole():
+    model = small_model("bloom", num_attention_heads=4, num_hidden_layers=1)
+    shapes = [
+        {name: item.weight.shape for name, item in parameters(graph).items()}
+        for graph in rank_graphs(model, 2)
+    ]
+    for name in ("self_attention.dense", "mlp.dense_4h_to_h"):
+        assert shapes[0][f"transformer.h.0.{name}.bias"] == (48,)
+    assert shapes[1]["transformer.h.0.self_attention.query_key_value.weight"] == (72, 48)
+    assert shapes[1]["transformer.h.0.self_attention.query_key_value.bias"] == (72,)
+    assert shapes[1]["transformer.h.0.mlp.dense_h_to_4h.bias"] == (96,)
+    assert shapes[1]["transformer.ln_f.bias"] == (48,)
 
 
 def test_one_sum_where_a_norm_comes_next_and_none_elsewhere():
