@@ -23,7 +23,7 @@ from targets.deployment import DeploymentPlan, MemoryPart
 from targets.gaudi.cards import GB
 from targets.gaudi.options import GaudiOptions
 from targets.gaudi.settings import REUSE_CACHE_FAMILIES, uses_fused_attention
-from targets.gaudi.slicing import Footprint, footprint, require_divisible
+from targets.gaudi.slicing import Footprint, footprint, uneven_heads
 
 BLOCK = 128
 """Slots of the KV cache that vLLM on Gaudi hands out together."""
@@ -67,11 +67,7 @@ def plan_memory(config: DecoderConfig, model: ir.Model, options: GaudiOptions) -
 
     Args:
         model: The graph with the encoding of each parameter; no weight is read.
-
-    Raises:
-        UsageError: The cards cannot share the heads, or the model has not so many positions.
     """
-    require_divisible(config, options.cards)
     weights = footprint(model)
     shape = _shape(config, options, options.cards)
     parts = _parts(config, weights, shape, options.hardware.memory)
@@ -80,7 +76,7 @@ def plan_memory(config: DecoderConfig, model: ir.Model, options: GaudiOptions) -
         capacity=options.hardware.memory,
         parts=parts,
         figures=(_least_time(config, weights, shape, options.hardware.bandwidth),),
-        notes=_notes(config, shape),
+        notes=_notes(config, options),
         remedy=_remedy(config, weights, options),
     )
 
@@ -171,14 +167,18 @@ def _title(options: GaudiOptions, shape: Shape) -> str:
     return f"{cards}, batch {shape.batch}, {shape.prompt:,} + {new:,} tokens"
 
 
-def _notes(config: DecoderConfig, shape: Shape) -> tuple[str, ...]:
-    notes = ["planned, not measured: no Gaudi was at hand"]
-    if config.kv_heads % shape.cards:
+def _notes(config: DecoderConfig, options: GaudiOptions) -> tuple[str, ...]:
+    notes = [
+        "planned, not measured: no Gaudi was at hand",
+        options.shortened(config),
+        uneven_heads(config, options.cards),
+    ]
+    if config.kv_heads % options.cards and config.heads % options.cards == 0:
         notes.append(
-            f"{config.kv_heads} heads of keys on {shape.cards} cards: vLLM gives some cards "
+            f"{config.kv_heads} heads of keys on {options.cards} cards: vLLM gives some cards "
             "copies, DeepSpeed more heads to some cards than to others"
         )
-    return tuple(notes)
+    return tuple(note for note in notes if note)
 
 
 def _remedy(config: DecoderConfig, weights: Footprint, options: GaudiOptions) -> str:

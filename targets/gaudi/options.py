@@ -23,8 +23,9 @@ class GaudiOptions(BaseModel):
         card: Generation of the card.
         cards: Cards that share the model, by tensor parallelism at load.
         batch: Sequences in a batch.
-        prompt_tokens: The longest prompt; None for 1024, or half of what the model can hold.
-        new_tokens: The longest answer; None for 1024, or what the model can still hold.
+        prompt_tokens: The longest prompt; None for 1024.
+        new_tokens: The longest answer; None for 1024. A model with fewer positions than both
+            together gets less, see `shortened`.
         lengths: A file of prompt and answer lengths to choose buckets by; None for a
             distribution that is even up to ``prompt_tokens`` and ``new_tokens``.
         kv_cache: How keys and values are held.
@@ -51,25 +52,31 @@ class GaudiOptions(BaseModel):
         return CARDS[self.card]
 
     def longest_prompt(self, config: DecoderConfig) -> int:
-        """Tokens of the longest prompt."""
-        return self.prompt_tokens or min(DEFAULT_PROMPT_TOKENS, max(1, config.max_positions // 2))
+        """Tokens of the longest prompt, as many of them as the model has positions for."""
+        return self._tokens(config)[0]
 
     def context(self, config: DecoderConfig) -> int:
-        """Slots of the KV cache: the longest prompt and the longest answer.
+        """Slots of the KV cache: the longest prompt and the longest answer."""
+        return sum(self._tokens(config))
 
-        Raises:
-            UsageError: The model has fewer positions.
-        """
-        prompt = self.longest_prompt(config)
-        asked = self.new_tokens or min(DEFAULT_NEW_TOKENS, max(1, config.max_positions - prompt))
-        if prompt + asked > config.max_positions:
-            raise UsageError(
-                "the gaudi target cannot hold so many tokens",
-                expected=f"prompt_tokens and new_tokens within {config.max_positions} positions",
-                found=f"{prompt} and {asked}",
-                remedy="lower them in the recipe's options",
-            )
-        return prompt + asked
+    def shortened(self, config: DecoderConfig) -> str | None:
+        """What a user should know where the model cannot hold the tokens that were asked for."""
+        prompt, new = self._tokens(config)
+        if (self.prompt_tokens or prompt, self.new_tokens or new) == (prompt, new):
+            return None
+        return (
+            f"made for prompts of {prompt} and answers of {new} tokens, since the model has "
+            f"{config.max_positions} positions"
+        )
+
+    def _tokens(self, config: DecoderConfig) -> tuple[int, int]:
+        """The longest prompt and answer; where both do not fit, an answer may have half."""
+        prompt = self.prompt_tokens or DEFAULT_PROMPT_TOKENS
+        new = self.new_tokens or DEFAULT_NEW_TOKENS
+        if prompt + new > config.max_positions:
+            new = min(new, max(1, config.max_positions // 2))
+            prompt = min(prompt, max(1, config.max_positions - new))
+        return prompt, new
 
 
 def parse_options(given: Mapping[str, Any]) -> GaudiOptions:

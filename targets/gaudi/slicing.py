@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from convert.architectures.base import DecoderConfig
-from convert.errors import UsageError
 from convert.graph import Role
 from passes.quantize import coverage
 
@@ -76,22 +75,19 @@ def footprint(model: ir.Model) -> Footprint:
     return Footprint(attention, mlp, embedding, embedding if tied else head, vectors, tied)
 
 
-def require_divisible(config: DecoderConfig, cards: int) -> None:
-    """Refuse a number of cards that cannot share the heads evenly.
+def uneven_heads(config: DecoderConfig, cards: int) -> str | None:
+    """What a user should know where a number of cards cannot share the heads evenly.
 
-    vLLM asserts it, and so does the ALiBi of optimum-habana by reshaping to the ranks.
-
-    Raises:
-        UsageError: ``cards`` does not divide the attention heads.
+    vLLM asserts that it divides them, and the ALiBi of optimum-habana reshapes to the ranks. The
+    checkpoint itself is whole, so other numbers of cards can use it.
     """
-    if config.heads % cards:
-        divisors = [count for count in range(1, config.heads + 1) if config.heads % count == 0]
-        raise UsageError(
-            f"{cards} cards cannot share {config.heads} attention heads",
-            expected=f"cards: one of {', '.join(map(str, divisors))}",
-            found=f"cards: {cards}",
-            remedy="change the number of cards",
-        )
+    if config.heads % cards == 0:
+        return None
+    divisors = [count for count in range(1, config.heads + 1) if config.heads % count == 0]
+    return (
+        f"{cards} cards cannot share {config.heads} attention heads: run the checkpoint on "
+        f"{', '.join(map(str, divisors[:-1]))} or {divisors[-1]}"
+    )
 
 
 def _share(nbytes: int, width: int, cards: int) -> int:

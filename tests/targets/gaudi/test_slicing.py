@@ -3,10 +3,9 @@
 import pytest
 
 from convert.architectures import architecture_of
-from convert.errors import UsageError
 from convert.unread_weights import unread_weights
 from passes.quantize import Policy, Quantize
-from targets.gaudi.slicing import footprint, require_divisible
+from targets.gaudi.slicing import footprint, uneven_heads
 from tests.support.models import small_model
 
 BF16 = Policy(default="bf16", embeddings="bf16", head="bf16", allowed=("bf16",), overrides=(),
@@ -100,9 +99,8 @@ def test_a_token_reads_all_weights_but_a_table_of_rows():
     assert tied.read_for_a_token(config, 2) < tied.read_for_a_token(config, 1)
 
 
-def test_cards_that_do_not_divide_the_heads_are_refused():
+def test_cards_that_do_not_divide_the_heads_are_named():
     config, _ = footprint_of(llama())
-    require_divisible(config, 3)
-    with pytest.raises(UsageError, match="4 cards cannot share 6 attention heads") as caught:
-        require_divisible(config, 4)
-    assert "one of 1, 2, 3, 6" in str(caught.value)
+    assert uneven_heads(config, 3) is None
+    assert "4 cards cannot share 6 attention heads" in (uneven_heads(config, 4) or "")
+    assert "on 1, 2, 3 or 6" in (uneven_heads(config, 4) or "")
