@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import openvino
 
 from convert.errors import UnsupportedTokenizerError
 from targets.base import OutputFile
+from targets.openvino.character_sets import with_flat_sets
 from targets.openvino.ir_file import serialize
 from targets.tokenizer_cache import remembered
 from targets.without_torch import call
@@ -43,7 +45,9 @@ def converted_tokenizer(folder: Path) -> Iterator[OutputFile]:
     Raises:
         UnsupportedTokenizerError: There is none, or the converter has no form for it.
     """
-    models = _convert(_load(folder))
+    tokenizer = _load(folder)
+    _flatten_sets(tokenizer)
+    models = _convert(tokenizer)
     for stem, model in zip(("openvino_tokenizer", "openvino_detokenizer"), models, strict=True):
         _rename(model)
         xml, constants = serialize(model)
@@ -62,6 +66,20 @@ def _load(folder: Path) -> Any:
             found=f"{type(error).__name__}: {error}".splitlines()[0],
             remedy="convert without it: --no-tokenizer",
         ) from error
+
+
+def _flatten_sets(tokenizer: Any) -> None:
+    """Write the patterns by which a text is cut so that OpenVINO reads them as meant."""
+    from tokenizers import Tokenizer
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.pre_tokenizer is None:
+        return
+    state = json.loads(backend.to_str())
+    flat = with_flat_sets(state["pre_tokenizer"])
+    if flat != state["pre_tokenizer"]:
+        written = Tokenizer.from_str(json.dumps({**state, "pre_tokenizer": flat}))
+        backend.pre_tokenizer = written.pre_tokenizer
 
 
 def _convert(tokenizer: Any) -> tuple[openvino.Model, openvino.Model]:
