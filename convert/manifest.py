@@ -49,6 +49,13 @@ class TensorRecord(_Strict):
     fallback: str | None = None
 
 
+class CalibrationRecord(_Strict):
+    """The text whose activations decided about figures of the artifact, and its tokens."""
+
+    text_sha256: str
+    tokens: int
+
+
 class GateRecord(_Strict):
     """The outcome of the gate; *unverified* means that it was skipped on request.
 
@@ -74,6 +81,7 @@ class Manifest(_Strict):
     recipe: Artifact
     source: SourceRecord
     versions: dict[str, str]
+    calibration: CalibrationRecord | None = None
     gate: GateRecord
     notes: tuple[str, ...]
     tensors: tuple[TensorRecord, ...]

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convert.artifact import PendingFolder, bytes_on_disk, partial_folder, require_absent
 from convert.checkpoint import Checkpoint
@@ -17,6 +19,7 @@ from convert.hashing import in_background
 from convert.inputs import Inputs
 from convert.journal import Journal
 from convert.manifest import (
+    CalibrationRecord,
     GateRecord,
     Manifest,
     SourceRecord,
@@ -29,7 +32,7 @@ from convert.memory import chunk_bytes, default_budget
 from convert.opening import Opened, open_model
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
-from convert.recipe import Recipe
+from convert.recipe import NO_TEXT, Recipe
 from convert.recording import find_or_record
 from convert.resume import (
     announcing_what_is_kept,
@@ -42,6 +45,10 @@ from convert.stream import WrittenFiles, source_bytes, write_layouts
 from golden.format import read
 from passes.encodings import warm_up
 from passes.quantize import coverage
+from targets.base import Source
+
+if TYPE_CHECKING:
+    from passes.calibration.observations import Observations
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,15 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             checkpoint, inputs = opened.checkpoint, opened.inputs
             stack.callback(checkpoint.close)
             source = open_source(checkpoint)
+        observe = cache(lambda: _observe(request, checkpoint, source, inputs, reporter))
         prepared = [
             prepare(
-                checkpoint, source, artifact, tokenizer=request.tokenizer, strict=request.strict
+                checkpoint,
+                source,
+                artifact,
+                tokenizer=request.tokenizer,
+                strict=request.strict,
+                observe=observe,
             )
             for artifact in artifacts
         ]
@@ -166,6 +179,31 @@ def _require_space(out: Path, prepared: list[Prepared]) -> None:
             found=f"{free:,} bytes free",
             remedy="free some space, choose another --out, or convert fewer artifacts at once",
         )
+
+
+def _observe(
+    request: RunRequest,
+    checkpoint: Checkpoint,
+    source: Source,
+    inputs: Inputs,
+    reporter: Reporter,
+) -> Observations | None:
+    """What calibration sees; None where the recipe wants none."""
+    from convert.observing import find_or_observe
+
+    recipe = request.recipe
+    if recipe.calibrate == NO_TEXT:
+        return None
+    with reporter.stage("hash the checkpoint"):
+        record = inputs.record()
+    return find_or_observe(
+        checkpoint,
+        source.config,
+        record.digest,
+        request.out,
+        text=Path(recipe.calibration_file) if recipe.calibration_file else None,
+        reporter=reporter,
+    )
 
 
 def _golden(
@@ -279,6 +317,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         recipe=item.artifact,
         source=original.record,
         versions=installed_versions(),
+        calibration=_calibration(item),
         gate=gate,
         notes=item.layout.notes,
         tensors=tuple(
@@ -294,3 +333,10 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         ),
         files=record_files(written.folder.path, written.files),
     )
+
+
+def _calibration(item: Prepared) -> CalibrationRecord | None:
+    seen = item.observations
+    if seen is None:
+        return None
+    return CalibrationRecord(text_sha256=seen.text_sha256, tokens=seen.tokens)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
@@ -26,6 +26,9 @@ from passes.tensor_parallel import TensorParallel
 from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
 
+if TYPE_CHECKING:
+    from passes.calibration.observations import Observations
+
 _TYPICAL_COLUMNS = 4096
 _EIGHT_BITS = 8
 _PREFERRED_BLOCK = 16
@@ -33,12 +36,13 @@ _PREFERRED_BLOCK = 16
 
 @dataclass(frozen=True)
 class Prepared:
-    """An artifact that is ready to be written."""
+    """An artifact that is ready to be written; ``observations`` if it holds what they measured."""
 
     artifact: Artifact
     target: Target
     model: ir.Model
     layout: Layout
+    observations: Observations | None = None
 
     @property
     def nbytes(self) -> int:
@@ -83,7 +87,13 @@ def open_source(checkpoint: Checkpoint) -> Source:
 
 
 def prepare(
-    checkpoint: Checkpoint, source: Source, artifact: Artifact, *, tokenizer: bool, strict: bool
+    checkpoint: Checkpoint,
+    source: Source,
+    artifact: Artifact,
+    *,
+    tokenizer: bool,
+    strict: bool,
+    observe: Callable[[], Observations | None] = lambda: None,
 ) -> Prepared:
     """Build, rewrite, quantize and lay out one artifact.
 
@@ -91,6 +101,7 @@ def prepare(
         artifact: With its encoding resolved.
         tokenizer: Whether to carry the tokenizer over.
         strict: Refuse where a tensor does not fit the encoding, rather than fall back.
+        observe: Calibrates, if the artifact needs that; gives None where no text is wanted.
 
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
@@ -111,11 +122,13 @@ def prepare(
     deployment = target.plan_deployment(source.config, whole.model, artifact.options)
     if deployment is not None:
         deployment.require_fit()
+    seen = observe() if target.needs_observations(whole.model, artifact.options) else None
     if not ranks:
-        return Prepared(artifact, target, whole.model, target.lay_out(whole))
-    parts = [request(rank) for rank in ranks]
+        layout = target.lay_out(replace(whole, observations=seen))
+        return Prepared(artifact, target, whole.model, layout, seen)
+    parts = [replace(request(rank), observations=seen) for rank in ranks]
     _store_as_ranks_do(whole.model, [part.model for part in parts])
-    return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts))
+    return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts), seen)
 
 
 def stored_graph(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convert.architectures.base import DecoderConfig
     from convert.weights import Weight
     from passes.base import Pass
+    from passes.calibration.observations import Observations
     from passes.encodings.base import Encoding
     from targets.deployment import DeploymentPlan
 
@@ -112,12 +113,15 @@ class LayoutRequest:
         model: The graph after the target's passes; its parameters carry their encodings.
         tokenizer: Whether to carry the tokenizer over.
         options: The target's own settings from the recipe; unknown keys are refused.
+        observations: What calibration saw; None if the target does not need it, or there was no
+            calibration.
     """
 
     source: Source
     model: ir.Model
     tokenizer: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    observations: Observations | None = None
 
 
 class Runner(ABC):
@@ -326,6 +330,14 @@ class Target(ABC):
         Raises:
             UsageError: An option is unknown or has a value it cannot have.
         """
+
+    def needs_observations(self, model: ir.Model, options: Mapping[str, Any]) -> bool:
+        """Whether the artifact of a graph holds figures that calibration measures.
+
+        Raises:
+            UsageError: An option is unknown or has a value it cannot have.
+        """
+        return False
 
     @abstractmethod
     def lay_out(self, request: LayoutRequest) -> Layout:
