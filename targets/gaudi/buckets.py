@@ -83,7 +83,6 @@ def choose_buckets(config: DecoderConfig, options: GaudiOptions) -> Buckets:
     """Buckets for the texts that the options describe.
 
     Raises:
-        UsageError: The model has fewer positions than the options ask for.
         BrokenInputError: The file of lengths cannot be read.
     """
     prompt, context = options.longest_prompt(config), options.context(config)
@@ -108,7 +107,6 @@ def static_buckets(options: GaudiOptions, config: DecoderConfig) -> tuple[int, .
     The last is the longest prompt itself, so that it fits every cache.
 
     Raises:
-        UsageError: The model has fewer positions than the options ask for.
         BrokenInputError: The file of lengths cannot be read.
     """
     prompt = options.longest_prompt(config)

@@ -141,9 +141,6 @@ def generation_settings(
     Args:
         original: generation_config.json of the checkpoint; None if it has none.
         options: The deployment.
-
-    Raises:
-        UsageError: The model has fewer positions than the options ask for.
     """
     if original is None:
         known = {key: source.raw_config[key] for key in _TOKEN_KEYS if key in source.raw_config}

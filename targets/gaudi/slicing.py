@@ -85,8 +85,8 @@ def uneven_heads(config: DecoderConfig, cards: int) -> str | None:
         return None
     divisors = [count for count in range(1, config.heads + 1) if config.heads % count == 0]
     return (
-        f"{cards} cards cannot share {config.heads} attention heads: run the checkpoint on "
-        f"{', '.join(map(str, divisors[:-1]))} or {divisors[-1]}"
+        f"{cards} cards cannot share {config.heads} attention heads: run the checkpoint on one "
+        f"of {', '.join(map(str, divisors))}"
     )
 
 

@@ -103,4 +103,4 @@ def test_cards_that_do_not_divide_the_heads_are_named():
     config, _ = footprint_of(llama())
     assert uneven_heads(config, 3) is None
     assert "4 cards cannot share 6 attention heads" in (uneven_heads(config, 4) or "")
-    assert "on 1, 2, 3 or 6" in (uneven_heads(config, 4) or "")
+    assert "one of 1, 2, 3, 6" in (uneven_heads(config, 4) or "")
