@@ -24,12 +24,14 @@ class StoredTensor:
         dtype: As safetensors calls it: ``BF16``, ``F16``, ``F32``, ``F8_E4M3``, ...
         shape: Elements along each axis.
         nbytes: Bytes of the whole tensor.
+        data: These bytes, where they are known already.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     nbytes: int
+    data: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,13 @@ def lay_out_safetensors(
         path = _shard_name(number, len(shards))
         header = _header(shard)
         offset = len(header)
+        segments = [(0, header)]
         for tensor in _file_order(shard):
             placements[tensor.name] = Placement(path, offset)
+            if tensor.data is not None:
+                segments.append((offset, tensor.data))
             offset += tensor.nbytes
-        files.append(OutputFile(path, offset, ((0, header),)))
+        files.append(OutputFile(path, offset, tuple(segments)))
     if len(shards) > 1:
         files.append(_index(tensors, placements))
     return SafetensorsLayout(tuple(files), placements)

@@ -36,6 +36,17 @@ def test_one_file_has_the_bytes_that_the_safetensors_package_writes():
     assert file.segments[0][1] == expected[: len(file.segments[0][1])]
 
 
+def test_bytes_that_are_known_are_segments_of_their_files(tmp_path):
+    scale = StoredTensor("a.scale", "F32", (1,), 4, np.float32([0.25]).tobytes())
+    codes = StoredTensor("a.codes", "F8_E4M3", (3,), 3, b"\x38\xb8\x7e")
+    layout = lay_out_safetensors([codes, tensor("b"), scale], max_shard_bytes=40)
+    write(tmp_path, layout)
+    with safe_open(tmp_path / layout.placements["a.scale"].file, framework="numpy") as shard:
+        assert shard.get_tensor("a.scale").tolist() == [0.25]
+    with safe_open(tmp_path / layout.placements["a.codes"].file, framework="pt") as shard:
+        assert shard.get_tensor("a.codes").float().tolist() == [1.0, -1.0, 448.0]
+
+
 def test_shards_are_filled_in_order_and_named_in_the_index():
     layout = lay_out_safetensors([tensor(name) for name in "dcba"], max_shard_bytes=60)
     assert layout.weight_files == (
