@@ -17,6 +17,9 @@ VLLM_FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """Families that vLLM on Gaudi runs. BLOOM's linear biases it has in some of its attention
 kernels only, and Yuan not at all."""
 
+OPTIMUM_HABANA_FAMILIES = VLLM_FAMILIES | {"bloom"}
+"""Families that optimum-habana runs by models of its own."""
+
 DEEPSPEED_POSITIONS = 8192
 """What optimum-habana caps the positions of Llama to when DeepSpeed loads it (examples/
 text-generation/utils.py)."""
@@ -51,7 +54,7 @@ def deployment_files(
     """
     by_vllm = source.config.family in VLLM_FAMILIES
     sections = [_head(source, plan)]
-    if not compressed:
+    if not compressed and source.config.family in OPTIMUM_HABANA_FAMILIES:
         sections.append(_optimum_habana(source.config, options))
         sections += [_deepspeed(source.config, options)] if options.cards > 1 else []
     if by_vllm:
@@ -61,6 +64,17 @@ def deployment_files(
         files.append(OutputFile.whole(BUCKETS, bucket_file(buckets).encode()))
         files.append(OutputFile.whole(ENVIRONMENT, _environment(options).encode()))
     return files
+
+
+def without_runtime(config: DecoderConfig, *, compressed: bool) -> str | None:
+    """What a user should know where no runtime for Gaudi is known to run the checkpoint."""
+    if config.family in (VLLM_FAMILIES if compressed else OPTIMUM_HABANA_FAMILIES):
+        return None
+    form = "FP8 checkpoints" if compressed else "checkpoints"
+    return (
+        f"no runtime for Gaudi is known to read {form} of {config.family} models; what runs this "
+        "one are its static programs"
+    )
 
 
 def _head(source: Source, plan: DeploymentPlan) -> str:

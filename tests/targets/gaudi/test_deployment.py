@@ -12,7 +12,7 @@ from passes.quantize import Policy, Quantize
 from targets.base import Source
 from targets.gaudi.bucket_file import bucket_file
 from targets.gaudi.buckets import choose_buckets
-from targets.gaudi.deployment import deployment_files
+from targets.gaudi.deployment import deployment_files, without_runtime
 from targets.gaudi.memory import plan_memory
 from targets.gaudi.options import GaudiOptions
 from tests.support.models import small_model
@@ -118,3 +118,12 @@ def test_compressed_weights_are_for_vllm_alone(tmp_path):
     guide = files(tmp_path, LLAMA, compressed=True, cards=2)[0]["DEPLOY.md"]
     assert "vllm serve" in guide
     assert "run_generation" not in guide and "checkpoints.json" not in guide
+
+
+@pytest.mark.parametrize(
+    ("raw", "compressed", "said"),
+    [(LLAMA, True, None), (BLOOM, False, None), (BLOOM, True, "FP8 checkpoints of bloom")],
+)
+def test_what_no_runtime_reads_is_said(raw, compressed, said):
+    note = without_runtime(architecture_of(raw).parse(raw), compressed=compressed)
+    assert note is None if said is None else said in note
