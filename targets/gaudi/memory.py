@@ -7,7 +7,8 @@ What stands in for measurements that need a card, and where it comes from:
 - ``RUNTIME``: driver, collectives and allocator; an assumption.
 - Of what weights, workspace and runtime leave, vLLM uses 90 % (``gpu_memory_utilization``), and
   10 % of that is for HPU graphs (``VLLM_GRAPH_RESERVED_MEM``); the KV cache gets the rest.
-  optimum-habana reserves nothing, but captures the same graphs, so the same shares are kept free.
+  optimum-habana reserves nothing, but captures the same graphs, so the same shares are kept free,
+  and at least a fiftieth of a card for graphs, which is an assumption.
 - Without ``reuse_cache``, optimum-habana pads the prompt to the whole context, computes logits
   for all of it, and returns a new KV cache at each step, so that two are alive.
 """
@@ -31,6 +32,7 @@ BLOCK = 128
 RUNTIME = 2 * GB
 MARGIN_SHARE = 0.1
 GRAPH_SHARE = 0.1
+LEAST_GRAPHS = 0.02
 
 _BF16, _F32 = 2, 4
 _SCORE_BYTES = 2 + 2 + 4 + 2
@@ -101,7 +103,7 @@ def _parts(
     copies = 1 if shape.in_place else 2
     left = max(0, memory - shared - whole - workspace - RUNTIME)
     margin = int(left * MARGIN_SHARE)
-    graphs = int((left - margin) * GRAPH_SHARE)
+    graphs = int(max((left - margin) * GRAPH_SHARE, memory * LEAST_GRAPHS))
     among = f"a card's share of {shape.cards}" if shape.cards > 1 else "all on one card"
     slots = f"{shape.batch} x {shape.context:,} tokens in blocks of {BLOCK}"
     return (
@@ -112,8 +114,8 @@ def _parts(
         ),
         MemoryPart("workspace", workspace, f"prefill of {shape.batch} x {_prefilled(shape):,}"),
         MemoryPart("runtime", RUNTIME, "driver, collectives (assumed)"),
-        MemoryPart("HPU graphs", graphs, "a tenth of what the cache may use"),
-        MemoryPart("margin", margin, "a tenth of what weights and workspace leave"),
+        MemoryPart("margin", margin, "a tenth of what weights, workspace and runtime leave"),
+        MemoryPart("HPU graphs", graphs, "a tenth of the rest, 2 % of the card at least"),
     )
 
 
@@ -156,7 +158,7 @@ def _least_time(config: DecoderConfig, weights: Footprint, shape: Shape, bandwid
     """A bound on the time of a token: weights and a full cache read once, at full bandwidth."""
     read = weights.read_for_a_token(config, shape.cards) + cache_bytes(config, shape)
     return (
-        f"at least {1000 * read / bandwidth:.1f} ms a token: {read:,} bytes are read, "
+        f"at least {1000 * read / bandwidth:.3g} ms a token: {read:,} bytes are read, "
         f"at {bandwidth // GB:,} GB/s"
     )
 
