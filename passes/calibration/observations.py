@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, field
 from hashlib import sha256
 from typing import Annotated
 
@@ -36,18 +36,19 @@ class Observations:
         weights: Of the weight of each linear layer, by its name.
         keys: Of the keys that each layer would cache (after rotation), by its number.
         values: The same of the values.
-        queries: The same of the queries, before they are scaled.
-        text_sha256: Of the texts' tokens, see `tokens_digest`.
+        text_sha256: Of the file that the texts were taken from; of their tokens, see
+            `tokens_digest`, if they were taken from none.
         tokens: How many tokens the texts have.
+        queries: As keys and values, of the queries before they are scaled.
     """
 
     inputs: Mapping[str, Magnitude]
     weights: Mapping[str, Magnitude]
     keys: Mapping[Layer, Magnitude]
     values: Mapping[Layer, Magnitude]
-    queries: Mapping[Layer, Magnitude]
     text_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     tokens: Annotated[int, Field(ge=1)]
+    queries: Mapping[Layer, Magnitude] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As a JSON object; numbers come back exactly."""
@@ -80,6 +81,7 @@ def observe(
     texts: Sequence[Text],
     advance: Callable[[int], None] = lambda count: None,
     observers: Sequence[Observer] = (),
+    text_sha256: str | None = None,
 ) -> Observations:
     """The largest magnitudes in ``model`` while it reads ``texts``.
 
@@ -88,6 +90,7 @@ def observe(
         texts: Tokens of each text.
         advance: Told the bytes of weights that were just done with, `bytes_to_read` in all.
         observers: More of them, to watch in the same run.
+        text_sha256: Of the file that the texts were taken from, if there is one.
 
     Raises:
         TricastError: As `execution.run` does.
@@ -100,7 +103,7 @@ def observe(
         keys=heads.keys,
         values=heads.values,
         queries=heads.queries,
-        text_sha256=tokens_digest(texts),
+        text_sha256=text_sha256 or tokens_digest(texts),
         tokens=sum(map(len, texts)),
     )
 

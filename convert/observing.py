@@ -1,0 +1,111 @@
+"""What a model was seen to do on a calibration text: found beside the artifacts, or seen now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib import metadata
+from pathlib import Path
+
+from convert.architectures import architecture_of
+from convert.architectures.base import DecoderConfig
+from convert.calibration_text import (
+    MOST_TOKENS,
+    SEQUENCE_TOKENS,
+    calibration_text,
+    text_digest,
+)
+from convert.checkpoint import Checkpoint
+from convert.errors import BrokenInputError, UnsupportedTokenizerError
+from convert.progress import Reporter
+from passes.calibration.execution import bytes_to_read
+from passes.calibration.observations import Observations, observe
+
+_DECISIVE_PACKAGES = ("numpy", "tokenizers", "transformers")
+_FORM = 1
+"""Raised when the same checkpoint and text would give other observations."""
+
+
+def observations_name(digest: str, text: Path | None) -> str:
+    """File name of observations: the same exactly if it would hold the same.
+
+    Args:
+        digest: Of the whole checkpoint.
+        text: The user's calibration text; None for the shipped one.
+
+    Raises:
+        MissingFileError: The text cannot be read.
+    """
+    versions = [metadata.version(package) for package in _DECISIVE_PACKAGES]
+    key = json.dumps([_FORM, digest, text_digest(text), SEQUENCE_TOKENS, MOST_TOKENS, versions])
+    return f"observations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def find_or_observe(
+    checkpoint: Checkpoint,
+    config: DecoderConfig,
+    digest: str,
+    out: Path,
+    *,
+    text: Path | None,
+    reporter: Reporter,
+) -> Observations:
+    """What ``checkpoint`` does on a text, from the folder ``out`` or seen now and kept there.
+
+    Args:
+        config: That of the checkpoint, normalized.
+        digest: Of the whole checkpoint.
+        out: Folder of the artifacts.
+        text: The user's calibration text; None for the shipped one.
+
+    Raises:
+        UnsupportedTokenizerError: The checkpoint has no tokenizer to read a text with.
+        UnsupportedError: The model cannot be run for calibration.
+        MissingFileError: There is no such text.
+        BrokenInputError: The model's own activations are not finite.
+    """
+    path = out / observations_name(digest, text)
+    found = _found(path)
+    if found is not None:
+        reporter.say(f"calibrate: {path.name} is there already")
+        return found
+    made = _observe(checkpoint, config, text, reporter)
+    out.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(made.to_json())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    return made
+
+
+def _observe(
+    checkpoint: Checkpoint, config: DecoderConfig, text: Path | None, reporter: Reporter
+) -> Observations:
+    try:
+        read = calibration_text(
+            checkpoint.folder,
+            text,
+            sequence_tokens=min(SEQUENCE_TOKENS, config.max_positions),
+        )
+    except UnsupportedTokenizerError as error:
+        raise UnsupportedTokenizerError(
+            "calibration cannot read a text without the model's tokenizer",
+            found=error.what,
+            remedy="add the tokenizer to the checkpoint, or choose what needs no calibration",
+        ) from error
+    model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
+    count = sum(map(len, read.sequences))
+    title = f"calibrate on {count} tokens"
+    with reporter.transfer(title, bytes_to_read(model)) as advance:
+        return observe(model, read.sequences, advance, text_sha256=read.sha256)
+
+
+def _found(path: Path) -> Observations | None:
+    """Observations that an earlier run kept; None if there are none, or not whole ones."""
+    try:
+        return Observations.from_json(path.read_bytes())
+    except (OSError, BrokenInputError):
+        return None
