@@ -68,13 +68,16 @@ class Buckets:
 
     def lines(self) -> list[str]:
         """The buckets in words."""
-        graphs = sum(len(each.blocks) for each in self.decode)
+        prefill = _counted(len(self.prefill), "prefill bucket")
+        decode = _counted(sum(len(each.blocks) for each in self.decode), "decode bucket")
+        largest = self.decode[-1]
+        sequences = _counted(largest.batch, "sequence")
+        blocks = _counted(largest.blocks[-1], "block")
         return [
-            f"{len(self.prefill)} prefill buckets of {', '.join(map(str, self.prefill))} tokens: "
+            f"{prefill} of {', '.join(map(str, self.prefill))} tokens: "
             f"{100 * self.prefill_waste:.1f} % padding expected",
-            f"{graphs} decode buckets of up to {self.decode[-1].batch} sequences and "
-            f"{self.decode[-1].blocks[-1]} blocks: {100 * self.decode[-1].waste:.1f} % padding "
-            "expected in the largest",
+            f"{decode} of up to {sequences} and {blocks}: "
+            f"{100 * largest.waste:.1f} % padding expected in the largest batch",
             *([self.note] if self.note else []),
         ]
 
@@ -231,6 +234,10 @@ def _mean(counts: NDArray[np.generic]) -> float:
 
 def _waste(used: float, padded: float) -> float:
     return max(0.0, 1 - used / padded)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def _blocks(tokens: int) -> int:
