@@ -85,6 +85,9 @@ class Buckets:
 def choose_buckets(config: DecoderConfig, options: GaudiOptions) -> Buckets:
     """Buckets for the texts that the options describe.
 
+    Memory sets no further limit: a deployment whose plan fits has room for the longest prompt,
+    for a full batch at its longest, and so for every bucket.
+
     Raises:
         BrokenInputError: The file of lengths cannot be read.
     """

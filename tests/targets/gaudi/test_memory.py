@@ -1,5 +1,8 @@
 """The plans of the published deployments, from their configurations alone."""
 
+import functools
+import json
+
 import pytest
 
 from convert.architectures import architecture_of
@@ -12,14 +15,20 @@ from targets.gaudi.options import parse_options
 from tests.support.published import BLOOM_7B, BLOOM_176B, LLAMA_7B, LLAMA_13B, LLAMA_70B
 
 
-def plan(raw, linear="bf16", **options):
+@functools.cache
+def stored_graph(text, linear):
+    raw = json.loads(text)
     architecture = architecture_of(raw)
     config = architecture.parse(raw)
     graph = architecture.build(config, unread_weights(architecture.parameters(config), raw))
     policy = Policy(default=linear, embeddings="bf16", head="bf16", allowed=("bf16", linear),
                     overrides=(), vectors="bf16")  # fmt: skip
     Quantize(policy)(graph)
-    return plan_memory(config, graph, parse_options(options))
+    return config, graph
+
+
+def plan(raw, linear="bf16", **options):
+    return plan_memory(*stored_graph(json.dumps(raw), linear), parse_options(options))
 
 
 def part(plan, kind):
