@@ -7,10 +7,13 @@ import pytest
 
 import golden.record_stored as module
 from convert.errors import TensorMismatchError
+from convert.weights import read_float32
 from golden.format import read
 from golden.record import record
 from golden.record_stored import main, record_stored
 from tests.golden.fakes import FakeTarget, stored_of
+from tests.support.headless import save_without_head
+from tests.support.models import small_model
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +49,19 @@ def test_the_same_weights_give_the_same_logits(stores, bare_checkpoint, recordin
     assert found.header.tokenized == ()
     for index in range(len(expected.prompts)):
         np.testing.assert_array_equal(found.logits(index), expected.logits(index))
+
+
+def test_weights_of_a_checkpoint_that_was_saved_without_its_head(tmp_path, monkeypatch):
+    """An artifact has the names of the graph; transformers has them, too, once it has loaded."""
+    model = small_model("bloom", num_hidden_layers=1)
+    folder = save_without_head(model, tmp_path / "model")
+    record(folder, tmp_path / "recording", tokenizer=False)
+    stored = [(name, read_float32(weight)) for name, weight in model.weights.items()]
+    monkeypatch.setattr(module, "target", lambda name: FakeTarget(None, stored))
+    options = {"artifact": folder, "target_name": "fake", "threads": 1}
+    record_stored(folder, tmp_path / "out", like=tmp_path / "recording", **options)
+    found, expected = read(tmp_path / "out"), read(tmp_path / "recording")
+    np.testing.assert_array_equal(found.logits(0), expected.logits(0))
 
 
 def test_other_weights_give_other_logits(stores, bare_checkpoint, recording):
