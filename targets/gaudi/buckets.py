@@ -16,6 +16,7 @@ from convert.architectures.base import DecoderConfig
 from targets.gaudi.lengths import Lengths, lengths_for
 from targets.gaudi.memory import BLOCK
 from targets.gaudi.options import GaudiOptions
+from targets.gaudi.sums import sum_at_most
 
 MOST_PREFILL_GRAPHS = 8
 MOST_DECODE_GRAPHS = 32
@@ -168,21 +169,23 @@ def _decode_buckets(lengths: Lengths, batch: int, most: int) -> tuple[DecodeBuck
     batches = sorted({1 << power for power in range(batch.bit_length())} | {batch})
     each = max(2, min(MOST_DECODE_GRAPHS_A_BATCH, MOST_DECODE_GRAPHS // len(batches)))
     one = _blocks_of_a_step(lengths, most)
-    made = []
-    for smaller, size in zip([0, *batches], batches, strict=False):
-        counts = np.linspace(smaller + 1, size, _OCCUPANCIES).round().astype(int)
-        blocks = _mixed([_sum_of(one, int(count)) for count in np.unique(counts)])
-        made.append(_decode_bucket(blocks, size, most, each))
-    return tuple(made)
+    return tuple(
+        _decode_bucket(one, smaller, size, each)
+        for smaller, size in zip([0, *batches], batches, strict=False)
+    )
 
 
-def _decode_bucket(blocks: Weights, batch: int, most: int, count: int) -> DecodeBuckets:
-    largest = batch * most
+def _decode_bucket(one: Weights, smaller: int, batch: int, count: int) -> DecodeBuckets:
+    """Buckets for more than ``smaller`` sequences and up to ``batch``, equally often each."""
+    largest = batch * (len(one) - 1)
     step = -(-largest // _MOST_CANDIDATES)
     # Each sequence has a block, so there are at least as many as sequences.
     sizes = np.append(np.arange(max(step, batch), largest, step), largest)
-    chosen, padded = choose(_at_most(blocks, sizes), sizes, count)
-    return DecodeBuckets(batch, chosen, _waste(_mean(blocks), padded))
+    numbers = np.unique(np.linspace(smaller + 1, batch, _OCCUPANCIES).round().astype(np.int64))
+    at_most = np.mean([sum_at_most(one, int(number), sizes) for number in numbers], axis=0)
+    at_most[-1] = 1.0
+    chosen, padded = choose(at_most, sizes, count)
+    return DecodeBuckets(batch, chosen, _waste(_mean(one) * float(numbers.mean()), padded))
 
 
 def _blocks_of_a_step(lengths: Lengths, most: int) -> Weights:
@@ -194,32 +197,6 @@ def _blocks_of_a_step(lengths: Lengths, most: int) -> Weights:
         shares[most] = 1
     normed: Weights = shares / shares.sum()
     return normed
-
-
-def _sum_of(one: Weights, count: int) -> Weights:
-    """Distribution of the sum of ``count`` independent draws, by repeated squaring."""
-    total, power = np.ones(1), one
-    while count:
-        if count & 1:
-            total = _trimmed(np.convolve(total, power))
-        count >>= 1
-        if count:
-            power = _trimmed(np.convolve(power, power))
-    normed: Weights = total / total.sum()
-    return normed
-
-
-def _mixed(parts: list[Weights]) -> Weights:
-    """Each of several distributions equally often."""
-    mixed = np.zeros(max(map(len, parts)))
-    for part in parts:
-        mixed[: len(part)] += part / len(parts)
-    return mixed
-
-
-def _trimmed(shares: Weights) -> Weights:
-    """Without the upper tail that never happens in practice; the index keeps its meaning."""
-    return shares[: int(np.flatnonzero(shares > _NEGLIGIBLE)[-1]) + 1]
 
 
 def _at_most(counts: NDArray[np.generic], sizes: NDArray[np.int64]) -> Weights:

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import BrokenInputError, MissingFileError
+from convert.errors import BrokenInputError, MissingFileError, UsageError
 from targets.gaudi.options import GaudiOptions
 
 Counts = NDArray[np.int64]
 
 PROMPT, NEW = "prompt", "new"
+MOST_TOKENS = 1 << 24
+"""Of a prompt and its answer; counts of each length are held in memory."""
+
 _LONGEST = 1 << 40
 
 
@@ -45,9 +48,17 @@ def lengths_for(options: GaudiOptions, prompt: int, new: int) -> Lengths:
         new: Tokens of the longest answer.
 
     Raises:
+        UsageError: More tokens than any model has positions for.
         MissingFileError: The file is not there.
         BrokenInputError: It is no list of lengths.
     """
+    if prompt + new > MOST_TOKENS:
+        raise UsageError(
+            "there are no buckets for texts of this length",
+            expected=f"prompt_tokens and new_tokens of at most {MOST_TOKENS:,} together",
+            found=f"{prompt:,} and {new:,}",
+            remedy="lower them in the recipe's options",
+        )
     if options.lengths is None:
         return even_lengths(prompt, new)
     return count_lengths(read_lengths(options.lengths), prompt, new)

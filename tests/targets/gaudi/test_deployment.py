@@ -15,9 +15,9 @@ from targets.gaudi.buckets import choose_buckets
 from targets.gaudi.deployment import deployment_files, without_runtime
 from targets.gaudi.memory import plan_memory
 from targets.gaudi.options import GaudiOptions
-from tests.support.models import small_model
+from tests.support.published import LLAMA_7B
 
-LLAMA = {**small_model("llama").raw_config, "max_position_embeddings": 20_000}
+LLAMA = {**LLAMA_7B, "num_hidden_layers": 1, "max_position_embeddings": 20_000}
 BLOOM = {
     "architectures": ["BloomForCausalLM"],
     "model_type": "bloom",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.errors import BrokenInputError, MissingFileError
+from convert.errors import BrokenInputError, MissingFileError, UsageError
 from targets.gaudi.lengths import count_lengths, even_lengths, lengths_for, read_lengths
 from targets.gaudi.options import GaudiOptions
 from tests.support.runs import ROOT
@@ -109,3 +109,8 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BrokenInputError, match="line 1"):
         read_lengths(tmp_path / "bytes")
+
+
+def test_texts_longer_than_any_model_holds_are_refused():
+    with pytest.raises(UsageError, match="no buckets for texts of this length"):
+        lengths_for(GaudiOptions(), 1 << 23, (1 << 23) + 1)

@@ -12,8 +12,9 @@ from targets.gaudi.buckets import static_buckets
 from targets.gaudi.memory import plan_memory
 from targets.gaudi.options import GaudiOptions
 from targets.gaudi.planned import deployment_plan
-from tests.support.models import small_model
+from tests.support.published import LLAMA_7B
 
+LLAMA = {**LLAMA_7B, "num_hidden_layers": 1}
 BLOOM = {
     "architectures": ["BloomForCausalLM"],
     "model_type": "bloom",
@@ -33,7 +34,7 @@ def graph_of(raw):
 
 
 def test_memory_is_that_of_the_card_and_shapes_are_told():
-    config, graph = graph_of(small_model("llama").raw_config)
+    config, graph = graph_of(LLAMA)
     options = GaudiOptions(prompt_tokens=100, new_tokens=100)
     plan, memory = deployment_plan(config, graph, options), plan_memory(config, graph, options)
     assert (plan.parts, plan.capacity) == (memory.parts, memory.capacity)
@@ -52,6 +53,6 @@ def test_what_is_not_made_is_not_told():
 
 def test_lengths_that_cannot_be_read_are_refused_before_a_run(tmp_path):
     (tmp_path / "lengths.jsonl").write_text("prompt")
-    config, graph = graph_of(small_model("llama").raw_config)
+    config, graph = graph_of(LLAMA)
     with pytest.raises(BrokenInputError, match="line 1 of the lengths file"):
         deployment_plan(config, graph, GaudiOptions(lengths=tmp_path / "lengths.jsonl"))

@@ -6,7 +6,7 @@ from convert.architectures import architecture_of
 from convert.unread_weights import unread_weights
 from passes.quantize import Policy, Quantize
 from targets.gaudi.slicing import footprint, uneven_heads
-from tests.support.models import small_model
+from tests.support.published import LLAMA_7B
 
 BF16 = Policy(default="bf16", embeddings="bf16", head="bf16", allowed=("bf16",), overrides=(),
               vectors="bf16")  # fmt: skip
@@ -22,7 +22,7 @@ BLOOM = {
 
 
 def llama(**changes):
-    return {**small_model("llama").raw_config, **changes}
+    return {**LLAMA_7B, "num_hidden_layers": 2, **changes}
 
 
 def footprint_of(raw):
@@ -100,7 +100,7 @@ def test_a_token_reads_all_weights_but_a_table_of_rows():
 
 
 def test_cards_that_do_not_divide_the_heads_are_named():
-    config, _ = footprint_of(llama())
+    config, _ = footprint_of(llama(num_attention_heads=6, num_key_value_heads=2, hidden_size=48))
     assert uneven_heads(config, 3) is None
     assert "4 cards cannot share 6 attention heads" in (uneven_heads(config, 4) or "")
     assert "one of 1, 2, 3, 6" in (uneven_heads(config, 4) or "")
