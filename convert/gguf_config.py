@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,12 @@ from convert.errors import (
     UnsupportedArchitectureError,
     UnsupportedConfigError,
 )
+from convert.gguf_bloom_config import bloom_config
+from convert.gguf_keys import ArchitectureKeys
 from convert.sources.gguf_file import GgufFile
 
 _CLASSES = {
+    "bloom": "BloomForCausalLM",
     "llama": "LlamaForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
@@ -51,7 +53,7 @@ def config_of(gguf: GgufFile) -> dict[str, Any]:
     """Rebuild ``config.json`` from metadata and the presence of tensors.
 
     Raises:
-        UnsupportedArchitectureError: The architecture is not one of llama, qwen2, qwen3.
+        UnsupportedArchitectureError: The architecture is not one of bloom, llama, qwen2, qwen3.
         UnsupportedConfigError: A metadata key changes the mathematics in an unknown way.
         BadHeaderError: A key is missing.
     """
@@ -62,19 +64,23 @@ def config_of(gguf: GgufFile) -> dict[str, Any]:
             expected=f"one of {', '.join(_CLASSES)}",
             remedy="convert from the original Hugging Face checkpoint",
         )
-    own = {
-        key.removeprefix(f"{family}."): value
-        for key, value in gguf.metadata.items()
-        if key.startswith(f"{family}.")
-    }
-    _refuse_unknown(gguf, family, own)
-    keys = _Keys(gguf, family, own)
-    hidden, heads = keys.integer("embedding_length"), keys.integer("attention.head_count")
-    head_dim = keys.integer("attention.key_length", hidden // heads)
-    _check_head_dim(keys, head_dim)
-    config: dict[str, Any] = {
+    read = bloom_config if family == "bloom" else _llama_config
+    common = {
         "architectures": [_CLASSES[family]],
         "model_type": family,
+        "tie_word_embeddings": "output.weight" not in gguf.tensors,
+        "vocab_size": _vocabulary_size(gguf),
+    }
+    return {**common, **read(gguf, family), **_special_ids(gguf)}
+
+
+def _llama_config(gguf: GgufFile, family: str) -> dict[str, Any]:
+    keys = ArchitectureKeys(gguf, family, _UNDERSTOOD)
+    hidden, heads = keys.integer("embedding_length"), keys.integer("attention.head_count")
+    head_dim = keys.integer("attention.key_length", hidden // heads)
+    for key in ("attention.value_length", "rope.dimension_count"):
+        keys.expect(key, head_dim, "the head dimension")
+    return {
         "hidden_act": "silu",
         "hidden_size": hidden,
         "intermediate_size": keys.integer("feed_forward_length"),
@@ -86,77 +92,11 @@ def config_of(gguf: GgufFile) -> dict[str, Any]:
         "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
         "rope_theta": keys.number("rope.freq_base", _THETA),
         "rope_scaling": _rope_scaling(gguf, keys, head_dim),
-        "tie_word_embeddings": "output.weight" not in gguf.tensors,
-        "vocab_size": _vocabulary_size(gguf),
         **_biases(gguf, family),
-        **_special_ids(gguf),
     }
-    return config
 
 
-class _Keys:
-    """The architecture's own metadata, with complaints that name the key."""
-
-    def __init__(self, gguf: GgufFile, family: str, own: Mapping[str, Any]) -> None:
-        self.gguf, self.family, self.own = gguf, family, own
-
-    def required(self, key: str) -> Any:
-        if key not in self.own:
-            raise BadHeaderError(
-                f"{self.gguf.path}: metadata key {self.family}.{key} is missing",
-                remedy="download or write the file again",
-            )
-        return self.own[key]
-
-    def integer(self, key: str, default: int | None = None) -> int:
-        value = self.required(key) if default is None else self.own.get(key, default)
-        if isinstance(value, np.ndarray):
-            if value.size == 0 or (value != value[0]).any():
-                self.refuse(key, "one value for all layers", value.tolist())
-            value = value[0].item()
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BadHeaderError(
-                f"{self.gguf.path}: bad metadata key {self.family}.{key}",
-                expected="a positive integer",
-                found=repr(value),
-                remedy="download or write the file again",
-            )
-        return value
-
-    def number(self, key: str, default: float | None = None) -> float:
-        if default is None:
-            self.required(key)
-        value = self.gguf.value(f"{self.family}.{key}", float, default)
-        if value is None or not math.isfinite(value) or value <= 0:
-            raise BadHeaderError(
-                f"{self.gguf.path}: bad metadata key {self.family}.{key}",
-                expected="a positive number",
-                found=repr(value),
-                remedy="download or write the file again",
-            )
-        return value
-
-    def refuse(self, key: str, expected: str, found: object) -> None:
-        raise UnsupportedConfigError(
-            f"{self.gguf.path}: metadata key {self.family}.{key} is not supported",
-            expected=expected,
-            found=repr(found),
-            remedy="convert from the original Hugging Face checkpoint",
-        )
-
-
-def _refuse_unknown(gguf: GgufFile, family: str, own: Mapping[str, Any]) -> None:
-    for key in sorted(own.keys() - _UNDERSTOOD):
-        _Keys(gguf, family, own).refuse(key, "a key whose meaning is known", own[key])
-
-
-def _check_head_dim(keys: _Keys, head_dim: int) -> None:
-    for key in ("attention.value_length", "rope.dimension_count"):
-        if keys.integer(key, head_dim) != head_dim:
-            keys.refuse(key, f"the head dimension, {head_dim}", keys.own[key])
-
-
-def _rope_scaling(gguf: GgufFile, keys: _Keys, head_dim: int) -> dict[str, Any] | None:
+def _rope_scaling(gguf: GgufFile, keys: ArchitectureKeys, head_dim: int) -> dict[str, Any] | None:
     kind = gguf.value(f"{keys.family}.rope.scaling.type", str, "none")
     factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 1.0))
     factors = gguf.tensors.get("rope_freqs.weight")

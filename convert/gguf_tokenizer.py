@@ -23,14 +23,20 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-def write_tokenizer(gguf: GgufFile, config: Mapping[str, Any], folder: Path) -> None:
+def write_tokenizer(gguf: GgufFile, folder: Path, *, vocab: int, max_positions: int) -> None:
     """Write tokenizer.json and tokenizer_config.json into ``folder``.
+
+    Args:
+        gguf: The file.
+        folder: Of the checkpoint.
+        vocab: Rows of the embedding.
+        max_positions: Tokens that the model was trained on at once.
 
     Raises:
         UnsupportedTokenizerError: The kind of tokenizer or its pre-tokenizer is unknown.
         BadHeaderError: The vocabulary contradicts itself.
     """
-    vocabulary = read_vocabulary(gguf, config["vocab_size"])
+    vocabulary = read_vocabulary(gguf, vocab)
     model = gguf.value("tokenizer.ggml.model", str)
     if model == "gpt2":
         splitting = word_splitting(gguf)
@@ -54,7 +60,7 @@ def write_tokenizer(gguf: GgufFile, config: Mapping[str, Any], folder: Path) -> 
     tokenizer_config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        "model_max_length": config["max_position_embeddings"],
+        "model_max_length": max_positions,
         **special,
     }
     template = gguf.value("tokenizer.chat_template", str)

@@ -11,6 +11,9 @@ from convert.sources.gguf_file import GgufFile
 _ANY_DIGIT = r"\p{N}"
 _GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
+# Full stops and commas of Chinese, Hindi, Urdu and Arabic are among those that end a word.
+_BLOOM_WORDS = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
+
 
 def _contraction_words(digits: str) -> str:
     """The word pattern of the GPT-4 kind; ``digits`` says how numbers are cut."""
@@ -60,6 +63,7 @@ _QWEN2 = WordSplitting((_contraction_words(_ANY_DIGIT),), compose=True)
 # What `tokenizer.ggml.pre` names. Names of other tokenizers with the same structure may be added
 # with a test that compares ids with llama.cpp.
 _SPLITTINGS: dict[str, WordSplitting] = {
+    "bloom": WordSplitting((_BLOOM_WORDS,)),
     "gpt-2": WordSplitting((_GPT2_WORDS,)),
     "smollm": _DIGITS_THEN_WORDS,
     "starcoder": _DIGITS_THEN_WORDS,

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.architectures import architecture_of
+from convert.architectures.base import DecoderConfig, Shape
 from convert.checkpoint import compare_tensors
 from convert.errors import (
     NonFiniteWeightError,
@@ -20,29 +22,13 @@ from convert.errors import (
 )
 from convert.finite import all_finite
 from convert.gguf_config import config_of
+from convert.gguf_names import hugging_face_name
+from convert.gguf_rows import row_order
 from convert.sources.gguf_file import GgufFile, GgufTensor
 from convert.sources.gguf_shards import open_gguf
 from convert.sources.safetensors_writer import Entry, write_checkpoint
 from convert.weights import FloatType, Rows
 
-_OUTSIDE = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_IN_LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 # Held in the configuration instead of the weights.
 _NOT_WEIGHTS = frozenset({"rope_freqs.weight"})
 _CHUNK_ELEMENTS = 1 << 22
@@ -75,6 +61,8 @@ def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> tuple[Path, ...]:
         raise OutputExistsError(f"{out} exists", remedy="remove it or name another folder")
     gguf = open_gguf(path)
     config = config_of(gguf)
+    architecture = architecture_of(config)
+    parsed = architecture.parse(config)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -82,8 +70,9 @@ def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> tuple[Path, ...]:
         config["torch_dtype"] = {"bf16": "bfloat16", "f16": "float16", "f32": "float32"}[dtype]
         _write_json(partial / "config.json", config)
         _write_json(partial / "generation_config.json", _generation_config(gguf, config))
-        write_tokenizer(gguf, config, partial)
-        _write_weights(gguf, config, FloatType(dtype), partial)
+        write_tokenizer(gguf, partial, vocab=parsed.vocab, max_positions=parsed.max_positions)
+        expected = architecture.parameters(parsed)
+        _write_weights(gguf, parsed, expected, FloatType(dtype), partial)
         partial.replace(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -91,59 +80,52 @@ def import_gguf(path: Path, out: Path, dtype: str = "bf16") -> tuple[Path, ...]:
     return gguf.files
 
 
-def hugging_face_name(name: str) -> str | None:
-    """The checkpoint's name of a GGUF tensor; None if there is none.
-
-    >>> hugging_face_name("blk.3.attn_q.weight")
-    'model.layers.3.self_attn.q_proj.weight'
-    """
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
-    prefix, _, rest = name.partition(".")
-    layer, _, rest = rest.partition(".")
-    part, _, kind = rest.rpartition(".")
-    if prefix != "blk" or not layer.isdecimal() or part not in _IN_LAYER:
-        return None
-    return f"model.layers.{layer}.{_IN_LAYER[part]}.{kind}"
-
-
 def _write_weights(
-    gguf: GgufFile, config: Mapping[str, Any], dtype: FloatType, folder: Path
+    gguf: GgufFile,
+    config: DecoderConfig,
+    expected: Mapping[str, Shape],
+    dtype: FloatType,
+    folder: Path,
 ) -> None:
+    family = config.family
     sources: dict[str, GgufTensor] = {}
     for tensor in gguf.tensors.values():
         if tensor.name in _NOT_WEIGHTS:
             continue
-        name = hugging_face_name(tensor.name)
+        name = hugging_face_name(family, tensor.name)
         if name is None:
             raise TensorMismatchError(
-                f"{gguf.path}: tensor {tensor.name!r} has no place in a {config['model_type']}",
+                f"{gguf.path}: tensor {tensor.name!r} has no place in a {family}",
                 remedy="convert from the original Hugging Face checkpoint",
             )
         sources[name] = tensor
-    architecture = architecture_of(config)
-    expected = architecture.parameters(architecture.parse(config))
     compare_tensors(str(gguf.path), {n: tensor.shape for n, tensor in sources.items()}, expected)
-    interleaved = ("q_proj", "k_proj") if config["model_type"] == "llama" else ()
 
     def chunks(name: str) -> Iterator[Rows]:
-        head_dim = config["head_dim"] if name.split(".")[-2] in interleaved else None
-        return _chunks(gguf, sources[name], head_dim, dtype)
+        order = row_order(family, name, sources[name].shape[0], config.head_dim)
+        return _chunks(gguf, sources[name], order, dtype)
 
     entries = [Entry(name, tensor.shape, dtype) for name, tensor in sources.items()]
     write_checkpoint(folder, entries, chunks)
 
 
 def _chunks(
-    gguf: GgufFile, tensor: GgufTensor, head_dim: int | None, dtype: FloatType
+    gguf: GgufFile, tensor: GgufTensor, order: NDArray[np.int64] | None, dtype: FloatType
 ) -> Iterator[Rows]:
-    unit = head_dim or 1
+    """The rows as the checkpoint has them, a few at a time.
+
+    Args:
+        order: Row ``i`` of the file is row ``order[i]`` of the checkpoint; None for the same.
+    """
     columns = int(np.prod(tensor.shape[1:], dtype=np.int64))
-    step = max(unit, _CHUNK_ELEMENTS // columns // unit * unit)
+    step = max(1, _CHUNK_ELEMENTS // columns)
+    places = None if order is None else np.argsort(order)
     for start in range(0, tensor.shape[0], step):
-        rows = gguf.read_rows(tensor, start, min(start + step, tensor.shape[0]))
-        if head_dim:
-            rows = halves_order(rows, head_dim)
+        stop = min(start + step, tensor.shape[0])
+        if places is None:
+            rows = gguf.read_rows(tensor, start, stop)
+        else:
+            rows = _scattered_rows(gguf, tensor, places[start:stop])
         with np.errstate(over="ignore"):
             stored = np.ascontiguousarray(rows.astype(dtype.numpy))
         if not all_finite(stored):
@@ -155,15 +137,13 @@ def _chunks(
         yield stored
 
 
-def halves_order(rows: Rows, head_dim: int) -> Rows:
-    """Undo the row order of Q and K in llama-type GGUFs, for whole heads of rows.
-
-    There, rows ``2i`` and ``2i + 1`` of a head rotate together; in a Hugging Face checkpoint
-    rows ``i`` and ``i + head_dim / 2`` do.
-    """
-    pairs = rows.reshape(-1, head_dim // 2, 2, *rows.shape[1:])
-    halves: Rows = pairs.swapaxes(1, 2).reshape(rows.shape)
-    return halves
+def _scattered_rows(gguf: GgufFile, tensor: GgufTensor, places: NDArray[np.int64]) -> Rows:
+    """The rows at ``places``, in that order; neighbours are read at once."""
+    ascending = np.sort(places)
+    runs = np.split(ascending, np.flatnonzero(np.diff(ascending) > 1) + 1)
+    read = np.concatenate([gguf.read_rows(tensor, int(run[0]), int(run[-1]) + 1) for run in runs])
+    rows: Rows = read[np.searchsorted(ascending, places)]
+    return rows
 
 
 def _generation_config(gguf: GgufFile, config: Mapping[str, Any]) -> dict[str, Any]:

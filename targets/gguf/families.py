@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from convert.errors import UnsupportedArchitectureError, UnsupportedConfigError
 
 if TYPE_CHECKING:
@@ -20,25 +17,29 @@ class Family:
 
     Args:
         architecture: Value of ``general.architecture``.
-        interleaved: Rotation turns neighbouring rows of a head, not rows half a head apart, so
-            the rows of Q and K are stored in that order.
-        qkv_bias: Whether Q, K and V may have a bias; None if they must.
+        qkv_bias: Whether Q, K and V may have a bias.
         other_biases: Whether the output projection and the MLP may have one.
         free_head_dim: Whether heads x head_dim may differ from the hidden size.
         qk_norm: Whether each head's query and key are normalized.
+        activation: The MLP's.
+        rope: Whether queries and keys are rotated by their positions, or linear biases added.
+        layer_norm: Whether norms subtract the mean and add a bias.
+        prefix: What the gguf package's map leaves out at the beginning of a parameter's name.
     """
 
     architecture: str
-    interleaved: bool
     qkv_bias: bool
     other_biases: bool
     free_head_dim: bool
     qk_norm: bool
+    activation: str = "silu"
+    rope: bool = True
+    layer_norm: bool = False
+    prefix: str = ""
 
 
 _LLAMA = Family(
     architecture="llama",
-    interleaved=True,
     qkv_bias=True,
     other_biases=True,
     free_head_dim=True,
@@ -46,7 +47,6 @@ _LLAMA = Family(
 )
 _QWEN2 = Family(
     architecture="qwen2",
-    interleaved=False,
     qkv_bias=True,
     other_biases=False,
     free_head_dim=False,
@@ -54,13 +54,24 @@ _QWEN2 = Family(
 )
 _QWEN3 = Family(
     architecture="qwen3",
-    interleaved=False,
     qkv_bias=False,
     other_biases=False,
     free_head_dim=True,
     qk_norm=True,
 )
+_BLOOM = Family(
+    architecture="bloom",
+    qkv_bias=True,
+    other_biases=True,
+    free_head_dim=False,
+    qk_norm=False,
+    activation="gelu_tanh",
+    rope=False,
+    layer_norm=True,
+    prefix="transformer.",
+)
 FAMILIES: dict[str, Family] = {
+    "bloom": _BLOOM,
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _QWEN2,
@@ -83,7 +94,10 @@ def family_of(config: DecoderConfig) -> Family:
         )
     biases_fit = family.other_biases or not (config.output_bias or config.mlp_bias)
     checks = {
-        "an activation other than silu": config.activation == "silu",
+        f"an activation other than {family.activation}": config.activation == family.activation,
+        "rotated positions": family.rope or config.rope is None,
+        "positions that are not rotated": config.rope is not None or not family.rope,
+        "a residual connection behind the norm": not config.residual_of_norm,
         "a bias of the query, key and value projections": family.qkv_bias or not config.qkv_bias,
         "a bias of the output projection or the MLP": biases_fit,
         "a normalization of each head's query and key": family.qk_norm or not config.qk_norm,
@@ -98,13 +112,3 @@ def family_of(config: DecoderConfig) -> Family:
                 remedy="choose another target for this model",
             )
     return family
-
-
-def interleaved_rows(heads: int, head_dim: int) -> NDArray[np.int64]:
-    """Row order ``[heads * head_dim]`` that puts the two rows of each rotated pair together.
-
-    Within a head, source row ``half * head_dim / 2 + i`` becomes row ``2 * i + half``.
-    """
-    rows = np.arange(heads * head_dim, dtype=np.int64)
-    order: NDArray[np.int64] = rows.reshape(heads, 2, head_dim // 2).swapaxes(1, 2).reshape(-1)
-    return order

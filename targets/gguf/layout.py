@@ -29,7 +29,7 @@ def lay_out(request: LayoutRequest, options: Options) -> Layout:
     writer = new_writer(family.architecture, options.split_max_size or 0)
     generation = read_json(request.source.folder / "generation_config.json")
     add_general(writer, request.source, tensors, generation)
-    add_hyperparameters(writer, config)
+    add_hyperparameters(writer, config, family)
     add_vocabulary(writer, vocabulary)
     add_tensor_infos(writer, tensors)
     files, jobs = files_and_jobs(writer, tensors)

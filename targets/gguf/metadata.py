@@ -10,6 +10,7 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig, Rope
 from targets.base import Source
+from targets.gguf.families import Family
 from targets.gguf.tensors import StoredTensor
 
 _SAMPLING = {
@@ -58,8 +59,8 @@ def add_general(
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def add_hyperparameters(writer: Any, config: DecoderConfig) -> None:
-    """Write the sizes, the norm's epsilon and the rotary embedding."""
+def add_hyperparameters(writer: Any, config: DecoderConfig, family: Family) -> None:
+    """Write the sizes, the norm's epsilon and the rotary embedding, if there is one."""
     writer.add_block_count(config.layers)
     writer.add_context_length(context_length(config))
     writer.add_embedding_length(config.hidden)
@@ -69,7 +70,10 @@ def add_hyperparameters(writer: Any, config: DecoderConfig) -> None:
     writer.add_key_length(config.head_dim)
     writer.add_value_length(config.head_dim)
     writer.add_vocab_size(config.vocab)
-    writer.add_layer_norm_rms_eps(config.norm_eps)
+    if family.layer_norm:
+        writer.add_layer_norm_eps(config.norm_eps)
+    else:
+        writer.add_layer_norm_rms_eps(config.norm_eps)
     if config.rope is not None:
         writer.add_rope_dimension_count(config.head_dim)
         writer.add_rope_freq_base(config.rope.theta)

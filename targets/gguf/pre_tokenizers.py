@@ -22,6 +22,7 @@ _MARKED = (
     _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
     r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_BLOOM = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
 _DIGITS = "<digits>"
 _GPT2 = "<gpt2>"
 
@@ -68,6 +69,7 @@ KNOWN: tuple[PreTokenizer, ...] = (
         (_CASED % (_CONTRACTIONS + "?", _CONTRACTIONS + "?") + r"|\p{N}{1,3}" + _REST % "/",),
     ),
     PreTokenizer(("deepseek-v3",), (r"\p{N}{1,3}", _CJK, _PUNCTUATED)),
+    PreTokenizer(("bloom",), (_BLOOM,)),
     PreTokenizer(
         ("deepseek-coder",),
         ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", _DIGITS),

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.sources.gguf_file import GgufFile
+from convert.gguf_names import hugging_face_name
+from convert.gguf_rows import row_order
 from convert.sources.gguf_shards import open_gguf
-from targets.gguf.families import FAMILIES, interleaved_rows
-from targets.gguf.tensors import hugging_face_names
 
 
 def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -21,19 +20,13 @@ def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """
     file = open_gguf(path)
     architecture = file.value("general.architecture", str) or ""
-    names = hugging_face_names(architecture, _number(file, f"{architecture}.block_count"))
-    head_dim = _number(file, f"{architecture}.attention.key_length")
-    interleaved = {family.architecture for family in FAMILIES.values() if family.interleaved}
+    head_dim = file.value(f"{architecture}.attention.key_length", int) or 0
     for tensor in file.tensors.values():
-        name = names.get(tensor.name)
+        name = hugging_face_name(architecture, tensor.name)
         if name is None:
             continue
         values = file.read_rows(tensor, 0, tensor.shape[0]).reshape(tensor.shape)
-        if architecture in interleaved and name.rpartition(".")[0].endswith(("q_proj", "k_proj")):
-            order = interleaved_rows(len(values) // head_dim, head_dim)
+        order = row_order(architecture, name, len(values), head_dim)
+        if order is not None:
             values = values[np.argsort(order)]
         yield name, np.ascontiguousarray(values, np.float32)
-
-
-def _number(file: GgufFile, key: str) -> int:
-    return file.value(key, int) or 0

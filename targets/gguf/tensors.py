@@ -13,28 +13,13 @@ from numpy.typing import NDArray
 
 from convert.architectures.base import DecoderConfig, Rope
 from convert.errors import UnsupportedConfigError
+from convert.gguf_rows import row_order
 from convert.parameter import Parameter
 from convert.weights import ArrayWeight, Weight
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
-from targets.gguf.families import Family, interleaved_rows
+from targets.gguf.families import Family
 
-_MODULES = (
-    "model.embed_tokens",
-    "model.norm",
-    "lm_head",
-    "model.layers.{layer}.input_layernorm",
-    "model.layers.{layer}.post_attention_layernorm",
-    "model.layers.{layer}.self_attn.q_proj",
-    "model.layers.{layer}.self_attn.k_proj",
-    "model.layers.{layer}.self_attn.v_proj",
-    "model.layers.{layer}.self_attn.o_proj",
-    "model.layers.{layer}.self_attn.q_norm",
-    "model.layers.{layer}.self_attn.k_norm",
-    "model.layers.{layer}.mlp.gate_proj",
-    "model.layers.{layer}.mlp.up_proj",
-    "model.layers.{layer}.mlp.down_proj",
-)
 _SUFFIXES = (".weight", ".bias")
 
 
@@ -68,31 +53,17 @@ def stored_tensors(
     Raises:
         UnsupportedConfigError: llama.cpp has no name for a parameter.
     """
-    names = name_map(family.architecture, config.layers)
+    names = _name_map(family.architecture, config.layers)
     parameters = [
         value.const_value
         for value in model.graph.initializers.values()
         if isinstance(value.const_value, Parameter)
     ]
     stored = [_stored(parameter, names, config, family) for parameter in parameters]
-    return (*stored, *(_rope(config.rope, config.head_dim) if config.rope is not None else ()))
+    return (*stored, *_rope_factors(config.rope, config.head_dim))
 
 
-def hugging_face_names(architecture: str, layers: int) -> dict[str, str]:
-    """Names of the checkpoint by the names in the GGUF."""
-    names = name_map(architecture, layers)
-    found: dict[str, str] = {}
-    for pattern in _MODULES:
-        for layer in range(layers if "{" in pattern else 1):
-            for suffix in _SUFFIXES:
-                original = pattern.format(layer=layer) + suffix
-                stored = names.get_name(original, try_suffixes=_SUFFIXES)
-                if stored is not None:
-                    found[stored] = original
-    return found
-
-
-def name_map(architecture: str, layers: int) -> Any:
+def _name_map(architecture: str, layers: int) -> Any:
     """The gguf package's map from names of the checkpoint."""
     import gguf
 
@@ -104,7 +75,7 @@ def _stored(
     parameter: Parameter, names: Any, config: DecoderConfig, family: Family
 ) -> StoredTensor:
     weight = parameter.weight
-    name = names.get_name(weight.name, try_suffixes=_SUFFIXES)
+    name = names.get_name(weight.name.removeprefix(family.prefix), try_suffixes=_SUFFIXES)
     if name is None:
         raise UnsupportedConfigError(
             f"llama.cpp's architecture {family.architecture!r} has no tensor for {weight.name!r}"
@@ -113,21 +84,12 @@ def _stored(
     if len(weight.shape) == 1:
         # llama.cpp adds and multiplies vectors in float32 and has kernels for nothing else.
         chosen = encoding("f32")
-    return StoredTensor(name, weight, chosen, row_order(weight.name, config, family))
+    order = row_order(family.architecture, weight.name, weight.shape[0], config.head_dim)
+    return StoredTensor(name, weight, chosen, order)
 
 
-def row_order(name: str, config: DecoderConfig, family: Family) -> NDArray[np.int64] | None:
-    """Order in which the rows of a parameter are stored; None for its own."""
-    module = name.rpartition(".")[0]
-    if family.interleaved and module.endswith(".q_proj"):
-        return interleaved_rows(config.heads, config.head_dim)
-    if family.interleaved and module.endswith(".k_proj"):
-        return interleaved_rows(config.kv_heads, config.head_dim)
-    return None
-
-
-def _rope(rope: Rope, head_dim: int) -> Iterator[StoredTensor]:
-    if rope.kind == "llama3":
+def _rope_factors(rope: Rope | None, head_dim: int) -> Iterator[StoredTensor]:
+    if rope is not None and rope.kind == "llama3":
         factors = llama3_factors(rope, head_dim)
         yield StoredTensor("rope_freqs.weight", ArrayWeight("rope_freqs", factors), encoding("f32"))
 

@@ -40,8 +40,7 @@ def rebuilt(tiny, tmp_path):
     from transformers import AutoTokenizer
 
     gguf = read_gguf(tiny.write(tmp_path / "tiny.gguf"))
-    config = {"vocab_size": len(tiny.tokens), "max_position_embeddings": 128}
-    write_tokenizer(gguf, config, tmp_path)
+    write_tokenizer(gguf, tmp_path, vocab=len(tiny.tokens), max_positions=128)
     return AutoTokenizer.from_pretrained(tmp_path)
 
 
@@ -228,9 +227,9 @@ class TestBrokenVocabularies:
     def test_a_beginning_that_is_not_named(self, tmp_path):
         gguf = read_gguf(TinyGguf(pre="llama-bpe").write(tmp_path / "tiny.gguf"))
         metadata = {k: v for k, v in gguf.metadata.items() if not k.endswith("bos_token_id")}
-        config = {"vocab_size": len(TinyGguf().tokens), "max_position_embeddings": 128}
+        sizes = {"vocab": len(TinyGguf().tokens), "max_positions": 128}
         with pytest.raises(BadHeaderError, match="does not name"):
-            write_tokenizer(type(gguf)(gguf.path, 3, metadata, {}), config, tmp_path)
+            write_tokenizer(type(gguf)(gguf.path, 3, metadata, {}), tmp_path, **sizes)
 
 
 def test_joins_are_best_score_first():

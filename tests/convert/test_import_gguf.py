@@ -5,8 +5,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Kind
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from convert.checkpoint import open_checkpoint
 from convert.errors import (
@@ -18,7 +16,7 @@ from convert.errors import (
     UnsupportedArchitectureError,
     UsageError,
 )
-from convert.import_gguf import halves_order, hugging_face_name, import_gguf
+from convert.import_gguf import import_gguf
 from convert.weights import read_float32
 from tests.support.gguf_files import TinyGguf
 
@@ -86,15 +84,6 @@ def test_large_tensors_come_in_several_chunks_with_the_same_result(tmp_path, mon
         np.testing.assert_array_equal(read_float32(checkpoint.weights[name]), values)
 
 
-@given(heads=st.integers(1, 8), half=st.integers(1, 16), columns=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
-def test_halves_order_inverts_the_order_that_llama_cpp_writes(heads, half, columns):
-    rows = np.arange(heads * half * 2 * columns, dtype=np.float32).reshape(-1, columns)
-    written = np.stack([rows[h * 2 * half + s * half + i]
-                        for h in range(heads) for i in range(half) for s in range(2)])  # fmt: skip
-    np.testing.assert_array_equal(halves_order(written, 2 * half), rows)
-
-
 def test_shards_are_imported_as_one_model(tmp_path):
     whole = TinyGguf(tied=False).write(tmp_path / "tiny.gguf")
     first = TinyGguf(tied=False).write(tmp_path / "tiny.gguf", split_max_size=9000)
@@ -112,12 +101,6 @@ def test_two_imports_have_identical_bytes(tmp_path):
     assert files == sorted(file.name for file in (tmp_path / "b").iterdir())
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_names_outside_the_map_are_none():
-    assert hugging_face_name("blk.3.attn_q.weight") == "model.layers.3.self_attn.q_proj.weight"
-    for name in ("blk.x.attn_q.weight", "blk.1.ffn_gate_exps.weight", "v.blk.1.attn_q.weight", ""):
-        assert hugging_face_name(name) is None
 
 
 class TestRefusals:

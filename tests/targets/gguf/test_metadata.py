@@ -25,9 +25,9 @@ def general(folder: Path, label: str = "acme/Tiny-Llama-1B@0123abc") -> dict[str
     return {key: value.value for key, value in writer.kv_data[0].items()}
 
 
-def hyperparameters(config: Any) -> dict[str, Any]:
-    writer = new_writer("llama")
-    add_hyperparameters(writer, config)
+def hyperparameters(config: Any, family: str = "llama") -> dict[str, Any]:
+    writer = new_writer(family)
+    add_hyperparameters(writer, config, FAMILIES[family])
     return {key: value.value for key, value in writer.kv_data[0].items()}
 
 
@@ -61,3 +61,12 @@ def test_the_context_ends_at_the_smallest_window() -> None:
     assert context_length(config) == 64
     assert hyperparameters(config)["llama.attention.sliding_window"] == 64
     assert context_length(replace(MODEL.config, windows=(512, 512))) == 256
+
+
+def test_nothing_is_said_of_rotation_where_there_is_none() -> None:
+    model = small_model("bloom", layer_norm_epsilon=1e-4)
+    keys = hyperparameters(model.config, "bloom")
+    assert keys["bloom.attention.layer_norm_epsilon"] == 1e-4
+    assert keys["bloom.feed_forward_length"] == 4 * model.config.hidden
+    assert keys["bloom.context_length"] == 2048
+    assert not [key for key in keys if "rope" in key or "rms" in key]

@@ -7,9 +7,10 @@ import pytest
 
 from convert.architectures.base import Rope
 from convert.errors import UnsupportedConfigError
+from convert.gguf_names import hugging_face_name
 from convert.weights import ArrayWeight
 from targets.gguf.families import FAMILIES, family_of
-from targets.gguf.tensors import hugging_face_names, llama3_factors, row_order, stored_tensors
+from targets.gguf.tensors import llama3_factors, stored_tensors
 from tests.support.models import small_model
 
 LLAMA3 = Rope(
@@ -51,21 +52,23 @@ def test_every_parameter_has_a_name_that_leads_back(model_type: str) -> None:
     model = small_model(model_type)
     family = family_of(model.config)
     stored = stored_tensors(model.graph(), model.config, family)
-    names = hugging_face_names(family.architecture, model.config.layers)
-    assert {names[t.name]: t.weight.name for t in stored} == {n: n for n in model.weights}
+    names = {hugging_face_name(family.architecture, t.name): t.weight.name for t in stored}
+    assert names == {name: name for name in model.weights}
     assert all(t.encoding.name == "f32" for t in stored)
 
 
-def test_only_query_and_key_are_reordered_and_only_in_llama() -> None:
-    model = small_model("llama", attention_bias=True)
-    reordered = {
-        name.split("self_attn.")[-1]
-        for name in model.weights
-        if row_order(name, model.config, FAMILIES["llama"]) is not None
-    }
-    assert reordered == {"q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias"}
-    name = "model.layers.0.self_attn.q_proj.weight"
-    assert row_order(name, model.config, FAMILIES["qwen2"]) is None
+@pytest.mark.parametrize(
+    ("model_type", "modules"),
+    [("llama", {"q_proj", "k_proj"}), ("qwen2", set()), ("bloom", {"query_key_value"})],
+)
+def test_weights_and_biases_of_the_same_modules_are_reordered(model_type, modules) -> None:
+    biases = {"attention_bias": True} if model_type == "llama" else {}
+    model = small_model(model_type, **biases)
+    stored = stored_tensors(model.graph(), model.config, FAMILIES[model_type])
+    reordered = {t.weight.name.split(".", 3)[-1] for t in stored if t.row_order is not None}
+    kinds = ("weight", "bias")
+    scope = "self_attention" if model_type == "bloom" else "self_attn"
+    assert reordered == {f"{scope}.{module}.{kind}" for module in modules for kind in kinds}
 
 
 def test_a_parameter_without_a_name_is_refused() -> None:
