@@ -121,7 +121,8 @@ def model_config(source: Source) -> dict[str, Any]:
 def uses_fused_attention(config: DecoderConfig, options: GaudiOptions) -> bool:
     """Whether the written settings ask for FusedSDPA, the kernel that keeps no scores.
 
-    It needs a Gaudi2 or later, and a model that optimum-habana has it for: not BLOOM.
+    It is asked for from Gaudi2 on, which optimum-habana's own examples use it on, and for models
+    that optimum-habana has it for: not BLOOM.
     """
     return config.family in REUSE_CACHE_FAMILIES and options.card != "gaudi1"
 

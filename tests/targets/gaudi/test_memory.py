@@ -12,7 +12,7 @@ from passes.quantize import Policy, Quantize
 from targets.gaudi.cards import CARDS, GB
 from targets.gaudi.memory import plan_memory
 from targets.gaudi.options import parse_options
-from tests.support.published import BLOOM_7B, BLOOM_176B, LLAMA_7B, LLAMA_13B, LLAMA_70B
+from tests.support.published import BLOOM_7B, BLOOM_176B, LLAMA_7B, LLAMA_13B, LLAMA_70B, LLAMA_405B
 
 
 @functools.cache
@@ -62,6 +62,17 @@ def test_bloomz_176b_fits_8_cards_and_lacks_memory_on_4():
     assert four.shortfall == four.needed - 96 * GB > 0
     assert part(four, "HPU graphs") == 0.02 * 96 * GB
     assert "use 8 cards" in str(caught.value)
+
+
+def test_llama_405b_needs_as_many_cards_as_optimum_habana_says():
+    """16 Gaudi2 or 8 Gaudi3 (examples/text-generation/README.md), for answers of 2048 tokens."""
+    tokens = {"prompt_tokens": 128, "new_tokens": 2048}
+    assert plan(LLAMA_405B, card="gaudi2", cards=16, **tokens).fits
+    assert plan(LLAMA_405B, card="gaudi3", cards=8, **tokens).fits
+    eight = plan(LLAMA_405B, card="gaudi2", cards=8, **tokens)
+    assert not eight.fits
+    assert "use 16 cards" in eight.remedy
+    assert not plan(LLAMA_405B, card="gaudi3", cards=4, **tokens).fits
 
 
 def test_llama_70b_in_8_bits_fits_8_gaudi3():
