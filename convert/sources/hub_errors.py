@@ -15,12 +15,13 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOG_IN = "accept the model's terms on its page, if it has any, and log in with `hf auth login`"
 
 
-def explained(error: Exception, wanted: str) -> TricastError:
+def explained(error: Exception, wanted: str, *, kind: str = "model") -> TricastError:
     """The error to show for one that was raised while ``wanted`` was being fetched.
 
     Args:
         error: Of huggingface_hub, its transport, or the file system.
         wanted: What was asked for, such as ``org/name`` or ``model.safetensors of org/name``.
+        kind: What the hub would call it.
     """
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
@@ -42,7 +43,7 @@ def explained(error: Exception, wanted: str) -> TricastError:
         )
     return UnavailableSourceError(
         f"the hub does not give us {wanted}",
-        expected="a model on the hub, a connection to it, or a folder of that name",
+        expected=f"a {kind} on the hub, a connection to it, or a path of that name",
         found=_first_line(reason),
         remedy=_remedy(reason),
     )
