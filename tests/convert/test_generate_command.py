@@ -12,6 +12,7 @@ from convert import generate_command
 from convert.__main__ import main
 from convert.datasets import Text
 from convert.generate_command import Drawing, Source
+from convert.generating import Generation
 from convert.sampling import Sampling
 
 
@@ -32,11 +33,11 @@ def asked(monkeypatch):
 
 
 @pytest.fixture
-def artifact(tmp_path):
-    folder = tmp_path / "artifact"
-    folder.mkdir()
-    (folder / "manifest.json").write_text("{}")
-    return str(folder)
+def artifact(monkeypatch):
+    monkeypatch.setattr(
+        Generation, "settings", lambda self, artifact: {"texts": [*map(str, self.texts)]}
+    )
+    return "a"
 
 
 def data_set(folder, *texts, column="content"):
