@@ -4,7 +4,8 @@
 
 What matters is only how the biases of one row differ, so that counting from the query (here) and
 from the first key (the paper, arXiv 2108.12409) give the same softmax; from the query, the biases
-of near keys are small, and exact in bfloat16.
+of near keys are small, and exact in bfloat16. Slots are counted, not tokens: the same, as long as
+no padding lies between the tokens of a sequence.
 
 Shapes: B batch, H heads, S new tokens, T all tokens.
 """

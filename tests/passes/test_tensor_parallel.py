@@ -97,6 +97,18 @@ def test_random_shapes(family, shape, ranks, block):
         assert_parity(model, ranks, block=block)
 
 
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(1, 9), st.integers(5, 9), st.booleans(), st.integers(2, 4))
+def test_random_shapes_of_bloom(heads, head_dim, tied, ranks):
+    sizes = {"num_attention_heads": heads, "hidden_size": heads * head_dim}
+    model = small_model("bloom", **sizes, tie_word_embeddings=tied, num_hidden_layers=1)
+    if heads < ranks:
+        with pytest.raises(PassRefusedError, match=f"{heads} query heads"):
+            rank_graphs(model, ranks)
+    else:
+        assert_parity(model, ranks)
+
+
 def _length(axis):
     """Of an axis of an empty cache for one sequence."""
     if isinstance(axis, int):

@@ -6,9 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convert.architectures import architecture_of
-from convert.errors import BrokenInputError, UnsupportedConfigError
+from convert.errors import BrokenInputError, TricastError, UnsupportedConfigError
 from tests.support.models import random_ids, small_model
 from tests.support.ort import OrtGraph, relative_error
 
@@ -154,6 +156,28 @@ def test_contradictions_and_gaps_are_named(changes, key):
 def test_other_mathematics_are_refused(changes, key):
     with pytest.raises(UnsupportedConfigError, match=repr(key)):
         parse(changes)
+
+
+KEYS = sorted({*BLOOM_560M, *BLOOMZ, "num_hidden_layers", "tie_word_embeddings", "key_of_tomorrow"})
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from([16, 24, 1024, "x", [], {}])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3))
+def test_whatever_a_config_says_it_is_read_or_refused(changes):
+    try:
+        config = parse(changes)
+    except TricastError as refusal:
+        assert refusal.exit_code in (4, 6)
+        return
+    assert config.heads * config.head_dim == config.hidden
+    assert len(config.windows) == config.layers
 
 
 def test_what_is_refused_for_slicing_does_compute_something_else():

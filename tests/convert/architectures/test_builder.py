@@ -34,6 +34,17 @@ def test_a_small_graph_runs():
     np.testing.assert_array_equal(OrtGraph(model)(x=rows)["z"], 2 * rows @ WEIGHT.T)
 
 
+def test_a_split_gives_parts_of_their_own_shape():
+    b = GraphBuilder({})
+    x = b.input("x", ir.DataType.FLOAT, ("rows", 6))
+    parts = b.split(x, ("p", "q", "r"), name="cut", shape=("rows", 2), axis=-1)
+    assert len({id(part.shape) for part in parts}) == 3
+    columns = np.arange(12, dtype=np.float32).reshape(2, 6)
+    found = OrtGraph(b.model(parts, "small"))(x=columns)
+    assert list(found) == ["p", "q", "r"]
+    np.testing.assert_array_equal(np.concatenate(list(found.values()), axis=1), columns)
+
+
 def test_constants_are_made_once():
     b = GraphBuilder({})
     one = b.integer("one", 1)

@@ -26,6 +26,17 @@ def test_values_are_read_and_null_is_absence():
     assert not reader.states("missing")
 
 
+def test_an_integer_may_go_by_several_names_that_agree():
+    reader = ConfigReader({"n_head": 3, "heads": None, "num_heads": 3, "other": 4})
+    assert reader.integer_of("n_head", "heads", "num_heads") == 3
+    assert reader.integer_of("heads", "other") == 4
+    with pytest.raises(BrokenInputError, match="'other' is not usable") as caught:
+        reader.integer_of("n_head", "other")
+    assert "expected: 3, as n_head says" in str(caught.value)
+    with pytest.raises(BrokenInputError, match="'missing' is not usable"):
+        reader.integer_of("missing", "heads")
+
+
 @pytest.mark.parametrize("value", ["4096", 4096.0, True, 0, -3, [4096], 10**30])
 def test_an_integer_is_an_integer_in_range(value):
     with pytest.raises(BrokenInputError) as caught:
