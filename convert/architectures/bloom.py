@@ -39,7 +39,7 @@ _TRAINED_LENGTH = 2048
 
 
 class Bloom(Architecture):
-    """Every linear layer but the head has a bias; the embedding has a norm of its own."""
+    """ALiBi instead of rotation; LayerNorm, also of the embedding; biases but for the head."""
 
     names = ("BloomForCausalLM",)
     base_prefix = "transformer."
