@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,10 @@ from convert.architectures import base_prefix
 from convert.checkpoint import open_checkpoint, require_tensors
 from convert.errors import TensorMismatchError
 from convert.preparation import open_source
+from convert.sources.downloads import ArrivingWeight, Downloads
+from convert.sources.torch_files import StridedWeight
 from convert.tensor_names import with_base_prefix
-from convert.weights import ArrayWeight, FileWeight, read_float32
+from convert.weights import ArrayWeight, FileWeight, FloatType, read_float32
 from golden import reference
 from tests.support.headless import save_without_head
 from tests.support.models import random_ids, small_model
@@ -26,6 +30,20 @@ def test_names_without_the_prefix_get_it_but_for_the_head():
     expected = ["transformer.h.0.a", "transformer.ln_f", "lm_head.weight"]
     assert list(named) == expected
     assert [weight.name for weight in named.values()] == expected
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        FileWeight("a", (2, 3), FloatType.BF16, Path("f"), 8),
+        ArrivingWeight("a", (2, 3), FloatType.F32, Path("f"), 8, Downloads({}, print)),
+        StridedWeight("a", (2, 3), FloatType.F16, Path("f"), 8, (1, 2)),
+    ],
+)
+def test_weights_of_every_kind_of_file_are_what_they_were_but_for_the_name(weight):
+    (renamed,) = with_base_prefix({"a": weight}, "model.").values()
+    assert type(renamed) is type(weight)
+    assert vars(renamed) == {**vars(weight), "name": "model.a"}
 
 
 @pytest.mark.parametrize("prefix", ["transformer.", ""])
