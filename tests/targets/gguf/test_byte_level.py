@@ -22,6 +22,7 @@ from tests.targets.gguf.checkpoints import VOCABULARY, byte_level, save_tokenize
         ("llama3", True, "llama-bpe"),
         ("llama3", False, "smaug-bpe"),
         ("qwen2", False, "qwen2"),
+        ("bloom", False, "bloom"),
     ],
 )
 def test_the_pre_tokenizer_is_found_and_proven(
