@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from convert.errors import MissingFileError, UnsupportedTokenizerError, UsageError
 from golden import texts
@@ -14,13 +15,18 @@ SHIPPED = texts.FOLDER / "calibration.txt"
 """Prose, dialogue, code and tables in nine languages; none of the gate's prompts."""
 
 SEQUENCE_TOKENS = 512
-MOST_TOKENS = 1024
-"""Activations of all texts are held at once; a few hundred tokens find nearly all that more do."""
+MOST_TOKENS = 2048
+"""Activations of all texts are held at once, and time grows with them. Of the largest inputs that
+all 3,659 tokens of the shipped text find in SmolLM2-135M's layers, 2048 find 100 % in the median
+layer and 89 % in the worst twentieth; 1024 tokens 98 % and 81 %, 256 tokens 94 % and 55 %."""
 
 SHORTEST_TOKENS = 32
 """Rather than cut more of each text, fewer texts are taken."""
 
-Passage = Sequence[int]
+PASSAGE_CHARACTERS = 1 << 14
+"""A longer passage is cut before it is tokenized; of a book a few pages are."""
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,16 @@ def calibration_text(
         UnsupportedTokenizerError: There is no tokenizer, or it cannot be loaded.
     """
     digest = text_digest(path)
-    passages = tokenize(folder, texts.prompts(path or SHIPPED))
+    passages = [
+        text[start : start + PASSAGE_CHARACTERS]
+        for text in texts.prompts(path or SHIPPED)
+        for start in range(0, len(text), PASSAGE_CHARACTERS)
+    ]
+    chosen = _evenly(passages, most_tokens // SHORTEST_TOKENS)
     pieces = [
-        tuple(passage[start : start + sequence_tokens])
-        for passage in passages
-        for start in range(0, len(passage), sequence_tokens)
+        tuple(tokens[start : start + sequence_tokens])
+        for tokens in tokenize(folder, chosen)
+        for start in range(0, len(tokens), sequence_tokens)
     ]
     if not pieces:
         raise UsageError("the calibration text has no tokens", found=(path or SHIPPED).name)
@@ -88,12 +99,17 @@ def spread(pieces: Sequence[tuple[int, ...]], most: int) -> list[tuple[int, ...]
 
     Of too many pieces those are taken that lie evenly among them; of too long ones the beginnings.
     """
-    count = min(len(pieces), max(1, most // SHORTEST_TOKENS))
-    taken = [pieces[number * len(pieces) // count] for number in range(count)]
+    taken = _evenly(pieces, most // SHORTEST_TOKENS)
     length = max(map(len, taken))
     while sum(min(len(piece), length) for piece in taken) > most:
         length -= 1
     return [piece[:length] for piece in taken]
+
+
+def _evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, but one at least, at even distances."""
+    count = min(len(items), max(1, most))
+    return [items[number * len(items) // count] for number in range(count)]
 
 
 def tokenize(folder: Path, passages: Sequence[str]) -> list[list[int]]:

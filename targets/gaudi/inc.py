@@ -73,6 +73,17 @@ def inc_files(
     )
 
 
+def inc_note(config: DecoderConfig) -> str:
+    """What the files are for, and what they cover."""
+    covered = "linear layers, attention and KV cache"
+    if config.family not in _MODULAR_ATTENTION:
+        covered = "linear layers"
+    return (
+        f"{QUANT_CONFIG} quantizes the {covered} of optimum-habana to FP8 at load (QUANT_CONFIG; "
+        "start in this folder); vLLM needs a measuring run of its own. Unverified on Gaudi"
+    )
+
+
 def quant_config(*, fp8_cache: bool) -> dict[str, Any]:
     """``QUANT_CONFIG``: static per-tensor scales that the card applies without a multiplication.
 

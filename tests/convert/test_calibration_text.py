@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convert import calibration_text as module
 from convert.calibration_text import (
     MOST_TOKENS,
     SHIPPED,
@@ -70,6 +71,19 @@ def test_a_users_text_is_cut_at_its_lines_and_at_the_longest_sequence(folder, tm
     read = calibration_text(folder, path, sequence_tokens=10)
     assert [len(sequence) for sequence in read.sequences] == [10, 10, 5, 4]
     assert read.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_of_a_book_a_few_pages_are_tokenized(folder, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        module, "tokenize", lambda _, texts: [read.append(text) or [1] * 90 for text in texts]
+    )
+    path = tmp_path / "book.txt"
+    path.write_text("word " * 400_000)
+    found = calibration_text(folder, path)
+    assert len(read) == MOST_TOKENS // SHORTEST_TOKENS
+    assert max(map(len, read)) <= module.PASSAGE_CHARACTERS
+    assert sum(map(len, found.sequences)) <= MOST_TOKENS
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 2000))

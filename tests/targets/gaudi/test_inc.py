@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from passes.calibration.observations import observe
-from targets.gaudi.inc import FOLDER, inc_files, measured_modules, quant_config
+from targets.gaudi.inc import FOLDER, inc_files, inc_note, measured_modules, quant_config
 from tests.support.models import random_ids, small_model
 
 SCOPE = "model.layers.1.self_attn"
@@ -85,6 +85,12 @@ def test_of_bloom_the_linear_layers_alone_are_covered():
         "mlp.dense_h_to_4h",
         "mlp.dense_4h_to_h",
     }
+    assert "the linear layers of" in inc_note(bloom.config)
+
+
+def test_the_note_says_what_is_covered(model):
+    assert "attention and KV cache" in inc_note(model.config)
+    assert "Unverified on Gaudi" in inc_note(model.config)
 
 
 def test_the_files_are_the_same_every_time_and_say_the_same(model, seen):
