@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,10 +169,7 @@ def _by_encoding(tensors: Sequence[TensorCoverage]) -> tuple[EncodedBytes, ...]:
     for tensor in tensors:
         key = (tensor.role, tensor.encoding)
         count, elements, nbytes = sums.get(key, (0, 0, 0))
-        size = 1
-        for axis in tensor.shape:
-            size *= axis
-        sums[key] = (count + 1, elements + size, nbytes + tensor.nbytes)
+        sums[key] = (count + 1, elements + math.prod(tensor.shape), nbytes + tensor.nbytes)
     return tuple(
         EncodedBytes(role, encoding, *totals)
         for (role, encoding), totals in sorted(

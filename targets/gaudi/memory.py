@@ -42,7 +42,7 @@ _CARD_COUNTS = (2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
-class Shape:
+class Sizes:
     """The sizes that memory depends on.
 
     Args:
@@ -71,20 +71,20 @@ def plan_memory(config: DecoderConfig, model: ir.Model, options: GaudiOptions) -
         model: The graph with the encoding of each parameter; no weight is read.
     """
     weights = footprint(model)
-    shape = _shape(config, options, options.cards)
-    parts = _parts(config, weights, shape, options.hardware.memory)
+    sizes = _sizes(config, options, options.cards)
+    parts = _parts(config, weights, sizes, options.hardware.memory)
     return DeploymentPlan(
-        title=_title(options, shape),
+        title=_title(options, sizes),
         capacity=options.hardware.memory,
         parts=parts,
-        figures=(_least_time(config, weights, shape, options.hardware.bandwidth),),
+        figures=(_least_time(config, weights, sizes, options.hardware.bandwidth),),
         notes=_notes(config, options),
         remedy=_remedy(config, weights, options),
     )
 
 
-def _shape(config: DecoderConfig, options: GaudiOptions, cards: int) -> Shape:
-    return Shape(
+def _sizes(config: DecoderConfig, options: GaudiOptions, cards: int) -> Sizes:
+    return Sizes(
         cards=cards,
         batch=options.batch,
         prompt=options.longest_prompt(config),
@@ -96,77 +96,78 @@ def _shape(config: DecoderConfig, options: GaudiOptions, cards: int) -> Shape:
 
 
 def _parts(
-    config: DecoderConfig, weights: Footprint, shape: Shape, memory: int
+    config: DecoderConfig, weights: Footprint, sizes: Sizes, memory: int
 ) -> tuple[MemoryPart, ...]:
-    shared, whole = weights.on_a_card(config, shape.cards)
-    cache, workspace = cache_bytes(config, shape), workspace_bytes(config, shape)
-    copies = 1 if shape.in_place else 2
+    shared, whole = weights.on_a_card(config, sizes.cards)
+    cache, workspace = cache_bytes(config, sizes), workspace_bytes(config, sizes)
+    copies = 1 if sizes.in_place else 2
     left = max(0, memory - shared - whole - workspace - RUNTIME)
     margin = int(left * MARGIN_SHARE)
     graphs = int(max((left - margin) * GRAPH_SHARE, memory * LEAST_GRAPHS))
-    among = f"a card's share of {shape.cards}" if shape.cards > 1 else "all on one card"
-    slots = f"{shape.batch} x {shape.context:,} tokens in blocks of {BLOCK}"
+    among = f"a card's share of {sizes.cards}" if sizes.cards > 1 else "all on one card"
+    slots = f"{sizes.batch} x {sizes.context:,} tokens in blocks of {BLOCK}"
     return (
         MemoryPart("weights, linear layers", shared, among),
         MemoryPart("weights, whole on each", whole, "embedding, norms, biases"),
         MemoryPart(
-            "KV cache", copies * cache, slots if shape.in_place else f"{slots}, old and new"
+            "KV cache", copies * cache, slots if sizes.in_place else f"{slots}, old and new"
         ),
-        MemoryPart("workspace", workspace, f"prefill of {shape.batch} x {_prefilled(shape):,}"),
+        MemoryPart("workspace", workspace, f"prefill of {sizes.batch} x {_prefilled(sizes):,}"),
         MemoryPart("runtime", RUNTIME, "driver, collectives (assumed)"),
         MemoryPart("margin", margin, "a tenth of what weights, workspace and runtime leave"),
         MemoryPart("HPU graphs", graphs, "a tenth of the rest, 2 % of the card at least"),
     )
 
 
-def cache_bytes(config: DecoderConfig, shape: Shape) -> int:
+def cache_bytes(config: DecoderConfig, sizes: Sizes) -> int:
     """Bytes of one KV cache on a card: layers x (K, V) x batch x heads x slots x head size.
 
     Cards that are more than the heads of keys hold a copy of one head each.
     """
-    slots = -(-shape.context // BLOCK) * BLOCK
-    heads = -(-config.kv_heads // shape.cards)
-    elements = 2 * config.layers * shape.batch * heads * slots * config.head_dim
-    return elements * shape.cache_bytes
+    slots = -(-sizes.context // BLOCK) * BLOCK
+    heads = -(-config.kv_heads // sizes.cards)
+    elements = 2 * config.layers * sizes.batch * heads * slots * config.head_dim
+    return elements * sizes.cache_bytes
 
 
-def workspace_bytes(config: DecoderConfig, shape: Shape) -> int:
+def workspace_bytes(config: DecoderConfig, sizes: Sizes) -> int:
     """Bytes of the intermediate values of a layer and of the logits, all alive at once.
 
     Hidden states four times (residual, norm, a layer's output, the sum over cards), queries,
     keys and values twice (as computed, and contiguous by head), the MLP's inner size three
     times (gate, up, product), scores of all heads of a card over the whole prompt unless a
     fused kernel computes attention, and logits: bfloat16 for each token that the head is
-    computed for, float32 for the last.
+    computed for, float32 for the last. Decoding needs less: what BLOOM picks a slot of its cache
+    with there is a matrix of the context squared for each head, as the scores are here.
     """
-    tokens = _prefilled(shape)
-    heads, kv_heads = -(-config.heads // shape.cards), -(-config.kv_heads // shape.cards)
-    inner = -(-config.ffn // shape.cards)
+    tokens = _prefilled(sizes)
+    heads, kv_heads = -(-config.heads // sizes.cards), -(-config.kv_heads // sizes.cards)
+    inner = -(-config.ffn // sizes.cards)
     token = 4 * config.hidden + 2 * (heads + 2 * kv_heads) * config.head_dim + 3 * inner
-    scores = 0 if shape.fused else heads * tokens * _SCORE_BYTES
-    head_tokens = 1 if shape.in_place else tokens
+    scores = 0 if sizes.fused else heads * tokens * _SCORE_BYTES
+    head_tokens = 1 if sizes.in_place else tokens
     logits = config.vocab * (head_tokens * _BF16 + _F32)
-    return shape.batch * (tokens * (token * _BF16 + scores) + logits)
+    return sizes.batch * (tokens * (token * _BF16 + scores) + logits)
 
 
-def _prefilled(shape: Shape) -> int:
+def _prefilled(sizes: Sizes) -> int:
     """Tokens of a sequence that the prefill computes: the prompt in blocks, or the context."""
-    return -(-shape.prompt // BLOCK) * BLOCK if shape.in_place else shape.context
+    return -(-sizes.prompt // BLOCK) * BLOCK if sizes.in_place else sizes.context
 
 
-def _least_time(config: DecoderConfig, weights: Footprint, shape: Shape, bandwidth: int) -> str:
+def _least_time(config: DecoderConfig, weights: Footprint, sizes: Sizes, bandwidth: int) -> str:
     """A bound on the time of a token: weights and a full cache read once, at full bandwidth."""
-    read = weights.read_for_a_token(config, shape.cards) + cache_bytes(config, shape)
+    read = weights.read_for_a_token(config, sizes.cards) + cache_bytes(config, sizes)
     return (
         f"at least {1000 * read / bandwidth:.3g} ms a token: {read:,} bytes are read, "
         f"at {bandwidth // GB:,} GB/s"
     )
 
 
-def _title(options: GaudiOptions, shape: Shape) -> str:
-    cards = f"{shape.cards} x {options.hardware.title}"
-    new = shape.context - shape.prompt
-    return f"{cards}, batch {shape.batch}, {shape.prompt:,} + {new:,} tokens"
+def _title(options: GaudiOptions, sizes: Sizes) -> str:
+    cards = f"{sizes.cards} x {options.hardware.title}"
+    new = sizes.context - sizes.prompt
+    return f"{cards}, batch {sizes.batch}, {sizes.prompt:,} + {new:,} tokens"
 
 
 def _notes(config: DecoderConfig, options: GaudiOptions) -> tuple[str, ...]:
@@ -188,7 +189,7 @@ def _remedy(config: DecoderConfig, weights: Footprint, options: GaudiOptions) ->
     for cards in _CARD_COUNTS:
         if cards <= options.cards or config.heads % cards:
             continue
-        shape, memory = _shape(config, options, cards), options.hardware.memory
-        if sum(part.nbytes for part in _parts(config, weights, shape, memory)) <= memory:
+        sizes, memory = _sizes(config, options, cards), options.hardware.memory
+        if sum(part.nbytes for part in _parts(config, weights, sizes, memory)) <= memory:
             return f"use {cards} cards (cards: {cards}), or a smaller batch or shorter texts"
     return "use cards with more memory, a smaller batch, or shorter prompts and answers"
