@@ -109,8 +109,8 @@ class Plan:
         """Refuse a plan that cannot be deployed.
 
         Raises:
-            DoesNotFitError: For the first artifact whose devices are too small, naming the
-                others.
+            DoesNotFitError: The devices of an artifact are too small; all such artifacts are
+                named.
         """
         lacking = [one for one in self.artifacts if one.deployment and not one.deployment.fits]
         if len(lacking) > 1:
