@@ -29,6 +29,19 @@ Revision = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Draw tokens instead of taking the likeliest.")
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", help="Draw from so many of the likeliest tokens.")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Draw from the likeliest tokens of this share, as 0.9."),
+]
+NewTokens = Annotated[
+    int, typer.Option("--new-tokens", min=1, help="At most so many are added to each text.")
+]
 To = Annotated[
     list[str] | None,
     typer.Option("--to", help="FORMAT:ENCODING, for example gguf:q4_0. Repeatable."),
@@ -180,25 +193,33 @@ def verify(
 def bench(
     artifact: Annotated[Path, typer.Argument(help="Folder of a finished artifact.")],
     prompt_tokens: Annotated[
-        int, typer.Option("--prompt-tokens", min=1, help="Length of the prompt.")
-    ] = 128,
+        str, typer.Option("--prompt-tokens", help="Length of the prompt, or several: 128,512.")
+    ] = "128",
+    batch: Annotated[
+        str, typer.Option("--batch", help="Sequences at once, or several: 1,4,8.")
+    ] = "1",
     new_tokens: Annotated[
         int, typer.Option("--new-tokens", min=1, help="Tokens to decode after the first.")
     ] = 32,
     profile: Annotated[
         bool, typer.Option("--profile", help="Also the time of each kind of operator.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the figures into a .png or .svg file.")
+    ] = None,
     as_json: AsJson = False,
     threads: Threads = ALL_CORES,
 ) -> None:
-    """Measure how fast an artifact runs here, batch 1: first token, next tokens."""
+    """Measure how fast an artifact runs here: first token, next tokens."""
     from convert import commands
 
     commands.bench(
         artifact,
         prompt_tokens=prompt_tokens,
+        batch=batch,
         new_tokens=new_tokens,
         profile=profile,
+        plot=plot,
         as_json=as_json,
         threads=threads,
     )
@@ -229,26 +250,16 @@ def generate(
         int | None,
         typer.Option("--prompt-tokens", min=1, help="Cut each text to its first so many tokens."),
     ] = None,
-    new_tokens: Annotated[
-        int, typer.Option("--new-tokens", min=1, help="At most so many are added to each text.")
-    ] = 50,
+    new_tokens: NewTokens = 50,
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Texts that are computed at once.")
     ] = 1,
     chat: Annotated[
         bool, typer.Option("--chat", help="Put each text into the artifact's chat template.")
     ] = False,
-    temperature: Annotated[
-        float | None,
-        typer.Option("--temperature", help="Draw tokens instead of taking the likeliest."),
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option("--top-k", help="Draw from so many of the likeliest tokens.")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option("--top-p", help="Draw from the likeliest tokens of this share, as 0.9."),
-    ] = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
     seed: Annotated[int, typer.Option("--seed", help="Settles which tokens are drawn.")] = 0,
     stop: Annotated[
         bool,

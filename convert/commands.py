@@ -171,23 +171,37 @@ def verify(artifact: Path, *, golden: Path | None, gate: bool, threads: int) -> 
 def bench(
     artifact: Path,
     *,
-    prompt_tokens: int,
+    prompt_tokens: str,
+    batch: str,
     new_tokens: int,
     profile: bool,
+    plot: Path | None,
     as_json: bool,
     threads: int,
 ) -> None:
-    """Carry out `convert bench`."""
-    from convert.benching import measure_speed
+    """Carry out `convert bench`.
 
-    speed = measure_speed(
-        artifact,
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        threads=threads,
-        profile=profile,
-    )
-    print(speed.as_json() if as_json else speed.as_text())
+    Raises:
+        TricastError: See `convert.benching`.
+    """
+    from convert import benching, speed_report
+    from convert.speed_plot import plotter
+
+    lengths = speed_report.parse_counts(prompt_tokens, "--prompt-tokens")
+    batches = speed_report.parse_counts(batch, "--batch")
+    draw = plotter(plot) if plot is not None else None
+    common: dict[str, Any] = {"new_tokens": new_tokens, "threads": threads}
+    if profile and (len(lengths) > 1 or batches != [1]):
+        raise UsageError("--profile takes one length of prompts, and batch 1")
+    if profile:
+        common |= {"prompt_tokens": lengths[0], "profile": True}
+        speeds = [benching.measure_speed(artifact, **common)]
+    else:
+        sweep = benching.measure_sweep(artifact, prompt_tokens=lengths, batches=batches, **common)
+        speeds = list(sweep)
+    if draw is not None:
+        draw(artifact.resolve().name, speeds)
+    print(speed_report.as_json(speeds) if as_json else speed_report.as_text(speeds))
 
 
 def golden_record(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.errors import UnsupportedError
 from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target
 from targets.openvino.options import Options
 
@@ -85,7 +86,10 @@ class OpenVinoTarget(Target):
     def profiling_runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin counting; ranks tell by their launch file."""
         if _has_ranks(artifact):
-            return self.runner(artifact, threads=threads)
+            raise UnsupportedError(
+                f"the ranks of {artifact} tell no times by operator to another process",
+                remedy="run its launch.sh with --profile",
+            )
         from targets.openvino.profile import COUNTING
         from targets.openvino.run import OpenVinoRunner
 

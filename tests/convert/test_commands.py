@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from convert import commands, pipeline
+from convert import benching, commands, pipeline
 from convert.__main__ import main
+from convert.benching import Speed
 from convert.errors import UsageError
 from tests.support.runs import TINY_LLAMA
 
@@ -123,3 +124,60 @@ def test_a_gguf_becomes_a_checkpoint(converted, tmp_path, capsys):
     gguf = converted.artifacts["gguf-q8_0"] / "model.gguf"
     assert main(["import", str(gguf), "--out", str(tmp_path / "imported")]) == 0
     assert (tmp_path / "imported" / "model.safetensors").is_file()
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Speeds without an artifact; what they were asked for."""
+    asked = []
+
+    def sweep(artifact, **options):
+        asked.append(options)
+        for batch in options["batches"]:
+            for length in options["prompt_tokens"]:
+                yield Speed(length, options["new_tokens"], 2.0, 4.0, batch, 2.5, 4.5)
+
+    def one(artifact, **options):
+        asked.append(options)
+        kinds = {"linear": 5.0}
+        return Speed(options["prompt_tokens"], 3, 2.0, 4.0, 1, 2.5, 4.5, kinds, kinds)
+
+    monkeypatch.setattr(benching, "measure_sweep", sweep)
+    monkeypatch.setattr(benching, "measure_speed", one)
+    return asked
+
+
+def test_bench_prints_one_speed_or_a_table(measured, capsys):
+    assert main(["bench", "a", "--threads", "1"]) == 0
+    assert "first token: 2.0 ms for a prompt of 128 tokens" in capsys.readouterr().out
+    assert main(["bench", "a", "--prompt-tokens", "9,5", "--batch", "1,4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["batch"], one["prompt_tokens"]) for one in found] == [
+        (1, 5),
+        (1, 9),
+        (4, 5),
+        (4, 9),
+    ]
+    assert measured[0] == {
+        "prompt_tokens": [128], "batches": [1], "new_tokens": 32, "threads": 1
+    }  # fmt: skip
+
+
+def test_bench_profiles_one_length_and_no_batch(measured, capsys):
+    assert main(["bench", "a", "--profile", "--prompt-tokens", "7"]) == 0
+    assert "linear" in capsys.readouterr().out
+    assert measured[0]["prompt_tokens"] == 7
+    for options in (["--batch", "2"], ["--prompt-tokens", "3,4"]):
+        assert main(["bench", "a", "--profile", *options]) == 2
+        assert "--profile takes one length" in capsys.readouterr().err
+    assert len(measured) == 1
+
+
+def test_bench_draws_what_it_measured(measured, capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "speed.svg"
+    assert main(["bench", "some/onnx-f32", "--batch", "1,2", "--plot", str(path)]) == 0
+    assert "onnx-f32" in path.read_text("utf-8")
+    assert main(["bench", "a", "--plot", str(tmp_path / "speed.pdf")]) == 2
+    assert "cannot draw speed.pdf" in capsys.readouterr().err
+    assert len(measured) == 1
