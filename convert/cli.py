@@ -237,7 +237,9 @@ def generate(
     dataset: Annotated[
         str | None,
         typer.Option(
-            "--dataset", help="JSON Lines of texts: a file, or ORGANISATION/NAME:SPLIT on the hub."
+            "--dataset",
+            help="JSON Lines of texts: a file, `news` for what comes with the program, "
+            "or ORGANISATION/NAME:SPLIT on the hub.",
         ),
     ] = None,
     column: Annotated[

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import BrokenInputError, MissingFileError, UsageError
+from golden.texts import FOLDER
 
 _ON_THE_HUB = re.compile(r"\w[\w.-]*/[\w.-]+(:[\w.-]+)?", re.ASCII)
 _FORMATS = (".jsonl", ".json", ".ndjson", ".csv", ".txt", ".parquet")
 """Endings that say that a file was meant."""
+
+SHIPPED = {"news": FOLDER / "news.jsonl"}
+"""Data sets that come with the package, by name."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ def read_data_set(name: str, column: str, limit: int | None = None) -> list[Text
     """The texts of a data set, in order.
 
     Args:
-        name: A file, or a data set on the hub: ``organisation/name`` or
+        name: A file; a name of `SHIPPED`; or a data set on the hub, ``organisation/name`` or
             ``organisation/name:split``.
         column: Key of the text in each line.
         limit: How many at most.
@@ -49,6 +53,8 @@ def read_data_set(name: str, column: str, limit: int | None = None) -> list[Text
 def _files(name: str) -> Iterable[Path]:
     if Path(name).is_file():
         return [Path(name)]
+    if name in SHIPPED:
+        return [SHIPPED[name]]
     if Path(name).exists() or not _ON_THE_HUB.fullmatch(name) or Path(name).suffix in _FORMATS:
         raise MissingFileError(
             f"there is no file {name}",

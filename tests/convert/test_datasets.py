@@ -73,6 +73,13 @@ def test_a_file_that_is_not_there(name):
         read_data_set(name, "a")
 
 
+def test_texts_that_come_with_the_package_have_a_name(tmp_path, monkeypatch):
+    assert len(read_data_set("news", "content")) > 30
+    (tmp_path / "news").write_text('{"content": "own"}')
+    monkeypatch.chdir(tmp_path)
+    assert [text.content for text in read_data_set("news", "content")] == ["own"]
+
+
 def test_a_folder_is_no_data_set(tmp_path, monkeypatch):
     (tmp_path / "org" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
