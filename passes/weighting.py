@@ -22,8 +22,9 @@ DIGEST, NOTE = "weighting.moments", "note.weighting"
 class Weighting(Pass):
     """Give the linear layers of a quantized graph encodings weighted by second moments.
 
-    Those that have no moments stay as they are, and a note says which; so do embeddings, also
-    where they are the head as well: their rows are looked up, not multiplied with inputs.
+    Those that have no moments, or only zeros, stay plain, and a note says which. Embeddings stay
+    plain, too, also where they are the head as well: for the rows that are looked up all columns
+    count the same.
 
     Args:
         moments: Mean squares of the inputs of linear layers, ``[columns]`` by name of the weight;
@@ -54,17 +55,17 @@ class Weighting(Pass):
                 )
 
     def rewrite(self, model: ir.Model) -> bool:
-        held = parameters(model)
+        held, plain = parameters(model), []
         for name, encoding in self._weightable(model):
-            if name in self.moments:
-                old = held[name]
-                weighted = encoding.weighted(self.moments[name])
-                model.graph.initializers[name].const_value = Parameter(
-                    old.weight, weighted, old.fallback
-                )
-        plain = [name for name, _ in self._weightable(model) if name not in self.moments]
+            old = held[name]
+            weighted = encoding.weighted(self.moments.get(name, np.zeros(old.weight.columns)))
+            chosen = Parameter(old.weight, weighted, old.fallback)
+            model.graph.initializers[name].const_value = chosen
+            if weighted.importance is None:
+                plain.append(name)
         before = dict(model.metadata_props)
         model.metadata_props[DIGEST] = self._digest()
+        model.metadata_props.pop(NOTE, None)
         if plain:
             model.metadata_props[NOTE] = (
                 f"scales of {len(plain)} linear layers were chosen without moments of their "
@@ -74,9 +75,8 @@ class Weighting(Pass):
 
     def ensures(self, model: ir.Model) -> None:
         for name, encoding in self._weightable(model):
-            given = self.moments.get(name)
-            if given is not None and np.any(given) and encoding.importance is None:
-                raise AssertionError(f"{name} is not weighted")
+            if np.any(self.moments.get(name, 0)) != (encoding.importance is not None):
+                raise AssertionError(f"{name} is weighted and should not be, or the reverse")
 
     def _weightable(self, model: ir.Model) -> Iterator[tuple[str, WeightableEncoding]]:
         role_of = roles(model)

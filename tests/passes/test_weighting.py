@@ -78,6 +78,17 @@ def test_a_layer_without_moments_stays_plain_and_a_note_says_so(small, moments):
     assert Q_PROJ in notes(model)[0]
 
 
+def test_other_moments_replace_those_given_before(small, moments):
+    model = quantized(small)
+    Weighting(moments)(model)
+    others = {**moments, Q_PROJ: np.zeros(48)}
+    assert Weighting(others)(model)
+    assert parameters(model)[Q_PROJ].encoding.importance is None
+    assert Q_PROJ in notes(model)[0]
+    assert Weighting(moments)(model)
+    assert not notes(model)
+
+
 def test_what_has_no_scales_to_choose_is_left_alone(small, moments):
     model = quantized(small, "int8")
     before = {name: each.encoding for name, each in parameters(model).items()}

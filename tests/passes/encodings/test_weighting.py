@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.errors import NonFiniteWeightError, UnsupportedEncodingError
-from passes.encodings import ENCODINGS, encoding
+from passes.encodings import ENCODINGS, encoding, warm_up
 from passes.encodings.weighting import WeightableEncoding
 from tests.support.rows import hard_rows
 
@@ -162,6 +162,23 @@ def test_moments_of_another_layer_are_refused():
     chosen = encoding("q4_0").weighted(np.ones(64))
     with pytest.raises(UnsupportedEncodingError, match="rows of 64 weights"):
         chosen.encode(np.ones((2, 96), np.float32))
+
+
+def test_warming_up_runs_the_weighted_kernels_where_asked(monkeypatch):
+    weighed = []
+    run = WeightableEncoding.encode_into
+
+    def noted(self, rows, planes):
+        weighed.append((self.name, self.importance is not None))
+        run(self, rows, planes)
+
+    monkeypatch.setattr(WeightableEncoding, "encode_into", noted)
+    warm_up(["q4_0", "bf16"])
+    warm_up(["nf4", "int8"], weighted=True)
+    assert weighed == [
+        *(("q4_0", False), ("nf4", False), ("nf4", True)),
+        *(("int8", False), ("int8", False)),
+    ]
 
 
 def test_eight_bits_and_nested_scales_are_left_alone():
