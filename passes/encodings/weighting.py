@@ -104,5 +104,6 @@ def _importance(moments: NDArray[np.floating]) -> Floats | None:
     largest = given.max()
     if largest == 0:
         return None
-    shares = (given.astype(np.float64) / np.float64(largest)).astype(np.float32)
-    return np.where(shares < LEAST_IMPORTANCE, np.float32(0), shares)
+    shares: Floats = (given.astype(np.float64) / np.float64(largest)).astype(np.float32)
+    shares[shares < LEAST_IMPORTANCE] = 0
+    return shares

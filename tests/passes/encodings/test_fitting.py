@@ -85,5 +85,5 @@ def test_blocks_in_which_nothing_counts_keep_the_usual_scale():
 
 def test_a_scale_that_float16_cannot_hold_is_not_taken():
     usual = np.array([60000, 60000, -60000], np.float32)
-    factor = np.array([1.05, 1.1, 1.1], np.float32)
-    assert fitting.rescaled(usual, factor).tolist() == [63000.0, 60000.0, -60000.0]
+    factor = np.array([1.0625, 1.1, 1.1], np.float32)
+    assert fitting.rescaled(usual, factor).tolist() == [63750.0, 60000.0, -60000.0]
