@@ -200,7 +200,8 @@ class IntegerEncoding(WeightableEncoding):
 def _reciprocal(scale: NDArray[np.float16]) -> Floats:
     """1 / scale, or 0 of 0."""
     inverse = np.float32(1) / scale.astype(np.float32)
-    return np.where(scale == 0, np.float32(0), inverse)
+    usable: Floats = np.where(scale == 0, np.float32(0), inverse)
+    return usable
 
 
 def round_up(values: Floats) -> NDArray[np.float16]:

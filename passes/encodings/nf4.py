@@ -202,7 +202,8 @@ def pack_codes(groups: Floats, scales: Floats) -> Bytes:
 def finite_reciprocal(scales: Floats) -> Floats:
     """1 / scale as a column, or 0 where that is not finite."""
     inverse = np.float32(1) / scales
-    return np.where(np.isfinite(inverse), inverse, np.float32(0))[:, None]
+    usable: Floats = np.where(np.isfinite(inverse), inverse, np.float32(0))
+    return usable[:, None]
 
 
 def unpack_codes(packed: Bytes, scales: Floats) -> Floats:

@@ -73,4 +73,5 @@ class Q4_0(WeightableEncoding, BlockEncoding):  # noqa: N801 - the format's name
 def usual_scales(blocks: Floats) -> Floats:
     """Those at which the farthest weight of each block has code 0, for -8."""
     farthest = np.abs(blocks).argmax(1)[:, None]
-    return np.take_along_axis(blocks, farthest, 1) / np.float32(-8)
+    scales: Floats = np.take_along_axis(blocks, farthest, 1) / np.float32(-8)
+    return scales
