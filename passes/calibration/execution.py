@@ -141,6 +141,7 @@ class _Execution:
         """Any other node."""
         function, fixed = _function_of(step.node)
         results: dict[int, tuple[Array, ...]] = {}
+        ending = self.held.ending(step.inputs) if step.by_text else []
         for text in self.held.texts(all_texts=step.by_text):
             inputs = [
                 found if value is None or found is not None else self.held.get(value, text)
@@ -153,6 +154,8 @@ class _Execution:
                     )
             if step.computes:
                 results[text] = function(*inputs)
+            del inputs
+            self.held.drop(ending, text)
         self._release(step)
         for place, output in enumerate(step.node.outputs):
             self.held.put(output, {text: found[place] for text, found in results.items()})
