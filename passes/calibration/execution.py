@@ -118,8 +118,11 @@ class _Execution:
             )
         texts = self.held.texts(all_texts=step.by_text)
         inputs = [self.held.get(node.inputs[0], text) for text in texts]
-        kind = LinearProduct if node.op_type == "MatMul" else ConvolutionProduct
-        product = kind(weight, inputs)
+        product: Product
+        if node.op_type == "MatMul":
+            product = LinearProduct(weight, inputs)
+        else:
+            product = ConvolutionProduct(weight, inputs)
         if not np.isfinite(largest_magnitude(product.tokens)):
             raise NonFiniteWeightError(
                 f"the original's own input of {weight.name} is NaN or infinite in float32",
