@@ -19,6 +19,7 @@ from tests.support.models import random_ids, small_model
 from tests.targets.gaudi.test_compressed_tensors import encoded
 
 IDS = random_ids(2, 9, 101)
+SHARD_BYTES = 40_000
 
 
 @dataclass
@@ -71,10 +72,10 @@ def observe(small):
     return Seen(inputs, weights, {0: 9.0}, {0: 3.0})
 
 
-def write(small, folder, encoding, options, seen):
-    graph = encoded(small, encoding)
+def write(small, graph, folder, options, seen=None):
+    """Write the checkpoint of ``graph``, as the target does, in several shards."""
     planned = checkpoint_tensors(graph, options, seen)
-    weights = lay_out_safetensors(planned.tensors, max_shard_bytes=40_000)
+    weights = lay_out_safetensors(planned.tensors, max_shard_bytes=SHARD_BYTES)
     config = {**small.raw_config, "torch_dtype": "float32"}
     config["quantization_config"] = quantization_config(graph, options)
     files = (*weights.files, json_file("config.json", config))
@@ -135,7 +136,7 @@ def test_transformers_computes_what_the_stored_codes_and_scales_say(
 ):
     small, options = models[family], GaudiOptions(card=card, activations=activations)
     seen = observe(small)
-    folder = write(small, tmp_path / "artifact", encoding, options, seen)
+    folder = write(small, encoded(small, encoding), tmp_path / "artifact", options, seen)
     expected = logits(emulated(small, folder, options, seen))
     np.testing.assert_allclose(logits(load(folder)), expected, rtol=0, atol=2e-5 * expected.std())
     # FP8 must have made a difference, or nothing was compared.
@@ -146,7 +147,8 @@ def test_an_fp8_cache_has_its_scales_in_transformers(models, tmp_path):
     import torch
 
     small, options = models["llama"], GaudiOptions(card="gaudi2", kv_cache="fp8")
-    folder = write(small, tmp_path / "artifact", "fp8_240", options, observe(small))
+    graph = encoded(small, "fp8_240")
+    folder = write(small, graph, tmp_path / "artifact", options, observe(small))
     model = load(folder)
     attention = model.model.layers[0].self_attn
     assert attention.k_scale.tolist() == [pytest.approx(9 / 240)]
@@ -160,7 +162,8 @@ def test_no_byte_is_beyond_the_range_of_gaudi2(models, tmp_path):
     from safetensors import safe_open
 
     small, options = models["llama"], GaudiOptions(card="gaudi2")
-    folder = write(small, tmp_path / "artifact", "fp8_240", options, observe(small))
+    graph = encoded(small, "fp8_240")
+    folder = write(small, graph, tmp_path / "artifact", options, observe(small))
     scanned = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as shard:
