@@ -32,6 +32,7 @@ class GaudiOptions(BaseModel):
         kv_cache: How keys and values are held.
         activations: With FP8 weights, whether inputs are scaled by what calibration measured or
             by each token's own largest.
+        inc: Whether to add what neural-compressor needs to make FP8 of BF16 weights at load.
         graphs: Whether to export ``decode.pt2`` and ``prefill-*.pt2``.
     """
 
@@ -45,6 +46,7 @@ class GaudiOptions(BaseModel):
     lengths: Path | None = None
     kv_cache: Literal["bf16", "fp8"] = "bf16"
     activations: Literal["static", "dynamic"] = "static"
+    inc: bool = False
     graphs: bool = True
 
     @property
