@@ -29,11 +29,21 @@ class Programs(ABC):
         batch: Sequences in a batch.
         context: Slots of the caches.
         buckets: New tokens of each program, ascending; the first is 1.
+        caches: By name; written in place.
     """
 
     batch: int
     context: int
     buckets: tuple[int, ...]
+    caches: dict[str, Tensor]
+
+    def forget(self) -> None:
+        """Let the caches hold no token.
+
+        Masks hide old keys and values, but nothing hides the tokens that convolutions remember.
+        """
+        for cache in self.caches.values():
+            cache.zero_()
 
     @abstractmethod
     def step(self, tokens: int) -> Step:
@@ -71,7 +81,7 @@ class FilePrograms(Programs):
                 self._files[int(tokens)] = path
         self.buckets = tuple(sorted(self._files))
         self._steps: dict[int, Step] = {}
-        self._caches: dict[str, Tensor] = {}
+        self.caches = {}
         decode = _load(self._files[1])
         self.batch, self.context = arguments_of(decode, DECODE_FILE)[1].shape
         self._steps[1] = self._bind(decode, DECODE_FILE)
@@ -102,9 +112,9 @@ class FilePrograms(Programs):
         *_, weights, caches = arguments_of(program, name)
         given = {wanted: self._weight(wanted, like, name) for wanted, like in weights.items()}
         for wanted, like in caches.items():
-            if wanted not in self._caches:
-                self._caches[wanted] = torch.zeros(like.shape, dtype=like.dtype)
-        own = {wanted: self._caches[wanted] for wanted in caches}
+            if wanted not in self.caches:
+                self.caches[wanted] = torch.zeros(like.shape, dtype=like.dtype)
+        own = {wanted: self.caches[wanted] for wanted in caches}
         return bind(program, [*given.values(), *own.values()])
 
     def _weight(self, wanted: str, like: Tensor, name: str) -> Tensor:

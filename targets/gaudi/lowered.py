@@ -37,14 +37,14 @@ class LoweredPrograms(Programs):
     ) -> None:
         self._config, self._tensors, self._largest_code = config, tensors, largest_code
         self.batch, self.context = 1, 0
-        self._caches: dict[str, Tensor] = {}
+        self.caches = {}
         self._decoders: dict[int, StaticDecoder] = {}
 
     def step(self, tokens: int) -> Step:
         decoder = self._decoders[tokens]
 
         def step(ids: Tensor, mask: Tensor, positions: Tensor, position: Tensor) -> Tensor:
-            logits: Tensor = decoder(ids, mask, positions, position, self._tensors, self._caches)
+            logits: Tensor = decoder(ids, mask, positions, position, self._tensors, self.caches)
             return logits
 
         return step
@@ -53,7 +53,7 @@ class LoweredPrograms(Programs):
         tokens += PROMPT_BUCKET  # the last bucket of a prompt may be padded
         if batch == self.batch and tokens <= self.context:
             return
-        older = self._caches if batch == self.batch else {}
+        older = self.caches if batch == self.batch else {}
         self.batch, self.context = batch, -(-tokens // CACHE_BUCKET) * CACHE_BUCKET
         self._decoders = {
             size: StaticDecoder(self._graph(size), self._tensors, self._largest_code)
@@ -61,12 +61,12 @@ class LoweredPrograms(Programs):
         }
         decoder = self._decoders[1]
         dtypes = cache_dtypes(decoder, {name: self._tensors[name] for name in decoder.weights})
-        self._caches = {
+        self.caches = {
             name: torch.zeros(shape, dtype=dtypes[name]) for name, shape in decoder.caches.items()
         }
         for name, cache in older.items():
             slots = slice(cache.shape[_SLOTS_AXIS] if cache.dim() == 4 else None)
-            self._caches[name][:, :, slots] = cache
+            self.caches[name][:, :, slots] = cache
 
     def _graph(self, tokens: int) -> Any:
         return static_graph(self._config, batch=self.batch, tokens=tokens, context=self.context)

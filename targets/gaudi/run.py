@@ -87,6 +87,7 @@ class GaudiRunner(Runner):
     def _start(self, padding: Sequence[int]) -> None:
         """Forget everything; each sequence will begin after some slots of padding."""
         self._used = 0
+        self._programs.forget()
         self._padding = torch.tensor(padding)[:, None]
 
     def _last(self, ids: Tensor) -> Floats:
