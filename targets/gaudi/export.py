@@ -41,11 +41,14 @@ _CHECKS = torch.ops.aten._assert_tensor_metadata.default
 """Put beside every cast by export; it computes nothing and names a device."""
 
 
+_STORAGE = "quantization_config"
+
+
 def static_graph(config: Mapping[str, Any], *, batch: int, tokens: int, context: int) -> ir.Model:
     """The graph of one shape from config.json alone; its weights are all zeros and take no room.
 
     Args:
-        config: config.json.
+        config: config.json; what it says of quantization is how weights are stored, no more.
         batch: Sequences in a batch.
         tokens: New tokens of each: 1 for decoding, the size of the bucket for a prefill.
         context: Slots of the cache.
@@ -55,7 +58,7 @@ def static_graph(config: Mapping[str, Any], *, batch: int, tokens: int, context:
         BrokenInputError: The config contradicts itself.
     """
     architecture = architecture_of(config)
-    parsed = architecture.parse(config)
+    parsed = architecture.parse({key: value for key, value in config.items() if key != _STORAGE})
     nothing = np.zeros((), ml_dtypes.bfloat16)
     weights = {
         name: ArrayWeight(name, np.broadcast_to(nothing, size))

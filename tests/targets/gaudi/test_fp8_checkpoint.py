@@ -13,9 +13,11 @@ from targets.companions import json_file
 from targets.gaudi.checkpoint_tensors import checkpoint_tensors
 from targets.gaudi.compressed_tensors import quantization_config
 from targets.gaudi.options import GaudiOptions
+from targets.gaudi.run import GaudiRunner
 from targets.gaudi.stored import stored_weights
 from targets.safetensors_layout import lay_out_safetensors
 from tests.support.models import random_ids, small_model
+from tests.support.ort import relative_error
 from tests.targets.gaudi.test_compressed_tensors import encoded
 
 IDS = random_ids(2, 9, 101)
@@ -141,6 +143,20 @@ def test_transformers_computes_what_the_stored_codes_and_scales_say(
     np.testing.assert_allclose(logits(load(folder)), expected, rtol=0, atol=2e-5 * expected.std())
     # FP8 must have made a difference, or nothing was compared.
     assert np.abs(expected - logits(small.torch_model)).max() > 1e-3 * expected.std()
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom"])
+@pytest.mark.parametrize("activations", ["static", "dynamic"])
+def test_our_runner_computes_what_transformers_does(models, tmp_path, family, activations):
+    import torch
+
+    small, options = models[family], GaudiOptions(card="gaudi3", activations=activations)
+    graph = encoded(small, "fp8")
+    folder = write(small, graph, tmp_path / "artifact", options, observe(small))
+    with GaudiRunner(folder, threads=1, dtype=torch.float32) as runner:
+        found = runner.logits(IDS[0].tolist(), prefill=6)
+    expected = logits(load(folder))[0]
+    assert relative_error(found, expected) < 1e-5
 
 
 def test_an_fp8_cache_has_its_scales_in_transformers(models, tmp_path):
