@@ -15,6 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 CODES = torch.float8_e4m3fn
+CACHED = torch.uint8
+"""What a cache of codes is declared as: torch on the CPU copies no FP8, and a write through a view
+could not be captured."""
+
 LARGEST_CODE = "largest_code"
 """Attribute: the magnitude at which codes saturate."""
 
@@ -54,13 +58,20 @@ def quantize(x: Tensor, scale: Tensor, largest: float) -> Tensor:
 
 
 def store(attributes: Mapping[str, Any], new: Tensor, scale: Tensor) -> Tensor:
-    """What an FP8 cache holds of new keys or values."""
-    return quantize(new, scale, float(attributes[LARGEST_CODE]))
+    """What an FP8 cache holds of new keys or values: codes, as bytes."""
+    return quantize(new, scale, float(attributes[LARGEST_CODE])).view(CACHED)
+
+
+def write(attributes: Mapping[str, Any], cache: Tensor, codes: Tensor, slots: Tensor) -> Tensor:
+    """Write codes [B, H, S, D] into ``slots`` [S] of a cache [B, H, L, D], in place."""
+    # index_copy_, which other caches are written with, is not there for FP8 on a CPU.
+    written: Tensor = torch.ops.aten.index_put_(cache, [None, None, slots], codes)
+    return written
 
 
 def load(attributes: Mapping[str, Any], codes: Tensor, scale: Tensor, like: Tensor) -> Tensor:
     """Keys or values of an FP8 cache in the dtype of ``like``."""
-    return (codes.float() * scale).to(like.dtype)
+    return (codes.view(CODES).float() * scale).to(like.dtype)
 
 
 def _scale_of_tokens(x: Tensor, largest: float) -> Tensor:
