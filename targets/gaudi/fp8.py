@@ -15,10 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 CODES = torch.float8_e4m3fn
-CACHED = torch.uint8
-"""What a cache of codes is declared as: torch on the CPU copies no FP8, and a write through a view
-could not be captured."""
-
 LARGEST_CODE = "largest_code"
 """Attribute: the magnitude at which codes saturate."""
 
@@ -58,8 +54,8 @@ def quantize(x: Tensor, scale: Tensor, largest: float) -> Tensor:
 
 
 def store(attributes: Mapping[str, Any], new: Tensor, scale: Tensor) -> Tensor:
-    """What an FP8 cache holds of new keys or values: codes, as bytes."""
-    return quantize(new, scale, float(attributes[LARGEST_CODE])).view(CACHED)
+    """What an FP8 cache holds of new keys or values."""
+    return quantize(new, scale, float(attributes[LARGEST_CODE]))
 
 
 def write(attributes: Mapping[str, Any], cache: Tensor, codes: Tensor, slots: Tensor) -> Tensor:
@@ -71,7 +67,7 @@ def write(attributes: Mapping[str, Any], cache: Tensor, codes: Tensor, slots: Te
 
 def load(attributes: Mapping[str, Any], codes: Tensor, scale: Tensor, like: Tensor) -> Tensor:
     """Keys or values of an FP8 cache in the dtype of ``like``."""
-    return (codes.view(CODES).float() * scale).to(like.dtype)
+    return (codes.float() * scale).to(like.dtype)
 
 
 def _scale_of_tokens(x: Tensor, largest: float) -> Tensor:

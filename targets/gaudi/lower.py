@@ -115,9 +115,9 @@ def cache_shapes(model: ir.Model) -> dict[str, tuple[int, ...]]:
 
 
 def cache_dtypes(decoder: StaticDecoder, weights: Mapping[str, Tensor]) -> dict[str, torch.dtype]:
-    """Dtype of every cache: that of the computation, bytes for keys and values that have scales."""
+    """Dtype of every cache: that of the computation, FP8 for keys and values that have scales."""
     computed = next(tensor.dtype for tensor in weights.values() if tensor.dtype is not fp8.CODES)
-    stored = fp8.CACHED if decoder.fp8_cache else computed
+    stored = fp8.CODES if decoder.fp8_cache else computed
     kinds = {True: stored, False: computed}
     return {name: kinds[name.rpartition(".")[2] in PARTS] for name in decoder.caches}
 

@@ -65,15 +65,14 @@ class StoredScales:
         """
         past, new = (str(value.name) for value in node.inputs[:2] if value is not None)
         present = str(node.outputs[0].name)
-        write = OPERATORS[node.op_type]
-        axis = {"axis": node.attributes["axis"].as_int()}
         scale = self._cache_scale(present)
         if scale is None:
-            yield Step(write, axis, (past, new, QUERY_SLOTS), (present,))
+            axis = {"axis": node.attributes["axis"].as_int()}
+            yield Step(OPERATORS[node.op_type], axis, (past, new, QUERY_SLOTS), (present,))
             return
         codes, cache = f"{present}.new_codes", f"{present}.codes"
         yield Step(fp8.store, self._attributes, (new, scale), (codes,))
-        yield Step(write, axis, (past, codes, QUERY_SLOTS), (cache,))
+        yield Step(fp8.write, {}, (past, codes, QUERY_SLOTS), (cache,))
         yield Step(fp8.load, {}, (cache, scale, new), (present,))
 
     @property

@@ -165,7 +165,6 @@ def test_what_the_programs_cannot_hold_is_refused(batched):
 
 @pytest.mark.parametrize("name", ["decode.pt2", "model.safetensors"])
 def test_programs_that_do_not_fit_the_weights_are_refused(batched, tmp_path, name):
-    import torch
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(batched[0], tmp_path, dirs_exist_ok=True)
