@@ -77,6 +77,9 @@ class _Execution:
         if not texts or not all(len(text) for text in texts):
             raise UsageError("there is nothing to run the model on", expected="texts of tokens")
         self._plan = plan(model, logits=logits)
+        for step in self._plan.steps:
+            if step.weight is None:
+                operator_of(step.node)  # what cannot be run is refused before anything is
         self._observers = observers
         self.held = HeldValues(model, texts, self._plan.reads)
 

@@ -199,13 +199,14 @@ def test_every_storage_type_becomes_float32(dtype):
     np.testing.assert_array_equal(reading.as_float32(rows), rows.astype(np.float32))
 
 
-def test_an_operator_without_an_entry_is_an_error_that_names_it(llama):
-    graph = llama.graph()
-    node = next(node for node in graph.graph if node.op_type == "Sigmoid")
+def test_an_operator_without_an_entry_is_named_before_anything_is_read(llama):
+    graph, read = llama.graph(), []
+    node = [node for node in graph.graph if node.op_type == "Sigmoid"][-1]
     node.op_type = "HardSigmoid"
     with pytest.raises(UnsupportedError, match="HardSigmoid") as caught:
-        run(graph, [[1, 2]])
+        run(graph, [[1, 2]], advance=read.append)
     assert str(node.name) in str(caught.value)
+    assert not read
 
 
 def test_an_attribute_without_an_entry_is_an_error_that_names_it(llama):
