@@ -12,8 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import SymBool, SymFloat, SymInt, Tensor, fx
@@ -22,6 +27,7 @@ from torch.utils import _pytree as pytree
 
 from convert.errors import BrokenInputError, GraphCaptureError, TricastError
 from targets.gaudi.audit_caches import audit_caches
+from targets.gaudi.collectives import COLLECTIVES
 from targets.gaudi.operator_traits import draws_random_numbers, indexes_by_mask, makes_a_tensor
 
 _TAG = torch.Tag
@@ -70,9 +76,37 @@ def load_program(path: Path) -> ExportedProgram:
         BrokenInputError: It cannot be read.
     """
     try:
-        return torch.export.load(path)
+        with _quick_reading():
+            return torch.export.load(path)
     except Exception as error:  # torch raises whatever its parts do
         raise BrokenInputError(f"{path.name} is no exported program", found=str(error)) from error
+
+
+@contextmanager
+def _quick_reading() -> Iterator[None]:
+    """Let torch look up the types of each class of its file format once instead of at every value.
+
+    That is most of the time that reading a large program takes (torch 2.13,
+    ``_dict_to_dataclass`` of torch/_export/serde/serialize.py); where a release does it
+    otherwise, nothing changes.
+    """
+    serialize: Any = import_module("torch._export.serde.serialize")
+    known: dict[type, dict[str, Any]] = {}
+
+    def type_hints(kind: type, **options: Any) -> dict[str, Any]:
+        if kind not in known:
+            known[kind] = typing.get_type_hints(kind, **options)
+        return known[kind]
+
+    if getattr(serialize, "typing", None) is not typing:
+        yield
+        return
+    quick = SimpleNamespace(**{**vars(typing), "get_type_hints": type_hints})
+    serialize.typing = quick
+    try:
+        yield
+    finally:
+        serialize.typing = typing
 
 
 def _fault(node: fx.Node) -> str | None:
@@ -90,7 +124,10 @@ def _fault(node: fx.Node) -> str | None:
 
 def _fault_of_operator(node: fx.Node, operator: torch._ops.OpOverload) -> str | None:
     checks: tuple[tuple[Callable[[], bool], str], ...] = (
-        (lambda: operator.namespace not in ("aten", "prims"), "an operator is not one of torch's"),
+        (
+            lambda: operator.namespace not in ("aten", "prims") and operator not in COLLECTIVES,
+            "an operator is not one of torch's",
+        ),
         (lambda: _TAG.data_dependent_output in operator.tags, _READ_BACK),
         (lambda: operator.overloadpacket is torch.ops.aten.is_nonzero, _READ_BACK),
         (

@@ -254,3 +254,16 @@ def test_the_program_says_what_is_wrong_with_each_file(saved, capsys, tmp_path):
     assert "Item.pt2" in capsys.readouterr().err
     (tmp_path / "empty.pt2").write_bytes(b"")
     assert audit_program.main([str(tmp_path / "empty.pt2")]) == BrokenInputError.exit_code
+
+
+def test_reading_leaves_torch_as_it_was(saved, tmp_path):
+    import typing
+
+    from torch._export.serde import serialize
+
+    assert serialize.typing is typing
+    assert audit_program.load_program(saved(Decoder)[1]).range_constraints == {}
+    (tmp_path / "broken.pt2").write_bytes(b"PK")
+    with pytest.raises(BrokenInputError, match=r"broken\.pt2"):
+        audit_program.load_program(tmp_path / "broken.pt2")
+    assert serialize.typing is typing
