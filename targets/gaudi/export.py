@@ -25,6 +25,7 @@ from convert.weights import ArrayWeight
 from passes.static_cache import StaticCache
 from targets.gaudi.lower import StaticDecoder, cache_dtypes
 from targets.gaudi.programs import TensorForm
+from targets.ranks.shard import Shard
 
 DTYPES = {
     "BF16": torch.bfloat16,
@@ -44,7 +45,14 @@ _CHECKS = torch.ops.aten._assert_tensor_metadata.default
 _STORAGE = "quantization_config"
 
 
-def static_graph(config: Mapping[str, Any], *, batch: int, tokens: int, context: int) -> ir.Model:
+def static_graph(
+    config: Mapping[str, Any],
+    *,
+    batch: int,
+    tokens: int,
+    context: int,
+    shard: Shard | None = None,
+) -> ir.Model:
     """The graph of one shape from config.json alone; its weights are all zeros and take no room.
 
     Args:
@@ -52,6 +60,7 @@ def static_graph(config: Mapping[str, Any], *, batch: int, tokens: int, context:
         batch: Sequences in a batch.
         tokens: New tokens of each: 1 for decoding, the size of the bucket for a prefill.
         context: Slots of the cache.
+        shard: The rank whose part it computes; None for the whole model.
 
     Raises:
         UnsupportedError: The architecture or a key of the config is not supported.
@@ -65,6 +74,8 @@ def static_graph(config: Mapping[str, Any], *, batch: int, tokens: int, context:
         for name, size in architecture.parameters(parsed).items()
     }
     model = architecture.build(parsed, weights)
+    if shard is not None:
+        shard.cut(model)
     StaticCache(batch=batch, tokens=tokens, length=context)(model)
     return model
 

@@ -31,7 +31,11 @@ def export_programs(request: ProgramRequest, out: Path) -> None:
 
     for name, tokens in request.tokens.items():
         model = static_graph(
-            request.config, batch=request.batch, tokens=tokens, context=request.context
+            request.config,
+            batch=request.batch,
+            tokens=tokens,
+            context=request.context,
+            shard=request.shard,
         )
         program = export(model, request.tensors, request.largest_code)
         audit(program, name)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from convert.errors import UsageError
 from convert.graph import notes
 from targets.base import Layout, LayoutRequest, OutputFile
 from targets.companions import generation_config, json_file, tokenizer_files
-from targets.gaudi.buckets import choose_buckets, static_buckets
-from targets.gaudi.checkpoint_tensors import CheckpointTensors, checkpoint_tensors
+from targets.gaudi.buckets import choose_buckets
+from targets.gaudi.checkpoint_tensors import checkpoint_tensors
 from targets.gaudi.compressed_tensors import quantization_config
 from targets.gaudi.deployment import deployment_files, without_runtime
 from targets.gaudi.inc import inc_files, inc_note
 from targets.gaudi.memory import plan_memory
 from targets.gaudi.options import GaudiOptions, parse_options
-from targets.gaudi.programs import ProgramRequest, TensorForm, static_programs
+from targets.gaudi.program_files import program_files
 from targets.gaudi.settings import deepspeed_checkpoints, generation_settings, model_config
 from targets.gaudi.slicing import uneven_heads
-from targets.remembering import remembered
 from targets.safetensors_layout import MAX_SHARD_BYTES, lay_out_safetensors
 
 UNVERIFIED = (
@@ -45,7 +42,7 @@ def lay_out(request: LayoutRequest, max_shard_bytes: int = MAX_SHARD_BYTES) -> L
     options = parse_options(request.options)
     config, quantization = model_config(request.source), quantization_config(request.model, options)
     compressed = quantization is not None
-    _check_inc(options, compressed=compressed)
+    check_inc(options, compressed=compressed)
     stored = checkpoint_tensors(request.model, _of_files(options, compressed), request.observations)
     weights = lay_out_safetensors(stored.tensors, max_shard_bytes)
     generation = generation_settings(
@@ -64,13 +61,13 @@ def lay_out(request: LayoutRequest, max_shard_bytes: int = MAX_SHARD_BYTES) -> L
     if request.tokenizer:
         files += tokenizer_files(request.source.folder)
     # Last, since it takes seconds: whatever is refused is refused before.
-    files += _programs(request, options, config, stored)
+    files += program_files(config, request.source.config, options, stored)
     said = _notes(request, options, compressed=compressed)
     jobs = stored.jobs(weights.placements)
     return Layout(tuple(files), jobs, tuple(note for note in said if note))
 
 
-def _check_inc(options: GaudiOptions, *, compressed: bool) -> None:
+def check_inc(options: GaudiOptions, *, compressed: bool) -> None:
     """Refuse two ways to FP8 at once, and an FP8 cache without any."""
     if compressed and options.inc:
         raise UsageError(
@@ -101,30 +98,6 @@ def _measurements(request: LayoutRequest, options: GaudiOptions) -> tuple[Output
         )
     fp8_cache = options.kv_cache == "fp8"
     return inc_files(request.observations, request.source.config, fp8_cache=fp8_cache)
-
-
-def _programs(
-    request: LayoutRequest,
-    options: GaudiOptions,
-    config: dict[str, Any],
-    stored: CheckpointTensors,
-) -> Iterator[OutputFile]:
-    """``decode.pt2`` and ``prefill-*.pt2``, unless the options leave them out."""
-    if not options.graphs:
-        return
-    parsed = request.source.config
-    wanted = ProgramRequest(
-        config=config,
-        tensors={tensor.name: TensorForm(tensor.dtype, tensor.shape) for tensor in stored.tensors},
-        batch=options.batch,
-        context=options.context(parsed),
-        buckets=static_buckets(options, parsed),
-        largest_code=options.hardware.fp8_largest or ProgramRequest.largest_code,
-    )
-    described = json.dumps(wanted.to_json(), sort_keys=True)
-    made = remembered(f"programs {described}", ("torch",), lambda: static_programs(wanted))
-    for name, data in made.items():
-        yield OutputFile.whole(name, data)
 
 
 def _deployment(

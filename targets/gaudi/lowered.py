@@ -11,6 +11,7 @@ from torch import Tensor
 from targets.gaudi.export import static_graph
 from targets.gaudi.loaded import Programs, Step
 from targets.gaudi.lower import StaticDecoder, cache_dtypes
+from targets.ranks.shard import Shard
 
 PROMPT_BUCKET = 64
 """Tokens of the program that a prompt goes through, padded at its end."""
@@ -28,14 +29,20 @@ class LoweredPrograms(Programs):
         config: config.json.
         tensors: By name, in the dtype of the computation; not copied.
         largest_code: Largest magnitude of an FP8 code.
+        shard: The rank whose part they compute; None for the whole model.
     """
 
     buckets = (1, PROMPT_BUCKET)
 
     def __init__(
-        self, config: Mapping[str, Any], tensors: Mapping[str, Tensor], largest_code: float
+        self,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        largest_code: float,
+        shard: Shard | None = None,
     ) -> None:
         self._config, self._tensors, self._largest_code = config, tensors, largest_code
+        self._shard = shard
         self.batch, self.context = 1, 0
         self.caches = {}
         self._decoders: dict[int, StaticDecoder] = {}
@@ -69,4 +76,10 @@ class LoweredPrograms(Programs):
             self.caches[name][:, :, slots] = cache
 
     def _graph(self, tokens: int) -> Any:
-        return static_graph(self._config, batch=self.batch, tokens=tokens, context=self.context)
+        return static_graph(
+            self._config,
+            batch=self.batch,
+            tokens=tokens,
+            context=self.context,
+            shard=self._shard,
+        )

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from convert.errors import PassRefusedError
+from targets.gaudi.collectives import all_gather, all_reduce
 
 Attributes = Mapping[str, Any]
 Operator = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -177,6 +178,8 @@ def _elementwise(function: Callable[..., Tensor]) -> Operator:
 
 OPERATORS: dict[str, Operator] = {
     "Add": _elementwise(torch.add),
+    "AllGather": all_gather,
+    "AllReduce": all_reduce,
     "And": _elementwise(torch.logical_and),
     "Attention": _attention,
     "Cast": _cast,

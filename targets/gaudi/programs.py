@@ -18,6 +18,7 @@ from typing import Any
 
 from convert.error_reports import error_from_json
 from convert.errors import OutOfMemoryError, UnsupportedError
+from targets.ranks.shard import Shard
 
 DECODE_FILE = "decode.pt2"
 ERROR_FILE = "error.json"
@@ -53,6 +54,7 @@ class ProgramRequest:
         context: Slots of the KV cache.
         buckets: Tokens that prompts are padded to.
         largest_code: Largest magnitude of an FP8 code; what is larger saturates.
+        shard: The rank that the programs are of; None for the whole model.
     """
 
     config: Mapping[str, Any]
@@ -61,6 +63,7 @@ class ProgramRequest:
     context: int
     buckets: tuple[int, ...]
     largest_code: float = 448.0
+    shard: Shard | None = None
 
     @classmethod
     def from_json(cls, description: Mapping[str, Any]) -> ProgramRequest:
@@ -70,12 +73,14 @@ class ProgramRequest:
             for name, form in description["tensors"].items()
         }
         buckets = tuple(description["buckets"])
-        return cls(**{**description, "tensors": tensors, "buckets": buckets})
+        shard = description["shard"] and Shard.from_json(description["shard"])
+        return cls(**{**description, "tensors": tensors, "buckets": buckets, "shard": shard})
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         tensors = {name: asdict(form) for name, form in self.tensors.items()}
-        return {**vars(self), "config": dict(self.config), "tensors": tensors}
+        shard = self.shard and self.shard.to_json()
+        return {**vars(self), "config": dict(self.config), "tensors": tensors, "shard": shard}
 
     @property
     def tokens(self) -> dict[str, int]:

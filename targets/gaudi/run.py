@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convert.errors import RunnerCrashedError, TricastError
-from targets.base import Message, Runner
 from targets.gaudi.fp8 import CODES
 from targets.gaudi.loaded import FilePrograms, Programs
 from targets.gaudi.lowered import LoweredPrograms
@@ -25,28 +24,37 @@ from targets.gaudi.programs import DECODE_FILE
 from targets.gaudi.scales import largest_code
 from targets.gaudi.stored_tensors import mapped_tensors
 from targets.generation_settings import longest_sequence, stop_ids
-from targets.hf_tokenizer import HfTokenizer
+from targets.ranks.shard import Shard
+from targets.tokenized_runner import TokenizedRunner
 
 Floats = NDArray[np.float32]
 
 
-class GaudiRunner(Runner):
+class GaudiRunner(TokenizedRunner):
     """One sequence or a left-padded batch, on the CPU.
 
     Args:
         artifact: The folder.
         threads: Threads of torch.
         dtype: What to compute in; None for the artifact's own, by its own programs.
+        shard: The rank that the folder is of; None for a whole model.
 
     Raises:
         RunnerCrashedError: The folder is no checkpoint that can be lowered, or its programs are
             not for its weights.
     """
 
-    def __init__(self, artifact: Path, *, threads: int, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        artifact: Path,
+        *,
+        threads: int,
+        dtype: torch.dtype | None = None,
+        shard: Shard | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
-        self._programs = _programs(artifact, dtype)
-        self._tokenizer = HfTokenizer.load(artifact)
+        self._programs = _programs(artifact, dtype, shard)
+        super().__init__(artifact)
         self.stop_ids = stop_ids(artifact)
         self.context = longest_sequence(artifact)
         if isinstance(self._programs, FilePrograms):
@@ -71,18 +79,6 @@ class GaudiRunner(Runner):
     def advance(self, tokens: Sequence[int]) -> Floats:
         self._programs.reserve(len(tokens), self._used + 1)
         return self._last(torch.tensor([[token] for token in tokens]))
-
-    def tokenize(self, text: str) -> list[int] | None:
-        return self._tokenizer.encode(text) if self._tokenizer else None
-
-    def prompt_ids(self, text: str, *, rendered: bool = False) -> list[int] | None:
-        return self._tokenizer.prompt_ids(text, rendered=rendered) if self._tokenizer else None
-
-    def detokenize(self, ids: Sequence[int]) -> str | None:
-        return self._tokenizer.decode(ids) if self._tokenizer else None
-
-    def chat(self, messages: Sequence[Message]) -> str | None:
-        return self._tokenizer.chat(messages) if self._tokenizer else None
 
     def _start(self, padding: Sequence[int]) -> None:
         """Forget everything; each sequence will begin after some slots of padding."""
@@ -130,7 +126,7 @@ class GaudiRunner(Runner):
         return logits[:sequences, :tokens]
 
 
-def _programs(artifact: Path, dtype: torch.dtype | None) -> Programs:
+def _programs(artifact: Path, dtype: torch.dtype | None, shard: Shard | None) -> Programs:
     from safetensors import SafetensorError
 
     try:
@@ -139,7 +135,7 @@ def _programs(artifact: Path, dtype: torch.dtype | None) -> Programs:
         if dtype is None and (artifact / DECODE_FILE).is_file():
             return FilePrograms(artifact, tensors)
         computed = tensors if dtype is None else _cast(tensors, dtype)
-        programs = LoweredPrograms(config, computed, largest_code(config))
+        programs = LoweredPrograms(config, computed, largest_code(config), shard)
         programs.reserve(1, 1)
     except RunnerCrashedError:
         raise

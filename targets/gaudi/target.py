@@ -17,6 +17,7 @@ from passes.encodings.fp8 import Fp8
 from passes.kv_cache import StaticCache
 from targets.base import Layout, LayoutRequest, Runner, Target
 from targets.gaudi.options import GaudiOptions, parse_options
+from targets.ranks.folders import has_ranks
 from targets.safetensors_layout import MAX_SHARD_BYTES
 
 if TYPE_CHECKING:
@@ -70,15 +71,29 @@ class GaudiTarget(Target):
 
         return lay_out(request, self.max_shard_bytes)
 
+    def options_for_ranks(self, options: Mapping[str, Any], ranks: int) -> Mapping[str, Any]:
+        from targets.gaudi.ranks_layout import options_for_ranks
+
+        return {**options, "cards": options_for_ranks(parse_options(options), ranks).cards}
+
+    def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
+        from targets.gaudi.ranks_layout import lay_out_ranks
+
+        return lay_out_ranks(requests, self.max_shard_bytes)
+
     def runner(self, artifact: Path, *, threads: int) -> Runner:
+        if has_ranks(artifact):
+            from targets.gaudi.ranks_run import GaudiRanksRunner
+
+            return GaudiRanksRunner(artifact, threads=threads)
         from targets.gaudi.run import GaudiRunner
 
         return GaudiRunner(artifact, threads=threads)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        from targets.gaudi.stored import stored_weights
+        from targets.gaudi.stored import stored_ranks, stored_weights
 
-        return stored_weights(artifact)
+        return stored_ranks(artifact) if has_ranks(artifact) else stored_weights(artifact)
 
 
 def _on_card(name: str, options: GaudiOptions) -> str:

@@ -11,7 +11,7 @@ from convert.errors import UsageError
 from passes.calibration.observations import observe
 from passes.quantize import Policy, Quantize
 from targets.base import LayoutRequest, Source
-from targets.gaudi import layout
+from targets.gaudi import program_files
 from targets.gaudi.layout import lay_out
 from targets.gaudi.target import GaudiTarget
 from tests.support.models import random_ids, small_model
@@ -49,7 +49,7 @@ def test_programs_are_exported_last_and_can_be_left_out(small, tmp_path, monkeyp
         wanted.append(request)
         return {"decode.pt2": b"program"}
 
-    monkeypatch.setattr(layout, "static_programs", export)
+    monkeypatch.setattr(program_files, "static_programs", export)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     names = [file.path for file in lay_out(request_for(small, tmp_path, batch=3)).files]
     assert names[-1] == "decode.pt2"
