@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import onnx_ir as ir
+
 from convert.errors import UsageError
-from convert.graph import notes
+from convert.graph import notes, parameters
+from convert.weights import RowRanges
 from targets.base import Layout, LayoutRequest, OutputFile
 from targets.companions import generation_config, json_file, tokenizer_files
 from targets.gaudi.buckets import choose_buckets
@@ -123,4 +126,16 @@ def _notes(
     yield options.shortened(config)
     yield uneven_heads(config, options.cards)
     yield without_runtime(config, compressed=compressed)
+    yield _rearranged(request.model)
     yield inc_note(config) if options.inc else None
+
+
+def _rearranged(model: ir.Model) -> str | None:
+    """What a user should know of weights whose rows are not in the checkpoint's order."""
+    names = [name for name, own in parameters(model).items() if isinstance(own.weight, RowRanges)]
+    if not names:
+        return None
+    return (
+        f"{names[0]} and {len(names) - 1} more have their rows in the order that the programs "
+        "compute with; code that expects the original checkpoint would misread them"
+    )

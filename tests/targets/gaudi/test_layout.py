@@ -88,6 +88,12 @@ def test_what_a_user_should_know_is_said(small, tmp_path):
     assert any("unverified on Gaudi" in note for note in made.notes)
     assert any("positions" in note for note in made.notes)
     assert any("7 cards cannot share" in note for note in made.notes)
+    assert not any("misread" in note for note in made.notes)
+
+
+def test_rows_in_another_order_than_the_checkpoint_has_are_said(tmp_path):
+    made = lay_out(request_for(small_model("yuan"), tmp_path, graphs=False))
+    assert any("q_proj.weight and" in note and "misread" in note for note in made.notes)
 
 
 def test_measurements_for_neural_compressor_are_added_on_request(small, observations, tmp_path):
