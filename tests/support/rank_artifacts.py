@@ -32,13 +32,15 @@ def make_pair(
     target: str = "openvino",
     **options: Any,
 ) -> Pair:
-    """Write both artifacts as a run would, without a tokenizer."""
+    """Write both artifacts as a run would, without a tokenizer.
+
+    The whole one has no program files, since they take seconds to export.
+    """
     checkpoint = open_checkpoint(str(model.save(folder / "checkpoint")))
     source, made = open_source(checkpoint), []
-    for name, count in (("whole", None), ("cut", ranks)):
-        artifact = Artifact(
-            format=target, encoding=encoding, tensor_parallel=count, options=options
-        )
+    whole_options = {**options, "graphs": False} if target == "gaudi" else options
+    for name, count, own in (("whole", None, whole_options), ("cut", ranks, options)):
+        artifact = Artifact(format=target, encoding=encoding, tensor_parallel=count, options=own)
         made.append(prepare(checkpoint, source, artifact, tokenizer=False, strict=False))
         (folder / name).mkdir()
         write_layouts([(folder / name, made[-1].layout)])
