@@ -14,7 +14,7 @@ from convert.inspection import inspect
 from convert.preparation import deployment_options, open_source, prepare
 from convert.recipe import Artifact
 from convert.weights import read_float32
-from targets.gaudi import ranks_guide, ranks_layout, ranks_program
+from targets.gaudi import program_files, ranks_guide, ranks_layout, ranks_program
 from targets.gaudi.audit import audit, load_program
 from targets.gaudi.collectives import COLLECTIVES
 from targets.gaudi.ranks_run import PROGRAM, GaudiRanksRunner
@@ -22,6 +22,7 @@ from targets.gaudi.run import GaudiRunner
 from targets.gaudi.stored import stored_ranks
 from targets.gaudi.stored_tensors import mapped_tensors
 from targets.gaudi.target import GaudiTarget
+from targets.ranks.shard import Shard
 from tests.support.models import random_ids, small_model
 from tests.support.ort import relative_error
 from tests.support.rank_artifacts import make_pair
@@ -30,13 +31,33 @@ assert ranks_guide and ranks_layout
 IDS = random_ids(1, 12, 101)[0].tolist()
 
 
+SIZES = {"batch": 2, "prompt_tokens": 12, "new_tokens": 12}
+
+
+def one_layer():
+    """Biases and an odd vocabulary, whose parts are of different lengths."""
+    return small_model("llama", attention_bias=True, mlp_bias=True, num_hidden_layers=1)
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """One layer with biases and an odd vocabulary, whose parts are of different lengths."""
-    model = small_model("llama", attention_bias=True, mlp_bias=True, num_hidden_layers=1)
+    """What stands for programs says which rank it was asked for: exporting takes seconds."""
     folder = tmp_path_factory.mktemp("gaudi-ranks")
-    sizes = {"batch": 2, "prompt_tokens": 12, "new_tokens": 12}
-    return make_pair(model, folder, 2, "bf16", target="gaudi", **sizes)
+
+    def export(request):
+        return dict.fromkeys(request.tokens, str(request.shard).encode())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program_files, "static_programs", export)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        return make_pair(one_layer(), folder, 2, "bf16", target="gaudi", **SIZES)
+
+
+@pytest.fixture(scope="module")
+def with_programs(tmp_path_factory):
+    """The same with real programs."""
+    folder = tmp_path_factory.mktemp("gaudi-programs")
+    return make_pair(one_layer(), folder, 2, "bf16", target="gaudi", **SIZES)
 
 
 def test_files(pair):
@@ -50,6 +71,9 @@ def test_files(pair):
         *(f"rank-{rank}/{name}" for rank in (0, 1) for name in own),
     }
     assert "rank-R/" in (pair.cut / "DEPLOY.md").read_text()
+    for rank in (0, 1):
+        asked = (pair.cut / f"rank-{rank}" / "decode.pt2").read_text()
+        assert asked == str(Shard(2, rank, 16))
 
 
 def test_inspection_lists_every_rank(pair):
@@ -60,14 +84,15 @@ def test_inspection_lists_every_rank(pair):
     assert shapes[f"rank-0/{name}"] == shapes[f"rank-1/{name}"] == (pair.model.config.hidden,)
 
 
-def test_programs_exchange_and_hold_the_ranks_own_heads(pair):
+@pytest.mark.slow
+def test_programs_exchange_and_hold_the_ranks_own_heads(with_programs):
     for rank in (0, 1):
-        program = load_program(pair.cut / f"rank-{rank}" / "decode.pt2")
+        program = load_program(with_programs.cut / f"rank-{rank}" / "decode.pt2")
         audit(program)
         assert {node.target for node in program.graph.nodes} >= COLLECTIVES
         shapes = {node.name: tuple(node.meta["val"].shape) for node in program.graph.nodes
                   if node.op == "placeholder"}  # fmt: skip
-        heads = pair.model.config.kv_heads // 2
+        heads = with_programs.model.config.kv_heads // 2
         assert shapes["caches_past_key_values_0_key"][:3] == (2, heads, 24)
 
 
@@ -91,10 +116,11 @@ def test_in_float32_they_compute_what_one_process_computes(pair):
         assert relative_error(ranks.advance([4, 5]), alone.advance([4, 5])) < 1e-5
 
 
-def test_their_own_programs_are_as_exact_as_the_whole_models(pair):
-    exact = GaudiRunner(pair.whole, threads=1, dtype=torch.float32).logits(IDS, 7)
-    whole = GaudiTarget().runner(pair.whole, threads=1)
-    with GaudiTarget().runner(pair.cut, threads=2) as ranks:
+@pytest.mark.slow
+def test_their_own_programs_are_as_exact_as_the_whole_models(with_programs):
+    exact = GaudiRunner(with_programs.whole, threads=1, dtype=torch.float32).logits(IDS, 7)
+    whole = GaudiTarget().runner(with_programs.whole, threads=1)
+    with GaudiTarget().runner(with_programs.cut, threads=2) as ranks:
         assert isinstance(ranks, GaudiRanksRunner)
         assert ranks.context == 24
         ours = np.abs(ranks.logits(IDS, 7) - exact).mean()
