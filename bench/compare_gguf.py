@@ -4,7 +4,8 @@
     python bench/compare_gguf.py OURS.gguf --checkpoint DIR --converter convert_hf_to_gguf.py
 
 With ``--converter`` llama.cpp's own script makes the second file from the checkpoint, with the
-type that most of the weights of ours have. Exits 1 if tensors differ.
+type that most of the weights of ours have. It knows pre-tokenizers by hashes of ids that published
+tokenizers give; ``--pre`` names that of another one. Exits 1 if tensors differ.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ import numpy as np
 
 _OUT_TYPES = {0: "f32", 1: "f16", 7: "q8_0", 32: "bf16"}
 _SHOWN = 70
+_NAMED_PRE_TOKENIZER = """
+import pathlib, runpy, sys
+pre, script = sys.argv.pop(1), sys.argv.pop(1)
+folder = pathlib.Path(script).parent
+sys.path[:0] = [str(folder / "gguf-py"), str(folder)]
+from conversion.base import TextModel
+TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
+runpy.run_path(script, run_name="__main__")
+"""
 
 
 def main() -> None:
@@ -31,13 +41,16 @@ def main() -> None:
     parser.add_argument("theirs", type=Path, nargs="?")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--converter", type=Path)
+    parser.add_argument("--pre")
     options = parser.parse_args()
     ours = gguf.GGUFReader(options.ours)
     with tempfile.TemporaryDirectory() as folder:
         theirs_path = options.theirs
         if theirs_path is None:
             theirs_path = Path(folder) / "theirs.gguf"
-            _convert(options.converter, options.checkpoint, theirs_path, _file_type(ours))
+            named = ("-c", _NAMED_PRE_TOKENIZER, options.pre) if options.pre else ()
+            script = (*named, options.converter)
+            _convert(script, options.checkpoint, theirs_path, _file_type(ours))
         theirs = gguf.GGUFReader(theirs_path)
         tensors = list(tensor_differences(ours, theirs))
         metadata = list(metadata_differences(ours, theirs))
@@ -56,7 +69,7 @@ def tensor_differences(ours: Any, theirs: Any) -> Iterator[tuple[str, str, str]]
         described = _tensor(one), _tensor(other)
         if described[0] != described[1]:
             yield name, *described
-        elif one.data.tobytes() != other.data.tobytes():
+        elif one and other and one.data.tobytes() != other.data.tobytes():
             apart = np.count_nonzero(_bytes(one) != _bytes(other)) / one.n_bytes
             yield name, "same type and shape", f"{apart:.3%} of the bytes differ"
 
@@ -72,8 +85,8 @@ def metadata_differences(ours: Any, theirs: Any) -> Iterator[tuple[str, str, str
             yield key, _value(one), _value(other)
 
 
-def _convert(converter: Path, checkpoint: Path, out: Path, kind: str) -> None:
-    command = [sys.executable, converter, checkpoint, "--outfile", out, "--outtype", kind]
+def _convert(script: Sequence[str | Path], checkpoint: Path, out: Path, kind: str) -> None:
+    command = [sys.executable, *script, checkpoint, "--outfile", out, "--outtype", kind]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     if run.returncode != 0:
         sys.exit(f"llama.cpp's converter failed:\n{run.stderr[-2000:]}")

@@ -51,11 +51,12 @@ def read_data_set(name: str, column: str, limit: int | None = None) -> list[Text
 
 
 def _files(name: str) -> Iterable[Path]:
-    if Path(name).is_file():
-        return [Path(name)]
+    path = Path(name)
+    if path.exists() and not path.is_dir():
+        return [path]
     if name in SHIPPED:
         return [SHIPPED[name]]
-    if Path(name).exists() or not _ON_THE_HUB.fullmatch(name) or Path(name).suffix in _FORMATS:
+    if path.exists() or not _ON_THE_HUB.fullmatch(name) or path.suffix in _FORMATS:
         raise MissingFileError(
             f"there is no file {name}",
             expected="a JSON Lines file, or a data set on the hub such as organisation/name:train",

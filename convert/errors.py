@@ -116,6 +116,23 @@ class PassRefusedError(UnsupportedError):
         super().__init__(f"{reason} (at node {node!r})")
 
 
+class GraphCaptureError(UnsupportedError):
+    """A graph capture could not hold an exported program.
+
+    Args:
+        program: Its file's name.
+        reason: What it does.
+        node: Where: a node of its graph, or a symbol.
+        remedy: What to do instead.
+    """
+
+    def __init__(self, program: str, reason: str, node: str, *, remedy: str | None = None) -> None:
+        self.reason = reason
+        self.node = node
+        what = f"{program} cannot be captured as a graph: {reason} (at node {node!r})"
+        super().__init__(what, remedy=remedy)
+
+
 class ResourceError(TricastError):
     """This machine, or the one a model is meant for, has not enough memory or disk."""
 

@@ -48,7 +48,7 @@ class Source:
         if self.data_set is not None:
             return read_data_set(self.data_set, self.column, self.limit)
         if self.prompt_file is not None:
-            if not self.prompt_file.is_file():
+            if not self.prompt_file.exists() or self.prompt_file.is_dir():
                 raise MissingFileError(f"there is no file {self.prompt_file}")
             return [_decoded(self.prompt_file.read_bytes(), self.prompt_file.name)]
         if self.prompt == STANDARD_INPUT:

@@ -121,10 +121,11 @@ def _list_file(path: Path) -> tuple[str, Listing]:
 
 def _list_folder(folder: Path) -> tuple[str, Listing]:
     ranks = sorted(
-        folder.glob("rank-*/openvino_model.xml"), key=lambda path: (len(str(path)), path)
+        (path for path in folder.glob("rank-*") if path.is_dir()),
+        key=lambda path: (len(str(path)), path),
     )
     if ranks:
-        return "openvino", _list_ranks(ranks)
+        return _list_ranks(ranks)
     for pattern in ("*.gguf", "openvino_model.xml", "*.xml", "*.onnx"):
         found = sorted(folder.glob(pattern))
         if found:
@@ -150,15 +151,16 @@ def _list_folder(folder: Path) -> tuple[str, Listing]:
     return "pytorch", Listing(tensors, config)
 
 
-def _list_ranks(paths: list[Path]) -> Listing:
+def _list_ranks(folders: list[Path]) -> tuple[str, Listing]:
     """Every rank's tensors; of what the files say of themselves, the first's."""
-    listings = [list_openvino(path) for path in paths]
+    found = [_list_folder(folder) for folder in folders]
     tensors = tuple(
-        replace(tensor, name=f"{path.parent.name}/{tensor.name}")
-        for path, listing in zip(paths, listings, strict=True)
+        replace(tensor, name=f"{folder.name}/{tensor.name}")
+        for folder, (_, listing) in zip(folders, found, strict=True)
         for tensor in listing.tensors
     )
-    return Listing(tensors, {"ranks": len(paths), **listings[0].metadata})
+    kind, first = found[0]
+    return kind, Listing(tensors, {"ranks": len(folders), **first.metadata})
 
 
 def _list_gguf(path: Path) -> Listing:

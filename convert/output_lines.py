@@ -43,8 +43,8 @@ class OutputLines:
         together: int = 1,
     ) -> None:
         self._path = path
-        self._work = path.with_name(f".{path.name}.partial")
         self._require_absent()
+        self._work = path.with_name(f".{path.name}.partial")
         self._work.mkdir(parents=True, exist_ok=True)
         self._file = (self._work / _LINES).open("a+b")
         try:

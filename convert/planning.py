@@ -11,7 +11,7 @@ from typing import Any
 from convert.architectures import architecture_of
 from convert.config_only import NamedConfig
 from convert.errors import DoesNotFitError
-from convert.preparation import resolve_encoding, stored_graph
+from convert.preparation import deployment_options, resolve_encoding, stored_graph
 from convert.recipe import Artifact, Recipe
 from convert.unread_weights import unread_weights
 from passes.quantize import TensorCoverage, coverage
@@ -155,7 +155,8 @@ def plan(model: NamedConfig, recipe: Recipe) -> Plan:
 
     def planned(artifact: Artifact) -> ArtifactPlan:
         graph = stored_graph(model.raw, config, weights, artifact, strict=False)
-        deployment = target(artifact.format).plan_deployment(config, graph, artifact.options)
+        options = deployment_options(artifact)
+        deployment = target(artifact.format).plan_deployment(config, graph, options)
         return ArtifactPlan(artifact, _by_encoding(coverage(graph)), deployment)
 
     artifacts = tuple(planned(resolve_encoding(artifact)) for artifact in recipe.artifacts)

@@ -116,19 +116,32 @@ def prepare(
         model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
         for rewrite in _passes(target, artifact, policy, rank):
             rewrite(model)
-        return LayoutRequest(source, model, tokenizer=tokenizer, options=artifact.options)
+        return LayoutRequest(source, model, tokenizer=tokenizer, options=options)
 
+    options = deployment_options(artifact)
     whole, ranks = request(), range(artifact.tensor_parallel or 0)
-    deployment = target.plan_deployment(source.config, whole.model, artifact.options)
+    deployment = target.plan_deployment(source.config, whole.model, options)
     if deployment is not None:
         deployment.require_fit()
-    seen = observe() if target.needs_observations(whole.model, artifact.options) else None
+    seen = observe() if target.needs_observations(whole.model, options) else None
     if not ranks:
         layout = target.lay_out(replace(whole, observations=seen))
         return Prepared(artifact, target, whole.model, layout, seen)
     parts = [replace(request(rank), observations=seen) for rank in ranks]
     _store_as_ranks_do(whole.model, [part.model for part in parts])
     return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts), seen)
+
+
+def deployment_options(artifact: Artifact) -> Mapping[str, Any]:
+    """The artifact's options, which have its ranks where they say how many devices there are.
+
+    Raises:
+        UsageError: They say another number.
+    """
+    if artifact.tensor_parallel is None:
+        return artifact.options
+    target = target_named(artifact.format)
+    return target.options_for_ranks(artifact.options, artifact.tensor_parallel)
 
 
 def stored_graph(

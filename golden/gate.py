@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from convert.error_reports import error_from_json
 from convert.errors import (
     BrokenInputError,
     GateError,
@@ -20,7 +21,7 @@ from convert.errors import (
     RunnerCrashedError,
     TricastError,
 )
-from golden.program import Report, error_from_json
+from golden.program import Report
 from golden.result import GateResult
 from golden.thresholds import Thresholds
 

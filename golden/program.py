@@ -7,15 +7,14 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from convert import errors
+from convert.error_reports import error_to_json
 from convert.errors import InterruptedRunError, OutOfMemoryError, TricastError
 
 Report = dict[str, Any]
-DETAILS = ("what", "expected", "found", "remedy")
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -58,22 +57,6 @@ def run(body: Callable[[], tuple[int, Report]], options: argparse.Namespace) -> 
         text = json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n"
         options.json.write_text(text, encoding="utf-8")
     return code
-
-
-def error_to_json(error: TricastError) -> Report:
-    """An error as a JSON object; `error_from_json` undoes it."""
-    return {"class": type(error).__name__, **{key: getattr(error, key) for key in DETAILS}}
-
-
-def error_from_json(report: Mapping[str, Any]) -> TricastError:
-    """The error that a child reported, of its own class, so with its own exit code."""
-    kind = getattr(errors, str(report["class"]), TricastError)
-    if not (isinstance(kind, type) and issubclass(kind, TricastError)):
-        kind = TricastError
-    error: TricastError = kind.__new__(kind)
-    # Subclasses may take other arguments; what they say is in the four details.
-    TricastError.__init__(error, str(report["what"]), **{key: report[key] for key in DETAILS[1:]})
-    return error
 
 
 def _failed(error: TricastError) -> tuple[int, Report]:

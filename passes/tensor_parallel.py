@@ -28,6 +28,7 @@ from passes.sharding.plan import plan
 from passes.sharding.rewrite import Rewrite
 
 RANKS, RANK, CUTS = "tensor_parallel.ranks", "tensor_parallel.rank", "tensor_parallel.cuts"
+BLOCK = "tensor_parallel.block"
 """Keys of the model's metadata. The cuts are JSON: for each weight that is cut, its axis and the
 ranges of it that this rank has."""
 
@@ -76,6 +77,7 @@ class TensorParallel(Pass):
         declare(model)
         model.metadata_props[RANKS] = str(self.ranks)
         model.metadata_props[RANK] = str(self.rank)
+        model.metadata_props[BLOCK] = str(self.block)
         model.metadata_props[CUTS] = json.dumps({name: list(cut) for name, cut in cuts.items()})
         for index, note in enumerate((*made.notes, *_whole(model, {*cuts, *made.whole}))):
             model.metadata_props[f"{_NOTE}.{index}"] = note

@@ -211,6 +211,14 @@ class Target(ABC):
             UnsupportedError: The graph, the tokenizer or an option cannot be expressed.
         """
 
+    def options_for_ranks(self, options: Mapping[str, Any], ranks: int) -> Mapping[str, Any]:
+        """The options of an artifact of several ranks, where some say how many devices there are.
+
+        Raises:
+            UsageError: They say another number.
+        """
+        return options
+
     def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
         """Every file of an artifact of several ranks, each of which computes a part of the model.
 

@@ -77,6 +77,9 @@ class _Execution:
         if not texts or not all(len(text) for text in texts):
             raise UsageError("there is nothing to run the model on", expected="texts of tokens")
         self._plan = plan(model, logits=logits)
+        for step in self._plan.steps:
+            if step.weight is None:
+                operator_of(step.node)  # what cannot be run is refused before anything is
         self._observers = observers
         self.held = HeldValues(model, texts, self._plan.reads)
 
@@ -118,8 +121,11 @@ class _Execution:
             )
         texts = self.held.texts(all_texts=step.by_text)
         inputs = [self.held.get(node.inputs[0], text) for text in texts]
-        kind = LinearProduct if node.op_type == "MatMul" else ConvolutionProduct
-        product = kind(weight, inputs)
+        product: Product
+        if node.op_type == "MatMul":
+            product = LinearProduct(weight, inputs)
+        else:
+            product = ConvolutionProduct(weight, inputs)
         if not np.isfinite(largest_magnitude(product.tokens)):
             raise NonFiniteWeightError(
                 f"the original's own input of {weight.name} is NaN or infinite in float32",
@@ -141,6 +147,7 @@ class _Execution:
         """Any other node."""
         function, fixed = _function_of(step.node)
         results: dict[int, tuple[Array, ...]] = {}
+        ending = self.held.ending(step.inputs) if step.by_text else []
         for text in self.held.texts(all_texts=step.by_text):
             inputs = [
                 found if value is None or found is not None else self.held.get(value, text)
@@ -153,6 +160,8 @@ class _Execution:
                     )
             if step.computes:
                 results[text] = function(*inputs)
+            del inputs
+            self.held.drop(ending, text)
         self._release(step)
         for place, output in enumerate(step.node.outputs):
             self.held.put(output, {text: found[place] for text, found in results.items()})

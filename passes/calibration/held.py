@@ -34,7 +34,7 @@ class HeldValues:
         lengths = [len(text) for text in texts]
         self._first_alike = [lengths.index(length) for length in lengths]
         self._reads = reads.copy()
-        self._held: dict[ir.Value, Mapping[int, Array]] = {}
+        self._held: dict[ir.Value, dict[int, Array]] = {}
         for value in model.graph.inputs:
             self.put(value, {text: _fed(value, tokens) for text, tokens in enumerate(texts)})
 
@@ -50,7 +50,21 @@ class HeldValues:
     def put(self, value: ir.Value, found: Mapping[int, Array]) -> None:
         """Hold a value, by text, if something will read it."""
         if self._reads[value]:
-            self._held[value] = found
+            self._held[value] = dict(found)
+
+    def ending(self, values: Sequence[ir.Value]) -> list[ir.Value]:
+        """Those of the values that are held for each text and that nothing else reads later."""
+        everyone = len(self._first_alike)
+        return [
+            value
+            for value, count in Counter(values).items()
+            if self._reads[value] == count and len(self._held.get(value, ())) == everyone
+        ]
+
+    def drop(self, values: Sequence[ir.Value], text: int) -> None:
+        """Drop values for one text, before the others are done with."""
+        for value in values:
+            del self._held[value][text]
 
     def release(self, value: ir.Value) -> None:
         """Count one use of a value as done."""

@@ -16,18 +16,10 @@ Array = NDArray[Any]
 
 
 class Product(ABC):
-    """The inputs of all texts, and the outputs as far as the weight's rows have come.
-
-    Args:
-        weight: What they are multiplied with.
-        inputs: Of each text.
-    """
+    """The inputs of all texts, and the outputs as far as the weight's rows have come."""
 
     tokens: Floats
     """All inputs ``[tokens, features]``."""
-
-    @abstractmethod
-    def __init__(self, weight: Weight, inputs: Sequence[Floats]) -> None: ...
 
     @abstractmethod
     def prepare(self) -> None:

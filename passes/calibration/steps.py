@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from convert.errors import UnsupportedError
-from convert.graph import ATTENTION_MASK, INPUT_IDS, LOGITS, POSITION_IDS
+from convert.graph import ATTENTION_MASK, INPUT_IDS, LOGITS, POSITION_IDS, attention_nodes
 from convert.parameter import Parameter
 from convert.weights import Weight
 
@@ -98,7 +98,7 @@ def streamed_weight(node: ir.Node) -> Weight | None:
 
 
 def _steps(model: ir.Model, chosen: list[tuple[ir.Node, bool]]) -> Iterator[Step]:
-    layers = {node: number for number, node in enumerate(_attentions(model))}
+    layers = {node: number for number, node in enumerate(attention_nodes(model))}
     of_tokens = {value for value in model.graph.inputs if value.name == INPUT_IDS}
     turned = {node.inputs[1] for node, _ in chosen if streamed_weight(node) is not None}
     for node, computes in chosen:
@@ -111,12 +111,8 @@ def _steps(model: ir.Model, chosen: list[tuple[ir.Node, bool]]) -> Iterator[Step
 
 
 def _watched(model: ir.Model) -> Iterator[ir.Node]:
-    yield from _attentions(model)
+    yield from attention_nodes(model)
     yield from (node for node in model.graph if streamed_weight(node) is not None)
-
-
-def _attentions(model: ir.Model) -> list[ir.Node]:
-    return [node for node in model.graph if node.op_type == "Attention"]
 
 
 def _require_float(model: ir.Model) -> None:

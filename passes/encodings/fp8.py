@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convert.errors import NonFiniteWeightError, UnsupportedEncodingError
 from convert.weights import Rows
-from passes.encodings.base import Bytes, Encoding, Plane
+from passes.encodings.base import Bytes, Plane
 from passes.encodings.compiled import CompiledEncoding, Words
 
 Floats = NDArray[np.float32]
@@ -176,8 +176,3 @@ def decode_codes(codes: Bytes) -> Floats:
     """The values of E4M3 bytes, by ml_dtypes."""
     values: Floats = codes.reshape(-1).view(ml_dtypes.float8_e4m3fn).astype(np.float32)
     return values
-
-
-def is_fp8(encoding: Encoding | None) -> bool:
-    """Whether weights of this encoding are E4M3 codes with scales."""
-    return isinstance(encoding, Fp8)

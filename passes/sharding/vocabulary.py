@@ -43,7 +43,8 @@ def look_up_own_rows(graph: ir.Graph, gather: ir.Node, own: Range) -> ir.Value:
     nodes.clear()
     axis = integers(graph, f"own_{len(by_id)}", [len(by_id)])
     column = op("Unsqueeze", "column", ir.Shape((*by_id, 1)), _BOOL, inside, axis)
-    zero = initializer("own_nothing", ir.tensor(np.zeros(1, np.float32), name="own_nothing"))
+    # A number, not a vector of one, which would make float32 of rows that have fewer bits.
+    zero = initializer("own_nothing", ir.tensor(np.zeros((), np.float32), name="own_nothing"))
     if zero.name not in graph.initializers:
         graph.register_initializer(zero)
     nothing = graph.initializers["own_nothing"]

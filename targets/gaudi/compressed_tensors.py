@@ -8,9 +8,9 @@ Gaudi (commit 091bbad, vllm_gaudi/ops/hpu_compressed_tensors.py) makes of it:
   means the range only; the bytes stay float8_e4m3fn's. It also tells the loader whether KV-cache
   scales stand for 240 or 448.
 - A layer whose parts vLLM fuses (q, k and v; gate and up) must be quantized in all parts alike.
-- A fused matrix with one scale (BLOOM's query_key_value) relies on vLLM to give that scale to
-  each part, which releases before 2026 do for the first part only; scales for each row are
-  reordered with the rows by all of them.
+- A matrix that is stored fused (BLOOM's query_key_value) and has one scale depends on vLLM giving
+  that scale to each part (vllm/model_executor/layers/linear.py does, commit 0036d38). Scales for
+  each row are simply reordered with the rows (models/bloom.py).
 """
 
 from __future__ import annotations

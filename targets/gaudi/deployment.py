@@ -53,7 +53,7 @@ def deployment_files(
         compressed: Whether weights are in FP8 (compressed-tensors), which vLLM alone reads.
     """
     by_vllm = source.config.family in VLLM_FAMILIES
-    sections = [_head(source, plan)]
+    sections = [head(source, plan)]
     if not compressed and source.config.family in OPTIMUM_HABANA_FAMILIES:
         sections.append(_optimum_habana(source.config, options))
         sections += [_deepspeed(source.config, options)] if options.cards > 1 else []
@@ -77,7 +77,8 @@ def without_runtime(config: DecoderConfig, *, compressed: bool) -> str | None:
     )
 
 
-def _head(source: Source, plan: DeploymentPlan) -> str:
+def head(source: Source, plan: DeploymentPlan) -> str:
+    """Title, what is unverified, and the plan."""
     return "\n".join(
         [
             f"# Running {source.label} on Gaudi",

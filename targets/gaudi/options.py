@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from convert.architectures.base import DecoderConfig
 from convert.errors import UsageError
 from targets.gaudi.cards import CARDS, Card
+from targets.option_names import refuse_unknown
 
 DEFAULT_PROMPT_TOKENS = 1024
 DEFAULT_NEW_TOKENS = 1024
@@ -31,6 +32,7 @@ class GaudiOptions(BaseModel):
         kv_cache: How keys and values are held.
         activations: With FP8 weights, whether inputs are scaled by what calibration measured or
             by each token's own largest.
+        inc: Whether to add what neural-compressor needs to make FP8 of BF16 weights at load.
         graphs: Whether to export ``decode.pt2`` and ``prefill-*.pt2``.
     """
 
@@ -44,6 +46,7 @@ class GaudiOptions(BaseModel):
     lengths: Path | None = None
     kv_cache: Literal["bf16", "fp8"] = "bf16"
     activations: Literal["static", "dynamic"] = "static"
+    inc: bool = False
     graphs: bool = True
 
     @property
@@ -85,19 +88,23 @@ def parse_options(given: Mapping[str, Any]) -> GaudiOptions:
     Raises:
         UsageError: One is unknown, or has a value it cannot have.
     """
+    refuse_unknown("gaudi", given, GaudiOptions.model_fields)
     try:
         options = GaudiOptions.model_validate(dict(given))
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'options'}: {fault['msg']}"
-            for fault in error.errors()
-        )
+        fault = error.errors()[0]
         raise UsageError(
-            "the gaudi target does not take these options",
-            expected=f"some of {', '.join(GaudiOptions.model_fields)}",
-            found=faults,
-            remedy="correct the recipe",
+            f"{fault['loc'][0]} is not a setting that the gaudi target can take",
+            expected=fault["msg"].removeprefix("Input should be "),
+            found=repr(fault["input"]),
+            remedy="correct the recipe's options",
         ) from error
+    if options.lengths is not None and not options.lengths.is_file():
+        raise UsageError(
+            "lengths is not a file that can be read",
+            expected="a file of prompt and answer lengths, from the folder that convert runs in",
+            found=str(options.lengths),
+        )
     if options.kv_cache == "fp8" and options.hardware.fp8_largest is None:
         raise UsageError(
             f"{options.hardware.title} has no FP8",

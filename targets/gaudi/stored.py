@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.ranks.description import read_description
+from targets.ranks.folders import rank_folder
+from targets.ranks.parts import put_together
+
 Floats = NDArray[np.float32]
 
 SCALES = ("weight_scale", "input_scale", "k_scale", "v_scale")
@@ -28,9 +32,25 @@ def stored_weights(artifact: Path) -> Iterator[tuple[str, Floats]]:
     """
     with ExitStack() as opened:
         shards = _Shards(artifact, opened)
-        for name in shards.names:
-            if name.rpartition(".")[2] not in SCALES:
-                yield name, shards.decoded(name)
+        for name in shards.parameters:
+            yield name, shards.decoded(name)
+
+
+def stored_ranks(artifact: Path) -> Iterator[tuple[str, Floats]]:
+    """Every parameter of an artifact of several ranks, put together from their parts.
+
+    Yields:
+        Name and values, shaped as in the checkpoint.
+
+    Raises:
+        TensorMismatchError: Ranks that store the same do not store it alike.
+    """
+    described = read_description(artifact)
+    with ExitStack() as opened:
+        ranks = [_Shards(artifact / rank_folder(rank), opened) for rank in range(described.ranks)]
+        for name in ranks[0].parameters:
+            parts = [rank.decoded(name) for rank in ranks]
+            yield name, put_together(name, parts, described.weights.get(name))
 
 
 class _Shards:
@@ -49,9 +69,9 @@ class _Shards:
             self._file_of |= dict.fromkeys(self._files[path].keys(), path)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of all tensors."""
-        return tuple(self._file_of)
+    def parameters(self) -> tuple[str, ...]:
+        """Names of all that is no scale."""
+        return tuple(name for name in self._file_of if name.rpartition(".")[2] not in SCALES)
 
     def decoded(self, name: str) -> Floats:
         """A parameter's values."""

@@ -1,119 +1,111 @@
-"""Gaudi: a BF16 checkpoint in safetensors with the settings that keep decoding static."""
+"""Gaudi: a checkpoint in BF16 or FP8 with the programs and settings that keep decoding static."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
-from convert.errors import UnsupportedEncodingError, UsageError
-from convert.parameter import Parameter
+from convert.errors import UnsupportedEncodingError
 from passes.base import Pass
 from passes.encodings import encoding
+from passes.encodings.fp8 import Fp8
 from passes.kv_cache import StaticCache
-from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target, WriteJob
-from targets.companions import generation_config, json_file, tokenizer_files
-from targets.gaudi.settings import deepspeed_checkpoints, generation_settings, model_config
-from targets.safetensors_layout import (
-    MAX_SHARD_BYTES,
-    SafetensorsLayout,
-    StoredTensor,
-    lay_out_safetensors,
-)
+from targets.base import Layout, LayoutRequest, Runner, Target
+from targets.gaudi.options import GaudiOptions, parse_options
+from targets.ranks.folders import has_ranks
+from targets.safetensors_layout import MAX_SHARD_BYTES
+
+if TYPE_CHECKING:
+    from convert.architectures.base import DecoderConfig
+    from targets.deployment import DeploymentPlan
 
 _DECODE = StaticCache(batch=1, tokens=1, length=256)
-"""The decode step that a run proves to exist; a card captures its own at its own sizes."""
+"""The decode step that a run proves to exist; the programs have the deployment's own sizes."""
 
-NOTES = (
-    "unverified on Gaudi: no card was at hand; the artifact was run by a torch lowering of its "
-    "static decode graph",
-    "checkpoints.json names the shards relative to this folder: start DeepSpeed in it, or put "
-    "the folder before each name",
-)
+_DEPLOYMENT = frozenset({"card", "cards", "batch", "prompt_tokens", "new_tokens"})
+"""Options that describe a deployment; where none is given, none is planned."""
 
 
 class GaudiTarget(Target):
-    """See the module; nothing is sharded per card, since DeepSpeed slices while loading."""
+    """See the module; nothing is sharded per card, since runtimes slice while loading."""
 
     name = "gaudi"
-    summary = "BF16 safetensors for optimum-habana, DeepSpeed and vLLM on Gaudi"
-    encodings = ("bf16",)
-    families = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+    summary = "BF16 or FP8 safetensors for optimum-habana, DeepSpeed and vLLM on Gaudi"
+    encodings = ("bf16", "fp8", "fp8_tensor")
+    families = frozenset({"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"})
     default_encoding = "bf16"
     vector_encoding = "bf16"
+    table_encodings: ClassVar[Mapping[str, str]] = {"fp8": "bf16", "fp8_tensor": "bf16"}
     runs_in_torch = True
+    option_names = tuple(GaudiOptions.model_fields)
     max_shard_bytes: ClassVar[int] = MAX_SHARD_BYTES
 
+    def stored_as(self, encoding: str, options: Mapping[str, Any]) -> str:
+        return _on_card(encoding, parse_options(options))
+
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
-        _refuse_options(options)
+        parse_options(options)
         return (_DECODE,)
 
+    def plan_deployment(
+        self, config: DecoderConfig, model: ir.Model, options: Mapping[str, Any]
+    ) -> DeploymentPlan | None:
+        from targets.gaudi.planned import deployment_plan
+
+        parsed = parse_options(options)
+        return deployment_plan(config, model, parsed) if _DEPLOYMENT & options.keys() else None
+
+    def needs_observations(self, model: ir.Model, options: Mapping[str, Any]) -> bool:
+        from targets.gaudi.checkpoint_tensors import needs_calibration
+
+        parsed = parse_options(options)
+        return parsed.inc or needs_calibration(model, parsed)
+
     def lay_out(self, request: LayoutRequest) -> Layout:
-        _refuse_options(request.options)
-        parameters = _parameters(request)
-        weights = lay_out_safetensors(
-            [_stored(parameter) for parameter in parameters], self.max_shard_bytes
-        )
-        files = [*weights.files, *_settings(request, weights)]
-        if request.tokenizer:
-            files += tokenizer_files(request.source.folder)
-        bf16 = encoding("bf16")
-        jobs = tuple(
-            WriteJob(parameter.weight, bf16, (weights.placements[parameter.weight.name],))
-            for parameter in parameters
-        )
-        return Layout(tuple(files), jobs, NOTES)
+        from targets.gaudi.layout import lay_out
+
+        return lay_out(request, self.max_shard_bytes)
+
+    def options_for_ranks(self, options: Mapping[str, Any], ranks: int) -> Mapping[str, Any]:
+        from targets.gaudi.ranks_layout import options_for_ranks
+
+        return {**options, "cards": options_for_ranks(parse_options(options), ranks).cards}
+
+    def lay_out_ranks(self, requests: Sequence[LayoutRequest]) -> Layout:
+        from targets.gaudi.ranks_layout import lay_out_ranks
+
+        return lay_out_ranks(requests, self.max_shard_bytes)
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
+        if has_ranks(artifact):
+            from targets.gaudi.ranks_run import GaudiRanksRunner
+
+            return GaudiRanksRunner(artifact, threads=threads)
         from targets.gaudi.run import GaudiRunner
 
         return GaudiRunner(artifact, threads=threads)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        import ml_dtypes  # noqa: F401 - teaches numpy bfloat16
-        from safetensors import safe_open
+        from targets.gaudi.stored import stored_ranks, stored_weights
 
-        for path in sorted(artifact.glob("*.safetensors")):
-            with safe_open(path, framework="numpy") as shard:
-                for name in shard.keys():  # noqa: SIM118 - not a mapping
-                    yield name, shard.get_tensor(name).astype(np.float32)
+        return stored_ranks(artifact) if has_ranks(artifact) else stored_weights(artifact)
 
 
-def _parameters(request: LayoutRequest) -> list[Parameter]:
-    found = [value.const_value for value in request.model.graph.initializers.values()]
-    parameters = [tensor for tensor in found if isinstance(tensor, Parameter)]
-    for parameter in parameters:
-        if parameter.encoding is not None and parameter.encoding.name != "bf16":
-            raise UnsupportedEncodingError(
-                f"the gaudi target cannot store {parameter.weight.name!r}",
-                expected="bf16",
-                found=parameter.encoding.name,
-            )
-    return parameters
-
-
-def _stored(parameter: Parameter) -> StoredTensor:
-    weight = parameter.weight
-    return StoredTensor(weight.name, "BF16", weight.shape, 2 * weight.rows * weight.columns)
-
-
-def _settings(request: LayoutRequest, weights: SafetensorsLayout) -> list[OutputFile]:
-    source = request.source
-    generation = generation_settings(source, generation_config(source.folder))
-    return [
-        json_file("config.json", model_config(source)),
-        json_file("generation_config.json", generation),
-        json_file("checkpoints.json", deepspeed_checkpoints(weights.weight_files)),
-    ]
-
-
-def _refuse_options(options: Mapping[str, Any]) -> None:
-    if options:
-        raise UsageError(
-            "the gaudi target has no options",
-            found=", ".join(sorted(options)),
-            remedy="remove them from the recipe",
+def _on_card(name: str, options: GaudiOptions) -> str:
+    """The encoding within the card's range, unless the name says which range."""
+    asked, card = encoding(name), options.hardware
+    if not isinstance(asked, Fp8):
+        return name
+    if card.fp8_largest is None:
+        raise UnsupportedEncodingError(
+            f"{card.title} has no FP8",
+            expected="bf16",
+            found=name,
+            remedy="choose bf16, or another card",
         )
+    return type(asked)(int(card.fp8_largest)).name if asked.name == asked.family else name

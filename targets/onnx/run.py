@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import RunnerCrashedError
-from targets.base import Message, Runner
 from targets.generation_settings import longest_sequence, stop_ids
-from targets.hf_tokenizer import HfTokenizer
 from targets.left_padding import Feed, LeftPaddedBatch
 from targets.onnx.file_names import MODEL_FILE
+from targets.tokenized_runner import TokenizedRunner
 
 PAST, PRESENT = "past_key_values", "present"
 
 
-class OnnxRunner(Runner):
+class OnnxRunner(TokenizedRunner):
     """One sequence or a left-padded batch, on the CPU.
 
     Args:
@@ -47,7 +46,7 @@ class OnnxRunner(Runner):
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         self._outputs = list(shapes)
         self._vocab = int(shapes["logits"][-1])
-        self._tokenizer = HfTokenizer.load(artifact)
+        super().__init__(artifact)
         self.stop_ids = stop_ids(artifact)
         self.context = longest_sequence(artifact)
         self.reset()
@@ -78,18 +77,6 @@ class OnnxRunner(Runner):
 
     def advance(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         return self._run(self._batch.tokens(tokens))[:, -1]
-
-    def tokenize(self, text: str) -> list[int] | None:
-        return self._tokenizer.encode(text) if self._tokenizer else None
-
-    def prompt_ids(self, text: str, *, rendered: bool = False) -> list[int] | None:
-        return self._tokenizer.prompt_ids(text, rendered=rendered) if self._tokenizer else None
-
-    def detokenize(self, ids: Sequence[int]) -> str | None:
-        return self._tokenizer.decode(ids) if self._tokenizer else None
-
-    def chat(self, messages: Sequence[Message]) -> str | None:
-        return self._tokenizer.chat(messages) if self._tokenizer else None
 
     def _start(self, batch: int) -> None:
         """Forget everything, and expect so many sequences."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convert.errors import UnsupportedError
 from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target
 from targets.openvino.options import Options
+from targets.ranks.folders import has_ranks
 
 if TYPE_CHECKING:
     from passes.base import Pass
@@ -75,17 +76,17 @@ class OpenVinoTarget(Target):
 
     def runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin with the options that the artifact carries."""
-        if _has_ranks(artifact):
-            from targets.openvino.parallel.runner import RanksRunner
+        if has_ranks(artifact):
+            from targets.openvino.parallel.runner import OpenVinoRanksRunner
 
-            return RanksRunner(artifact, threads=threads)
+            return OpenVinoRanksRunner(artifact, threads=threads)
         from targets.openvino.run import OpenVinoRunner
 
         return OpenVinoRunner(artifact, threads=threads)
 
     def profiling_runner(self, artifact: Path, *, threads: int) -> Runner:
         """The CPU plugin counting; ranks tell by their launch file."""
-        if _has_ranks(artifact):
+        if has_ranks(artifact):
             raise UnsupportedError(
                 f"the ranks of {artifact} tell no times by operator to another process",
                 remedy="run its launch.sh with --profile",
@@ -97,14 +98,10 @@ class OpenVinoTarget(Target):
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The constants of the IR, read by OpenVINO, with their decompression carried out."""
-        if _has_ranks(artifact):
+        if has_ranks(artifact):
             from targets.openvino.parallel.stored import stored_ranks
 
             return stored_ranks(artifact)
         from targets.openvino.stored import stored_weights
 
         return stored_weights(artifact)
-
-
-def _has_ranks(artifact: Path) -> bool:
-    return (artifact / "tensor_parallel.json").is_file()

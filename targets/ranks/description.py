@@ -14,9 +14,9 @@ from convert.errors import BadHeaderError
 from convert.graph import parameters
 from convert.parameter import Parameter
 from passes.encodings import encoding
-from passes.tensor_parallel import CUTS
-
-NAME = "tensor_parallel.json"
+from passes.tensor_parallel import BLOCK, CUTS
+from targets.ranks.folders import DESCRIPTION
+from targets.ranks.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,32 @@ class Description:
         weight_bytes: Bytes of weights that each rank stores.
         bytes_stored_again: Of these, bytes that an earlier rank stores as well.
         weights: The weights that are cut, by name; all others are whole on every rank.
+        block: Inputs of a linear layer that a cut should not separate.
     """
 
     ranks: int
     weight_bytes: tuple[int, ...]
     bytes_stored_again: int
     weights: dict[str, Cut]
+    block: int
 
     def to_json(self) -> bytes:
         """As a file, the same bytes for the same description."""
         return (json.dumps(asdict(self), indent=1) + "\n").encode()
 
+    def shard(self, rank: int) -> Shard:
+        """Which part of the model a rank computes."""
+        return Shard(self.ranks, rank, self.block)
 
-def rank_folder(rank: int) -> str:
-    """Folder of a rank's files, within the artifact."""
-    return f"rank-{rank}"
+    def balance(self) -> str:
+        """How the weights are spread, in bytes."""
+        low, high = min(self.weight_bytes), max(self.weight_bytes)
+        share = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        return (
+            f"{self.ranks} ranks store {share} bytes of weights each;"
+            f" {self.bytes_stored_again:,} bytes of all that are copies (norms and biases, and"
+            " what could not be cut)"
+        )
 
 
 def describe(models: Sequence[ir.Model]) -> Description:
@@ -73,7 +84,9 @@ def describe(models: Sequence[ir.Model]) -> Description:
             cut = weights.get(name)
             if cut is None or cut.ranges[rank] in cut.ranges[:rank]:
                 again += size
-    return Description(len(models), tuple(sum(own.values()) for own in sizes), again, weights)
+    stored = tuple(sum(own.values()) for own in sizes)
+    block = int(models[0].metadata_props[BLOCK])
+    return Description(len(models), stored, again, weights, block)
 
 
 def read_description(artifact: Path) -> Description:
@@ -82,7 +95,7 @@ def read_description(artifact: Path) -> Description:
     Raises:
         BadHeaderError: It is damaged.
     """
-    path = artifact / NAME
+    path = artifact / DESCRIPTION
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         weights = {
@@ -94,6 +107,8 @@ def read_description(artifact: Path) -> Description:
             tuple(content["weight_bytes"]),
             int(content["bytes_stored_again"]),
             weights,
+            # Files of earlier versions lack it; the ranks they describe have no use for it.
+            int(content.get("block", 1)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadHeaderError(f"{path} is damaged", found=str(error)) from error

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -73,6 +76,13 @@ def test_a_file_that_is_not_there(name):
         read_data_set(name, "a")
 
 
+def test_a_pipe_is_as_good_as_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    Thread(target=pipe.write_text, args=['{"a": "x"}'], daemon=True).start()
+    assert read_data_set(str(pipe), "a") == [Text("x", "line 1 of pipe")]
+
+
 def test_texts_that_come_with_the_package_have_a_name(tmp_path, monkeypatch):
     assert len(read_data_set("news", "content")) > 30
     (tmp_path / "news").write_text('{"content": "own"}')
@@ -91,13 +101,7 @@ def test_a_name_of_the_hub_is_asked_for_there(file, monkeypatch):
     asked = []
     path = file(b'{"a": "x"}')
     monkeypatch.setattr(
-        hub_data_set, "data_set_files", lambda name: asked.append(name) or iter([path_of(path)])
+        hub_data_set, "data_set_files", lambda name: asked.append(name) or iter([Path(path)])
     )
     assert read_data_set("org/name-1.5:test", "a")[0].content == "x"
     assert asked == ["org/name-1.5:test"]
-
-
-def path_of(name):
-    from pathlib import Path
-
-    return Path(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,10 @@ def test_nothing_is_overwritten(tmp_path):
     path.write_text("precious")
     with pytest.raises(OutputExistsError):
         OutputLines(path, {})
+    with pytest.raises(OutputExistsError):
+        OutputLines(tmp_path, {})
+    with pytest.raises(OutputExistsError):
+        OutputLines(Path(), {})
     path.unlink()
     with pytest.raises(OutputExistsError), OutputLines(path, {}) as lines:
         lines.write(RECORDS[0])

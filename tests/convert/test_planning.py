@@ -55,6 +55,16 @@ def test_parameters_are_counted_once():
     assert elements == tied.parameters
 
 
+def test_ranks_are_planned_a_card_each():
+    sizes = {"batch": 1}
+    whole, cut = (
+        Artifact(format="gaudi", options=own, tensor_parallel=ranks)
+        for own, ranks in (({**sizes, "cards": 2}, None), (sizes, 2))
+    )
+    expected, found = plan(TINY, recipe(whole, cut)).artifacts
+    assert found.deployment == expected.deployment
+
+
 def test_text_and_json_say_the_same():
     planned = plan(TINY, recipe(Artifact(format="gguf", encoding="q4_0")))
     document = json.loads(planned.as_json())

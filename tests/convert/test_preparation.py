@@ -108,7 +108,7 @@ def test_the_group_of_the_encoding_is_not_cut(checkpoint):
     assert shapes == [(128, 128), (128, 256)]
 
 
-@pytest.mark.parametrize("name", ["gguf", "onnx", "gaudi"])
+@pytest.mark.parametrize("name", ["gguf", "onnx"])
 def test_a_target_without_ranks_says_so(checkpoint, name):
     with pytest.raises(UnsupportedError, match=f"target {name} has no form for tensor parallelism"):
         prepared(checkpoint, format=name, tensor_parallel=2)

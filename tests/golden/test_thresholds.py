@@ -16,7 +16,8 @@ FULL = {"mean_kld": 0.1, "decoded_kld": 0.2, "top1": 0.9, "perplexity_ratio": 1.
     ("kin", "others"),
     [
         ("f32", ["f16", "bf16"]),
-        ("int8", ["q8_0", "int8_asym", "fp8_e4m3"]),
+        ("int8", ["q8_0", "int8_asym"]),
+        ("fp8", ["fp8_240", "fp8_tensor", "fp8_tensor_240"]),
         ("int4", ["q4_0", "q4_1", "q4_k", "int4_g64", "int4_g32", "int4_sym", "nf4"]),
     ],
 )
@@ -27,6 +28,7 @@ def test_encodings_of_equal_width_share_their_thresholds(kin, others):
 def test_fewer_bits_are_allowed_more():
     exact, eight, four = map(thresholds_for, ("bf16", "int8", "int4"))
     assert exact.mean_kld < eight.mean_kld < four.mean_kld
+    assert eight.top1 > thresholds_for("fp8").top1 > four.top1
     assert exact.top1 > eight.top1 > four.top1
     assert exact.perplexity_ratio < eight.perplexity_ratio < four.perplexity_ratio
 

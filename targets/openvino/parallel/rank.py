@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import queue
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.errors import InterruptedRunError, TricastError, UsageError
+from convert.errors import TricastError, UsageError
 from targets.openvino.parallel.collectives import operators
-from targets.openvino.parallel.exchange import GlooExchange
-from targets.openvino.parallel.frames import receive, send
 from targets.openvino.profile import COUNTING, table, time_by_kind
 from targets.openvino.run import OpenVinoRunner
-from targets.ranks.description import rank_folder
+from targets.ranks.exchange import GlooExchange
+from targets.ranks.folders import rank_folder
+from targets.ranks.serving import rank_parser, serve
 
 
 class RankRunner(OpenVinoRunner):
@@ -72,60 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         if options.serve:
-            return _serve(options)
+            return serve(options, lambda exchange: _load(options, exchange))
         _generate(options)
     except TricastError as error:
         sys.stderr.write(f"rank {options.rank}: {error}\n")
         return error.exit_code
     return 0
-
-
-def _serve(options: argparse.Namespace) -> int:
-    """Do what the parent says on standard input, until it closes."""
-    answers = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints must not get between the answers
-    commands = _commands()
-    exchange = None
-    try:
-        exchange = GlooExchange(options.rank, options.ranks, options.store)
-        runner = _load(options, exchange)
-        send(answers, {"ready": True})
-        while True:
-            command = commands.get()
-            logits = _carry_out(command, runner)
-            if logits is not None and options.rank == 0:
-                send(answers, {"shape": logits.shape}, logits.reshape(-1).view(np.uint8).data)
-            else:
-                send(answers, {})
-    except TricastError as error:
-        lost = exchange is not None and exchange.lost
-        send(answers, {"error": {"what": error.what, "found": error.found}, "lost": lost})
-        return error.exit_code
-
-
-def _carry_out(command: Mapping[str, Any], runner: RankRunner) -> NDArray[np.float32] | None:
-    """The logits that a command asks for; one without a verb asks to forget the sequence."""
-    if "begin" in command:
-        return np.ascontiguousarray(runner.begin(command["begin"]))
-    if "advance" in command:
-        return np.ascontiguousarray(runner.advance(command["advance"]))
-    if "feed" in command:
-        return np.ascontiguousarray(runner.feed(command["feed"]))
-    runner.reset()
-    return None
-
-
-def _commands() -> queue.Queue[dict[str, Any]]:
-    """What the parent says. When it ends, so does this process, whatever it is waiting for."""
-    commands: queue.Queue[dict[str, Any]] = queue.Queue()
-
-    def listen() -> None:
-        while message := receive(0):
-            commands.put(message[0])
-        os._exit(InterruptedRunError.exit_code)
-
-    threading.Thread(target=listen, daemon=True).start()
-    return commands
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -173,16 +121,7 @@ def _load(options: argparse.Namespace, exchange: GlooExchange) -> RankRunner:
 
 
 def _parser() -> argparse.ArgumentParser:
-    environment = os.environ
-    parser = argparse.ArgumentParser(
-        prog="python -m targets.openvino.parallel.rank",
-        description="Run one rank of a tensor-parallel model.",
-    )
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--rank", type=int, default=environment.get("RANK"))
-    parser.add_argument("--ranks", type=int, default=environment.get("WORLD_SIZE"))
-    parser.add_argument("--store", type=Path, help="a new file that all ranks can reach")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser = rank_parser("targets.openvino.parallel.rank")
     parser.add_argument("--prompt", help="text to continue")
     parser.add_argument("--ids", type=int, nargs="+", help="token ids to continue")
     parser.add_argument("--new-tokens", type=_positive, default=64)
@@ -190,7 +129,6 @@ def _parser() -> argparse.ArgumentParser:
         "--profile", action="store_true", help="say what takes the time of decoding"
     )
     parser.add_argument("--overrides", default="{}", help=argparse.SUPPRESS)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

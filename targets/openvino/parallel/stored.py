@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from targets.openvino.parallel.collectives import AllGather, AllReduce
 from targets.openvino.stored import stored_nodes, value_of
-from targets.ranks.description import rank_folder, read_description
+from targets.ranks.description import read_description
+from targets.ranks.folders import rank_folder
 from targets.ranks.parts import put_together
 
 Array = NDArray[np.float32]

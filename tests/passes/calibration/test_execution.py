@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from convert.architectures import architecture_of
+from convert.checkpoint import open_checkpoint
 from convert.errors import NonFiniteWeightError, TruncatedFileError, UnsupportedError, UsageError
 from convert.parameter import Parameter
 from convert.weights import ArrayWeight, FileWeight, FloatType
@@ -14,9 +18,10 @@ from passes.calibration.execution import bytes_to_read, logits, run
 from passes.calibration.observers import Observer
 from passes.kv_cache import DynamicCache
 from passes.quantize import Policy, Quantize
-from tests.support.models import random_ids, small_model
+from tests.support.models import SMALL, random_ids, small_model
 from tests.support.odd_models import ODD_MODELS
 from tests.support.ort import relative_error
+from tests.support.safetensors_bytes import write_checkpoint
 
 TOLERANCE = 1e-4
 """Largest difference, in standard deviations of the logits."""
@@ -151,6 +156,28 @@ class CountedWeight(ArrayWeight):
 counts: dict[str, int] = {}
 
 
+def peak_of(folder, layers):
+    """Bytes allocated at most while a checkpoint of zeros is run."""
+    settings = {**SMALL, "hidden_size": 64, "intermediate_size": 1024, "num_attention_heads": 4}
+    settings |= {"num_hidden_layers": layers, "architectures": ["LlamaForCausalLM"]}
+    settings |= {"model_type": "llama"}
+    architecture = architecture_of(settings)
+    config = architecture.parse(settings)
+    shapes = {name: list(shape) for name, shape in architecture.parameters(config).items()}
+    weights = open_checkpoint(str(write_checkpoint(folder, settings, {"one.safetensors": shapes})))
+    graph = architecture.build(config, weights.weights)
+    tracemalloc.start()
+    try:
+        run(graph, [[1] * 40, [2] * 40, [3] * 7])
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_layers(tmp_path):
+    assert peak_of(tmp_path / "ten", 10) < 1.1 * peak_of(tmp_path / "two", 2)
+
+
 def test_every_weight_is_read_once_and_of_the_embedding_only_the_rows_of_the_texts(llama):
     graph, read = llama.graph(), []
     for name, weight in llama.weights.items():
@@ -172,13 +199,14 @@ def test_every_storage_type_becomes_float32(dtype):
     np.testing.assert_array_equal(reading.as_float32(rows), rows.astype(np.float32))
 
 
-def test_an_operator_without_an_entry_is_an_error_that_names_it(llama):
-    graph = llama.graph()
-    node = next(node for node in graph.graph if node.op_type == "Sigmoid")
+def test_an_operator_without_an_entry_is_named_before_anything_is_read(llama):
+    graph, read = llama.graph(), []
+    node = [node for node in graph.graph if node.op_type == "Sigmoid"][-1]
     node.op_type = "HardSigmoid"
     with pytest.raises(UnsupportedError, match="HardSigmoid") as caught:
-        run(graph, [[1, 2]])
+        run(graph, [[1, 2]], advance=read.append)
     assert str(node.name) in str(caught.value)
+    assert not read
 
 
 def test_an_attribute_without_an_entry_is_an_error_that_names_it(llama):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from convert.errors import NonFiniteWeightError, UnsupportedEncodingError
 from passes.encodings import encoding
-from passes.encodings.fp8 import Fp8Rows, Fp8Tensor, is_fp8
+from passes.encodings.fp8 import Fp8Rows, Fp8Tensor
 from tests.support.rows import hard_rows
 
 RANGES = pytest.mark.parametrize("largest", [448, 240])
@@ -162,8 +162,3 @@ def test_a_tensor_of_zeros_gets_a_scale_that_can_be_divided_by():
 )
 def test_the_range_does_not_change_the_family(name, family):
     assert encoding(name).family == family
-    assert is_fp8(encoding(name))
-
-
-def test_other_encodings_are_not_fp8():
-    assert not any(is_fp8(other) for other in (None, encoding("bf16"), encoding("int8")))

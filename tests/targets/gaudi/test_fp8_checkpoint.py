@@ -13,12 +13,15 @@ from targets.companions import json_file
 from targets.gaudi.checkpoint_tensors import checkpoint_tensors
 from targets.gaudi.compressed_tensors import quantization_config
 from targets.gaudi.options import GaudiOptions
+from targets.gaudi.run import GaudiRunner
 from targets.gaudi.stored import stored_weights
 from targets.safetensors_layout import lay_out_safetensors
 from tests.support.models import random_ids, small_model
+from tests.support.ort import relative_error
 from tests.targets.gaudi.test_compressed_tensors import encoded
 
 IDS = random_ids(2, 9, 101)
+SHARD_BYTES = 40_000
 
 
 @dataclass
@@ -71,10 +74,10 @@ def observe(small):
     return Seen(inputs, weights, {0: 9.0}, {0: 3.0})
 
 
-def write(small, folder, encoding, options, seen):
-    graph = encoded(small, encoding)
+def write(small, graph, folder, options, seen=None):
+    """Write the checkpoint of ``graph``, as the target does, in several shards."""
     planned = checkpoint_tensors(graph, options, seen)
-    weights = lay_out_safetensors(planned.tensors, max_shard_bytes=40_000)
+    weights = lay_out_safetensors(planned.tensors, max_shard_bytes=SHARD_BYTES)
     config = {**small.raw_config, "torch_dtype": "float32"}
     config["quantization_config"] = quantization_config(graph, options)
     files = (*weights.files, json_file("config.json", config))
@@ -135,18 +138,33 @@ def test_transformers_computes_what_the_stored_codes_and_scales_say(
 ):
     small, options = models[family], GaudiOptions(card=card, activations=activations)
     seen = observe(small)
-    folder = write(small, tmp_path / "artifact", encoding, options, seen)
+    folder = write(small, encoded(small, encoding), tmp_path / "artifact", options, seen)
     expected = logits(emulated(small, folder, options, seen))
     np.testing.assert_allclose(logits(load(folder)), expected, rtol=0, atol=2e-5 * expected.std())
     # FP8 must have made a difference, or nothing was compared.
     assert np.abs(expected - logits(small.torch_model)).max() > 1e-3 * expected.std()
 
 
+@pytest.mark.parametrize("family", ["llama", "bloom"])
+@pytest.mark.parametrize("activations", ["static", "dynamic"])
+def test_our_runner_computes_what_transformers_does(models, tmp_path, family, activations):
+    import torch
+
+    small, options = models[family], GaudiOptions(card="gaudi3", activations=activations)
+    graph = encoded(small, "fp8")
+    folder = write(small, graph, tmp_path / "artifact", options, observe(small))
+    with GaudiRunner(folder, threads=1, dtype=torch.float32) as runner:
+        found = runner.logits(IDS[0].tolist(), prefill=6)
+    expected = logits(load(folder))[0]
+    assert relative_error(found, expected) < 1e-5
+
+
 def test_an_fp8_cache_has_its_scales_in_transformers(models, tmp_path):
     import torch
 
     small, options = models["llama"], GaudiOptions(card="gaudi2", kv_cache="fp8")
-    folder = write(small, tmp_path / "artifact", "fp8_240", options, observe(small))
+    graph = encoded(small, "fp8_240")
+    folder = write(small, graph, tmp_path / "artifact", options, observe(small))
     model = load(folder)
     attention = model.model.layers[0].self_attn
     assert attention.k_scale.tolist() == [pytest.approx(9 / 240)]
@@ -160,7 +178,8 @@ def test_no_byte_is_beyond_the_range_of_gaudi2(models, tmp_path):
     from safetensors import safe_open
 
     small, options = models["llama"], GaudiOptions(card="gaudi2")
-    folder = write(small, tmp_path / "artifact", "fp8_240", options, observe(small))
+    graph = encoded(small, "fp8_240")
+    folder = write(small, graph, tmp_path / "artifact", options, observe(small))
     scanned = 0
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as shard:

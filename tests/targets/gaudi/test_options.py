@@ -31,6 +31,7 @@ CONFIG = architecture_of(RAW).parse(RAW)
         ({"cards": 0}, "cards"),
         ({"batch": "many"}, "batch"),
         ({"kv_cache": "fp8", "card": "gaudi1"}, "no FP8"),
+        ({"lengths": "no/such/file"}, "no/such/file"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, named):

@@ -10,6 +10,9 @@ from tests.support.artifact import lay_out, write_artifact
 from tests.support.models import random_ids, small_model
 from tests.support.tokenizer import save_tokenizer
 
+PLAIN = {"graphs": False}
+"""Without programs, which take seconds to export."""
+
 
 class SmallShards(GaudiTarget):
     max_shard_bytes = 20_000
@@ -35,14 +38,20 @@ def artifact(small, tmp_path_factory):
 
 
 def test_files_are_the_ones_that_the_gaudi_stack_reads(artifact):
-    assert {path.name for path in artifact.iterdir()} == {
+    names = {path.name for path in artifact.iterdir()}
+    assert {name for name in names if not name.startswith("prefill-")} == {
         "model.safetensors",
         "config.json",
         "generation_config.json",
         "checkpoints.json",
         "tokenizer.json",
         "tokenizer_config.json",
+        "decode.pt2",
+        "DEPLOY.md",
+        "vllm-buckets.txt",
+        "vllm.env",
     }
+    assert 1 <= sum(name.startswith("prefill-") for name in names) <= 4
     listed = json.loads((artifact / "checkpoints.json").read_text())
     assert listed["checkpoints"] == ["model.safetensors"]
 
@@ -62,7 +71,7 @@ def test_transformers_loads_it_and_computes_the_same(tied, target, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM
 
-    artifact = write_artifact(target, tied, tmp_path / "artifact", "bf16")
+    artifact = write_artifact(target, tied, tmp_path / "artifact", "bf16", options=PLAIN)
     tied.save(tmp_path / "original")
     ids = torch.from_numpy(random_ids(2, 9, 101))
 
@@ -76,7 +85,7 @@ def test_transformers_loads_it_and_computes_the_same(tied, target, tmp_path):
 
 
 def test_shards_hold_every_tensor_once(tied, tmp_path):
-    artifact = write_artifact(SmallShards(), tied, tmp_path / "artifact", "bf16")
+    artifact = write_artifact(SmallShards(), tied, tmp_path / "artifact", "bf16", options=PLAIN)
     shards = sorted(path.name for path in artifact.glob("*.safetensors"))
     index = json.loads((artifact / "model.safetensors.index.json").read_text())
     assert len(shards) > 2
@@ -128,8 +137,34 @@ def test_another_encoding_is_refused(small, tmp_path):
 
 
 def test_unknown_options_are_refused(small, tmp_path):
-    with pytest.raises(UsageError, match="no options"):
-        GaudiTarget().passes({"cards": 8})
+    with pytest.raises(UsageError, match="speed"):
+        GaudiTarget().passes({"speed": 8})
     source = Source("small", tmp_path, small.raw_config, small.config)
-    with pytest.raises(UsageError, match="no options"):
-        GaudiTarget().lay_out(LayoutRequest(source, small.graph(), False, {"cards": 8}))
+    with pytest.raises(UsageError, match="speed"):
+        GaudiTarget().lay_out(LayoutRequest(source, small.graph(), False, {"speed": 8}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "card", "stored"),
+    [
+        ("bf16", "gaudi1", "bf16"),
+        ("fp8", "gaudi2", "fp8_240"),
+        ("fp8", "gaudi3", "fp8"),
+        ("fp8_240", "gaudi3", "fp8_240"),
+        ("fp8_tensor", "gaudi2", "fp8_tensor_240"),
+    ],
+)
+def test_fp8_is_within_the_range_of_the_card(asked, card, stored):
+    assert GaudiTarget().stored_as(asked, {"card": card}) == stored
+
+
+def test_a_card_without_fp8_is_refused():
+    with pytest.raises(UnsupportedEncodingError, match="no FP8"):
+        GaudiTarget().stored_as("fp8", {"card": "gaudi1"})
+
+
+def test_devices_are_planned_for_where_the_options_name_them(small):
+    model, target = small.graph(), GaudiTarget()
+    assert target.plan_deployment(small.config, model, {"graphs": False}) is None
+    planned = target.plan_deployment(small.config, model, {"card": "gaudi1"})
+    assert planned is not None and planned.capacity == 32_000_000_000

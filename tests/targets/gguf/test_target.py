@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from convert.checkpoint import open_checkpoint
 from convert.errors import UnsupportedTokenizerError, UsageError
 from targets.base import LayoutRequest
 from targets.gguf.file_names import FILE
@@ -19,6 +20,7 @@ from targets.gguf.target import GgufTarget
 from tests.support.models import SmallModel
 from tests.targets.gguf.checkpoints import checkpoint, convert, ids, request
 
+TINY_BLOOM = Path(__file__).resolve().parents[3] / "golden" / "models" / "tiny-bloom"
 CLOSE = 5e-5
 """Of the logits' standard deviation; 4e-6 to 1e-5 is what float32 rounding makes of it."""
 
@@ -110,6 +112,27 @@ def apart(found: NDArray[np.float32], model: SmallModel, tokens: list[int]) -> N
     expected = model.logits(np.array([tokens]))[0]
     rows: NDArray[np.float32] = np.abs(found - expected).max(-1) / expected.std()
     return rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["f32", "bf16"])
+def test_a_trained_bloom_goes_on_as_in_transformers(encoding: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    opened = open_checkpoint(str(TINY_BLOOM))
+    model = SmallModel(
+        AutoModelForCausalLM.from_pretrained(TINY_BLOOM, dtype=torch.float32),
+        dict(opened.config),
+        dict(opened.weights),
+    )
+    convert(model, TINY_BLOOM, tmp_path, encoding)
+    text = (TINY_BLOOM / "prompts.txt").read_text(encoding="utf-8")
+    tokens = AutoTokenizer.from_pretrained(TINY_BLOOM)(text)["input_ids"][:12]
+    expected = model.torch_model.generate(
+        torch.tensor([tokens]), max_new_tokens=40, do_sample=False, eos_token_id=None
+    )
+    with GgufRunner(tmp_path / FILE, threads=1) as runner:
+        assert runner.generate(tokens, 40, frozenset()) == expected[0, len(tokens) :].tolist()
 
 
 @pytest.mark.usefixtures("proven_once")

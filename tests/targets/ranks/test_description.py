@@ -9,7 +9,8 @@ import pytest
 
 from convert.errors import BadHeaderError
 from convert.weights import read_float32
-from targets.ranks.description import NAME, read_description
+from targets.ranks.description import read_description
+from targets.ranks.folders import DESCRIPTION
 from tests.support.models import small_model
 from tests.support.rank_artifacts import make_pair
 
@@ -17,7 +18,7 @@ from tests.support.rank_artifacts import make_pair
 def test_ranges_of_the_ranks_make_up_the_weights(pair):
     described = read_description(pair.cut)
     assert described.ranks == 2
-    assert described.to_json() == (pair.cut / NAME).read_bytes()
+    assert described.to_json() == (pair.cut / DESCRIPTION).read_bytes()
     for name, cut in described.weights.items():
         length = pair.model.weights[name].shape[cut.axis]
         joined = sorted(bounds for own in cut.ranges for bounds in own)
@@ -39,8 +40,8 @@ def test_only_vectors_are_stored_again(pair):
     ["", "[]", '{"ranks": 2}', '{"ranks": 2, "weights": {"w": {}}}'],
 )
 def test_a_damaged_description_is_named(tmp_path, damage):
-    (tmp_path / NAME).write_text(damage)
-    with pytest.raises(BadHeaderError, match=NAME):
+    (tmp_path / DESCRIPTION).write_text(damage)
+    with pytest.raises(BadHeaderError, match=DESCRIPTION):
         read_description(tmp_path)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from convert.errors import RunnerCrashedError
-from targets.openvino.parallel.runner import RanksRunner
+from targets.openvino.parallel.runner import OpenVinoRanksRunner
 from targets.openvino.run import EXACT, OpenVinoRunner
 from targets.openvino.target import OpenVinoTarget
 from tests.support.batches import require_batches
@@ -28,7 +28,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def runner(pair):
-    with RanksRunner(pair.cut, threads=2, overrides=EXACT) as runner:
+    with OpenVinoRanksRunner(pair.cut, threads=2, overrides=EXACT) as runner:
         yield runner
 
 
@@ -67,7 +67,7 @@ def are_gone(pids):
 
 
 def test_a_rank_that_dies_ends_all(pair):
-    runner = RanksRunner(pair.cut, threads=2)
+    runner = OpenVinoRanksRunner(pair.cut, threads=2)
     pids, begun = processes_of(runner), time.monotonic()
     runner.feed([1, 2, 3])
     os.kill(pids[1], signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_a_rank_whose_files_are_damaged_is_named(pair, tmp_path):
 
 def test_closing_ends_the_processes(pair):
     runner = OpenVinoTarget().runner(pair.cut, threads=2)
-    assert isinstance(runner, RanksRunner)
+    assert isinstance(runner, OpenVinoRanksRunner)
     logits = runner.feed([1, 2])
     assert logits.shape == (2, pair.model.config.vocab)
     assert np.isfinite(logits).all()
@@ -105,7 +105,7 @@ def test_four_ranks_of_yuan_in_nf4_are_one_model(tmp_path):
     pair = make_pair(model, tmp_path, 4, "nf4_dq")
     ids = random_ids(1, 9, model.config.vocab)[0].tolist()
     alone = OpenVinoRunner(pair.whole, threads=2, overrides=EXACT)
-    with RanksRunner(pair.cut, threads=2, overrides=EXACT) as ranks:
+    with OpenVinoRanksRunner(pair.cut, threads=2, overrides=EXACT) as ranks:
         found = ranks.logits(ids, 5)
         generated = ranks.generate(ids, 64, frozenset())
     assert relative_error(found, alone.logits(ids, 5)) < 1e-4
@@ -115,9 +115,9 @@ def test_four_ranks_of_yuan_in_nf4_are_one_model(tmp_path):
 ORPHANED = """
 import os, signal, sys
 from pathlib import Path
-from targets.openvino.parallel.runner import RanksRunner
+from targets.openvino.parallel.runner import OpenVinoRanksRunner
 
-runner = RanksRunner(Path(sys.argv[1]), threads=2)
+runner = OpenVinoRanksRunner(Path(sys.argv[1]), threads=2)
 print(*(process.pid for process in runner._ranks), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -15,7 +15,7 @@ from convert.recipe import load_recipe
 from convert.stored_layout import in_checkpoint_layout
 from convert.stream import write_layouts
 from convert.weights import ArrayWeight
-from targets.openvino.parallel.runner import RanksRunner
+from targets.openvino.parallel.runner import OpenVinoRanksRunner
 from targets.openvino.parallel.stored import stored_ranks
 from targets.openvino.run import EXACT, OpenVinoRunner
 
@@ -47,7 +47,7 @@ def test_logits_and_64_tokens(tmp_path):
 
     ids = np.random.default_rng(0).integers(0, 1200, 24).tolist()
     alone = OpenVinoRunner(tmp_path / "whole", threads=2, overrides=EXACT)
-    with RanksRunner(tmp_path / "cut", threads=2, overrides=EXACT) as ranks:
+    with OpenVinoRanksRunner(tmp_path / "cut", threads=2, overrides=EXACT) as ranks:
         for prefill in (24, 1, 7):
             difference = np.abs(ranks.logits(ids, prefill) - alone.logits(ids, prefill)).max()
             assert difference < TOLERANCE

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from targets.openvino.parallel.exchange import GlooExchange
+from targets.ranks.exchange import GlooExchange
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 assert GlooExchange
 
 PROGRAM = """
@@ -16,7 +16,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from convert.errors import RunnerCrashedError
-from targets.openvino.parallel.exchange import GlooExchange
+from targets.ranks.exchange import GlooExchange
 
 rank = int(sys.argv[1])
 exchange = GlooExchange(rank, 2, Path(sys.argv[2]))
@@ -32,7 +32,8 @@ try:
         exchange.all_reduce(values)
 except RunnerCrashedError as error:
     assert exchange.lost
-    print(error.what)
+    print(error.what, flush=True)
+    os._exit(0)  # threads of gloo wait for the other rank still
 """
 
 

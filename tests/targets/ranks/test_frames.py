@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from targets.openvino.parallel.frames import receive, send
+from targets.ranks.frames import receive, send
 
 
 @pytest.fixture

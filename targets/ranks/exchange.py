@@ -50,7 +50,7 @@ class GlooExchange:
             if store is None
             else {"store": self._dist.FileStore(str(store), ranks)}
         )
-        with self._noticing_loss():
+        with self.noticing_loss():
             self._dist.init_process_group(
                 "gloo", rank=rank, world_size=ranks, timeout=PATIENCE, **place
             )
@@ -59,7 +59,7 @@ class GlooExchange:
         """Replace ``values`` by their sum over the ranks, the same bits on each."""
         import torch
 
-        with self._noticing_loss():
+        with self.noticing_loss():
             self._dist.all_reduce(torch.from_numpy(values))
 
     def all_gather(self, part: Floats, lengths: Sequence[int]) -> list[Floats]:
@@ -70,12 +70,17 @@ class GlooExchange:
         padded = torch.zeros((max(lengths), *part.shape[1:]))
         padded[: len(part)] = torch.from_numpy(part)
         whole = [torch.empty_like(padded) for _ in range(self._ranks)]
-        with self._noticing_loss():
+        with self.noticing_loss():
             self._dist.all_gather(whole, padded)
         return [one[:length].numpy() for one, length in zip(whole, lengths, strict=True)]
 
     @contextmanager
-    def _noticing_loss(self) -> Iterator[None]:
+    def noticing_loss(self) -> Iterator[None]:
+        """What torch raises within is the loss of another rank.
+
+        Raises:
+            RunnerCrashedError: Another rank is gone.
+        """
         try:
             yield
         except (RuntimeError, ValueError) as error:
