@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,7 @@ from convert.weights import FloatType, Rows
 from passes.encodings import ENCODINGS, encoding
 from passes.encodings.base import Encoding
 from passes.encodings.fp8 import Fp8Tensor
+from passes.encodings.weighting import WeightableEncoding
 
 ROWS, COLUMNS = 32768, 2048
 CHUNK_ROWS = 512
@@ -88,14 +89,16 @@ def encoder(chosen: Encoding) -> Callable[[Rows], object]:
     return encode
 
 
-def line(name: str, rows: Mapping[FloatType, Rows], bandwidths: Mapping[int, float]) -> str:
-    """The row of the table for the encoding called ``name``."""
-    chosen = encoding(name)
-    if isinstance(chosen, Fp8Tensor):
-        chosen = chosen.bound(0.1)
+def line(
+    chosen: Encoding,
+    label: str,
+    rows: Mapping[FloatType, Rows],
+    bandwidths: Mapping[int, float],
+) -> str:
+    """The row of the table for an encoding."""
     start = time.perf_counter()
     chosen.encode(rows[FloatType.BF16][:8])
-    cells = [name, f"{time.perf_counter() - start:.2f}"]
+    cells = [label, f"{time.perf_counter() - start:.2f}"]
     for threads in THREADS:
         source = rows[FloatType.BF16]
         rate = passes_a_second(encoder(chosen), source, threads)
@@ -105,6 +108,15 @@ def line(name: str, rows: Mapping[FloatType, Rows], bandwidths: Mapping[int, flo
         rate = passes_a_second(encoder(chosen), rows[dtype], THREADS[-1])
         cells.append(f"{rate * rows[dtype].size / 1e9:.2f}")
     return f"| {' | '.join(cells)} |"
+
+
+def kinds(name: str) -> Iterator[tuple[Encoding, str]]:
+    """The encoding called ``name``, ready for use, and weighted where that differs."""
+    chosen = encoding(name)
+    yield (chosen.bound(0.1) if isinstance(chosen, Fp8Tensor) else chosen), name
+    if isinstance(chosen, WeightableEncoding) and chosen.is_weightable:
+        moments = np.exp(np.random.default_rng(1).standard_normal(COLUMNS))
+        yield chosen.weighted(moments), f"{name}, weighted"
 
 
 def main() -> None:
@@ -117,7 +129,8 @@ def main() -> None:
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     rows = {dtype: weights(dtype) for dtype in FloatType}
     for name in sys.argv[1:] or ENCODINGS:
-        print(line(name, rows, bandwidths), flush=True)
+        for chosen, label in kinds(name):
+            print(line(chosen, label, rows, bandwidths), flush=True)
 
 
 if __name__ == "__main__":

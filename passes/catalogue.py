@@ -8,6 +8,7 @@ from passes.lfa_fusion import LfaFusion
 from passes.quantize import Quantize
 from passes.static_cache import StaticCache
 from passes.tensor_parallel import TensorParallel
+from passes.weighting import Weighting
 
 PASSES: tuple[type[Pass], ...] = (
     LfaFusion,
@@ -16,5 +17,6 @@ PASSES: tuple[type[Pass], ...] = (
     StatefulCache,
     StaticCache,
     Quantize,
+    Weighting,
 )
 """Every pass, in the order in which a run may apply them."""

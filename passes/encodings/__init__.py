@@ -19,6 +19,7 @@ from passes.encodings.nf4 import Nf4, Nf4DoubleQuantized
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
 from passes.encodings.q8_0 import Q8_0
+from passes.encodings.weighting import WeightableEncoding
 
 _NAMED: dict[str, Encoding] = {
     known.name: known
@@ -66,14 +67,21 @@ def encoding(name: str) -> Encoding:
     )
 
 
-def warm_up(names: Iterable[str]) -> None:
+def warm_up(names: Iterable[str], *, weighted: bool = False) -> None:
     """Get the kernels of these encodings ready: loaded, or compiled where none is cached yet.
 
     That takes half a second, or some seconds, which other threads can use.
+
+    Args:
+        names: Of the encodings.
+        weighted: Those that choose scales by importances, too.
     """
     for name in names:
         fitting = encoding(name).fit(_WARM_COLUMNS)
         if isinstance(fitting, Fp8Tensor):
             fitting = fitting.bound(1.0)
         if fitting is not None:
-            fitting.encode(np.zeros((1, _WARM_COLUMNS), FloatType.BF16.numpy))
+            rows = np.zeros((1, _WARM_COLUMNS), FloatType.BF16.numpy)
+            fitting.encode(rows)
+            if weighted and isinstance(fitting, WeightableEncoding):
+                fitting.weighted(np.ones(_WARM_COLUMNS)).encode(rows)

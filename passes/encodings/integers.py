@@ -9,14 +9,22 @@ from numpy.typing import NDArray
 
 from convert.weights import Rows
 from passes.encodings.base import Bytes, Encoding, Plane
-from passes.encodings.compiled import CompiledEncoding, Words
+from passes.encodings.compiled import Words
+from passes.encodings.fitting import (
+    importance_of,
+    rescaled,
+    side_by_side,
+    signed_scales,
+    zeroed_scales,
+)
+from passes.encodings.weighting import WeightableEncoding
 
 Floats = NDArray[np.float32]
 
 SMALLEST_GROUP = 16
 
 
-class IntegerEncoding(CompiledEncoding):
+class IntegerEncoding(WeightableEncoding):
     """Codes ``lowest`` to ``highest``; a zero point for each group if there is no sign.
 
     Scales are float16 because OpenVINO's compressed weights and GPTQ's take them so, and
@@ -83,7 +91,7 @@ class IntegerEncoding(CompiledEncoding):
                 return self if group == self.group else self._regroup(group)
         return None
 
-    def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
+    def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         from passes.encodings.kernels.integers import integer_groups
 
         zero_points = planes[2] if self.lowest == 0 else np.empty(0, np.uint8)
@@ -97,17 +105,59 @@ class IntegerEncoding(CompiledEncoding):
             zero_points,
         )
 
-    def reference(self, rows: Rows) -> tuple[Bytes, ...]:
+    @property
+    def is_weightable(self) -> bool:
+        """8-bit codes are fine enough as they are."""
+        return self.highest < 16
+
+    def run_weighted(
+        self, words: Words, kind: int, importance: Floats, planes: tuple[Bytes, ...]
+    ) -> int:
+        from passes.encodings.kernels.scales import SIGNED, ZEROED, weighted_scales
+        from passes.encodings.kernels.weighted import store_integers
+
+        form, halves = SIGNED if self.lowest else ZEROED, planes[1].view(np.uint16)
+        scales, zeros = np.empty((2, halves.size), np.float32)
+        report = weighted_scales(words, kind, importance, form, scales, zeros)
+        if report == 0:
+            zero_points = np.empty(0, np.uint8) if self.lowest else planes[2]
+            store_integers(words, kind, self.lowest, scales, zeros, planes[0], halves, zero_points)
+        return report
+
+    def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         groups = rows.astype(np.float32).reshape(-1, self.group or rows.shape[1])
         with np.errstate(all="ignore"):
             wanted, zero_span = self._unrounded_scale(groups)
             scale = round_up(wanted)
             self.checked(rows, scale)
-            inverse = np.float32(1) / scale.astype(np.float32)
-            inverse = np.where(scale == 0, np.float32(0), inverse)
-        zero = np.rint(zero_span * inverse)
-        codes = np.clip(np.rint(groups * inverse) + zero, self.lowest, self.highest)
-        stored = [self._pack(codes), scale.view(np.uint8).reshape(-1)]
+            zero = np.rint(zero_span * _reciprocal(scale))
+        return self._stored(groups, scale, zero)
+
+    def weighted_reference(self, rows: Rows, importance: Floats) -> tuple[Bytes, ...]:
+        groups = rows.astype(np.float32).reshape(-1, self.group or rows.shape[1])
+        width = groups.shape[1]
+        m = importance_of(importance, width, len(rows))
+        with np.errstate(all="ignore"):
+            wanted, zero_span = self._unrounded_scale(groups)
+            usual = round_up(wanted)
+            self.checked(rows, usual)
+            zero = np.rint(zero_span * _reciprocal(usual))
+            x = side_by_side(groups * _reciprocal(usual), width)
+            if self.lowest == 0:
+                factor, moved = zeroed_scales(x, m, zero[:, 0])
+                zero = moved[:, None]
+            else:
+                factor = signed_scales(x, m)
+            scale = round_up(rescaled(usual.astype(np.float32), factor[:, None]))
+        return self._stored(groups, scale, zero)
+
+    def _stored(
+        self, groups: Floats, scale: NDArray[np.float16], zero: Floats
+    ) -> tuple[Bytes, ...]:
+        with np.errstate(all="ignore"):
+            codes = np.rint(groups * _reciprocal(scale)) + zero
+        stored = [self._pack(np.clip(codes, self.lowest, self.highest))]
+        stored.append(scale.view(np.uint8).reshape(-1))
         return tuple(stored if self.lowest else [*stored, self._pack(zero)])
 
     def _unrounded_scale(self, groups: Floats) -> tuple[Floats, Floats]:
@@ -145,6 +195,13 @@ class IntegerEncoding(CompiledEncoding):
             codes = codes - self._unpack(planes[2], len(codes))[:, None]
         scales = planes[1].reshape(-1).view(np.float16).astype(np.float32)
         return (codes * scales[:, None]).reshape(rows, columns)
+
+
+def _reciprocal(scale: NDArray[np.float16]) -> Floats:
+    """1 / scale, or 0 of 0."""
+    inverse = np.float32(1) / scale.astype(np.float32)
+    usable: Floats = np.where(scale == 0, np.float32(0), inverse)
+    return usable
 
 
 def round_up(values: Floats) -> NDArray[np.float16]:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from convert.weights import Rows
 from passes.encodings.base import ROW_ALIGNMENT, Bytes, Encoding, Plane
-from passes.encodings.compiled import CompiledEncoding, Words
+from passes.encodings.compiled import Words
+from passes.encodings.fitting import codebook_scales, importance_of, rescaled, side_by_side
 from passes.encodings.integers import SMALLEST_GROUP, round_up
+from passes.encodings.weighting import WeightableEncoding
 
 Floats = NDArray[np.float32]
 
@@ -32,7 +34,7 @@ CODEBOOK: Floats = np.array(
 MIDPOINTS: Floats = ((CODEBOOK[1:].astype(np.float64) + CODEBOOK[:-1]) / 2).astype(np.float32)
 
 
-class Nf4(CompiledEncoding):
+class Nf4(WeightableEncoding):
     """A float16 scale for each group: 4.25 bits a weight.
 
     The codes are those nearest to the weights divided by the scale as stored, so the rounding
@@ -64,17 +66,41 @@ class Nf4(CompiledEncoding):
             return None
         return self if group == self.group else type(self)(group)
 
-    def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
+    def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         from passes.encodings.kernels.nf4 import nf4_groups
 
         scales = planes[1].view(np.uint16).reshape(len(words), -1)
         return nf4_groups(words, kind, self.group, planes[0], scales)
 
-    def reference(self, rows: Rows) -> tuple[Bytes, ...]:
+    def run_weighted(
+        self, words: Words, kind: int, importance: Floats, planes: tuple[Bytes, ...]
+    ) -> int:
+        from passes.encodings.kernels.scales import NF4, weighted_scales
+        from passes.encodings.kernels.weighted import store_nf4
+
+        halves = planes[1].view(np.uint16)
+        scales, shifts = np.empty((2, halves.size), np.float32)
+        report = weighted_scales(words, kind, importance, NF4, scales, shifts)
+        if report == 0:
+            store_nf4(words, kind, self.group, scales, planes[0], halves)
+        return report
+
+    def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         groups = rows.astype(np.float32).reshape(-1, self.group)
         with np.errstate(all="ignore"):
             scales = round_up(np.abs(groups).max(1))
         self.checked(rows, scales)
+        return pack_codes(groups, scales.astype(np.float32)), scales.view(np.uint8)
+
+    def weighted_reference(self, rows: Rows, importance: Floats) -> tuple[Bytes, ...]:
+        groups = rows.astype(np.float32).reshape(-1, self.group)
+        with np.errstate(all="ignore"):
+            usual = round_up(np.abs(groups).max(1))
+            self.checked(rows, usual)
+            x = side_by_side(groups * finite_reciprocal(usual.astype(np.float32)), self.group)
+            m = importance_of(importance, self.group, len(rows))
+            factor = codebook_scales(x, m, lambda each: CODEBOOK[np.searchsorted(MIDPOINTS, each)])
+            scales = round_up(rescaled(usual.astype(np.float32), factor))
         return pack_codes(groups, scales.astype(np.float32)), scales.view(np.uint8)
 
     def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> Floats:
@@ -100,6 +126,11 @@ class Nf4DoubleQuantized(Nf4):
     family = "nf4_dq"
     largest = "3.2e38"
 
+    @property
+    def is_weightable(self) -> bool:
+        """E4M3 is too coarse for scales that are chosen finely."""
+        return False
+
     def planes(self, columns: int) -> tuple[Plane, ...]:
         """Codes ``(groups, group)``, scales ``(groups, 1)``, and the scales of scales."""
         groups = columns // self.group
@@ -110,7 +141,7 @@ class Nf4DoubleQuantized(Nf4):
             Plane("super_scales", "f32", (super_groups,), shared_rows(groups)),
         )
 
-    def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
+    def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         from passes.encodings.kernels.compiling import FLOAT32
         from passes.encodings.kernels.nf4 import nf4_nested_groups
 
@@ -120,7 +151,7 @@ class Nf4DoubleQuantized(Nf4):
             words, kind, self.group, shared, planes[0], planes[1], super_scales
         )
 
-    def reference(self, rows: Rows) -> tuple[Bytes, ...]:
+    def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         groups = rows.astype(np.float32).reshape(-1, self.group)
         with np.errstate(all="ignore"):
             largest = np.abs(groups).max(1)
@@ -162,12 +193,17 @@ def pack_codes(groups: Floats, scales: Floats) -> Bytes:
     equally near the lower.
     """
     with np.errstate(all="ignore"):
-        inverse = np.float32(1) / scales
-        inverse = np.where(np.isfinite(inverse), inverse, np.float32(0))
-        normalized = (groups * inverse[:, None]).reshape(-1)
+        normalized = (groups * finite_reciprocal(scales)).reshape(-1)
     codes = np.searchsorted(MIDPOINTS, normalized).astype(np.uint8)
     packed: Bytes = codes[::2] | (codes[1::2] << np.uint8(4))
     return packed
+
+
+def finite_reciprocal(scales: Floats) -> Floats:
+    """1 / scale as a column, or 0 where that is not finite."""
+    inverse = np.float32(1) / scales
+    usable: Floats = np.where(np.isfinite(inverse), inverse, np.float32(0))
+    return usable[:, None]
 
 
 def unpack_codes(packed: Bytes, scales: Floats) -> Floats:

@@ -63,6 +63,19 @@ def truncate_codes(
 
 
 @compiled
+def clamp_codes(
+    row: Bits, width: Index, minimum: Floats, inverse: Floats, half: np.float32, codes: Bytes
+) -> None:
+    """As `truncate_codes`, where weights may lie below the minimum: their code is 0."""
+    for b in range(np.uint64(inverse.size)):
+        least, factor = minimum[b], inverse[b]
+        for i in range(width):
+            at = b * width + i
+            code = np.int32((float_of(row[at]) - least) * factor + half)
+            codes[at] = np.uint8(min(max(code, np.int32(0)), np.int32(15)))
+
+
+@compiled
 def pack_halves(codes: Words, blocks: Words, head: Index) -> None:
     """Write 32 codes of 4 bits to each block: code i and code i + 16 share a byte.
 
