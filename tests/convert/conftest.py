@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.recorders import record_here
 from tests.support.runs import convert_tiny
 
 
@@ -23,8 +24,15 @@ class Converted:
         return path
 
 
+@pytest.fixture
+def recording_here(monkeypatch):
+    record_here(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory) -> Converted:
     out = tmp_path_factory.mktemp("converted")
-    folders = convert_tiny(out, "gguf:q8_0", "openvino:int8", "gaudi:bf16", "onnx:f32")
+    with pytest.MonkeyPatch.context() as patch:
+        record_here(patch)
+        folders = convert_tiny(out, "gguf:q8_0", "openvino:int8", "gaudi:bf16", "onnx:f32")
     return Converted(out, {folder.name: folder for folder in folders})

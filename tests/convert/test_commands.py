@@ -87,6 +87,7 @@ def test_inspect_shows_a_checkpoint(capsys):
     assert json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.usefixtures("recording_here")
 def test_a_recording_is_compared_with_an_artifact(converted, tmp_path, capsys):
     golden = tmp_path / "golden.safetensors"
     assert main(["golden", "record", str(TINY_LLAMA), "--out", str(golden)]) == 0
@@ -102,6 +103,7 @@ def test_verify_prints_its_verdict(converted, capsys):
     assert "verified" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("recording_here")
 def test_shards_are_gated_verified_and_imported(converted, tmp_path, capsys):
     golden = ["--golden", str(converted.golden)]
     arguments = ["run", str(TINY_LLAMA), "--to", "gguf:q8_0", "--out", str(tmp_path / "out")]

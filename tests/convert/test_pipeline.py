@@ -46,6 +46,7 @@ def test_nothing_else_is_left_in_the_output(converted):
 
 
 def test_a_second_run_gives_identical_bytes_in_every_file(converted, tmp_path, monkeypatch):
+    """The second records in child processes, the first did so in this one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nothing from the first
     out = tmp_path / "out"
     again = convert_tiny(out, "gguf:q8_0", "openvino:int8", "gaudi:bf16", "onnx:f32")
@@ -102,6 +103,7 @@ def shift_the_scales_by_one(monkeypatch):
     monkeypatch.setattr(CompiledEncoding, "encode_into", encode_shifted)
 
 
+@pytest.mark.usefixtures("recording_here")
 @pytest.mark.parametrize(
     ("break_it", "to"),
     [
@@ -121,6 +123,7 @@ def test_a_broken_conversion_does_not_get_through(converted, tmp_path, monkeypat
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.usefixtures("recording_here")
 def test_a_failed_artifact_can_be_kept_for_study(converted, tmp_path, monkeypatch):
     swap_query_and_key_rows(monkeypatch)
     with pytest.raises(GateError, match=r"q_proj|k_proj"):
@@ -148,6 +151,7 @@ def untokenized(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("recording_here")
 def test_without_a_tokenizer_gguf_refuses_and_others_are_told_what_to_do(untokenized, tmp_path):
     for target in ("gguf:q8_0", "onnx:f32"):
         with pytest.raises(UnsupportedTokenizerError):

@@ -19,10 +19,12 @@ from convert.errors import (
     PassRefusedError,
     RunnerCrashedError,
 )
-from golden import gate
+from golden import compare, gate
 from golden.format import read
 from golden.gate import ROOT, record_golden, run_gate, run_program
 from golden.thresholds import thresholds_for
+from tests.golden.fakes import FakeRunner, FakeTarget
+from tests.support.recorders import run_here
 
 CHILD = "tests.golden.child"
 LIMITS = thresholds_for("f32")
@@ -73,9 +75,10 @@ def test_an_original_that_does_not_fit_is_left_out(recording, checkpoint, monkey
     def run(module, arguments, *, crash):
         if module == gate.RECORD_STORED:
             raise OutOfMemoryError("too large")
-        return run_program(CHILD, arguments, crash=crash)
+        return run_here(module, arguments)
 
     monkeypatch.setattr(gate, "run_program", run)
+    monkeypatch.setattr(compare, "target", lambda name: FakeTarget(FakeRunner(checkpoint)))
     result = run_gate(checkpoint, "fake", recording, LIMITS, 1, original=checkpoint)
     assert result.passed
     assert result.faithful is None
