@@ -78,7 +78,8 @@ def compare(
 
 def _compare_prompt(runner: Runner, goldens: Sequence[Golden], index: int) -> list[PromptFigures]:
     golden = goldens[0]
-    ids = golden.prompts[index]
+    # Each row depends on the tokens up to its own alone, so a prompt may be cut anywhere.
+    ids = golden.prompts[index][: runner.context]
     prefill = max(1, len(ids) - DECODED_TOKENS)
     logits = runner.logits(ids, prefill)
     if logits.ndim != 2 or len(logits) != len(ids):
@@ -89,7 +90,7 @@ def _compare_prompt(runner: Runner, goldens: Sequence[Golden], index: int) -> li
         )
     golden.require_model(vocab=logits.shape[1])
     found = np.asarray(logits, np.float32)
-    return [compare_logits(each.logits(index), found, ids) for each in goldens]
+    return [compare_logits(each.logits(index)[: len(ids)], found, ids) for each in goldens]
 
 
 def _tokenizer_parity(runner: Runner, header: Header) -> Parity:
@@ -131,17 +132,21 @@ def _chat_parity(runner: Runner, header: Header) -> Parity:
 
 
 def _generate(runner: Runner, header: Header) -> Sample:
-    ids = runner.generate(header.sample_ids, GENERATED_TOKENS, frozenset(header.stop_ids))
+    sample, room = header.sample_ids, GENERATED_TOKENS
+    if runner.context is not None:
+        sample = sample[: max(1, runner.context // 2)]
+        room = min(room, runner.context - len(sample))
+    ids = runner.generate(sample, room, frozenset(header.stop_ids))
     if header.tokenizer_json is None:
-        return Sample(header.sample_ids, tuple(ids), None, None)
+        return Sample(sample, tuple(ids), None, None)
     from tokenizers import Tokenizer
 
     decoder = Tokenizer.from_str(header.tokenizer_json)
-    prompt = decoder.decode(list(header.sample_ids))
-    whole = decoder.decode([*header.sample_ids, *ids])
+    prompt = decoder.decode(list(sample))
+    whole = decoder.decode([*sample, *ids])
     # Decoded together: alone, the continuation may lose its leading space.
     text = whole[len(prompt) :] if whole.startswith(prompt) else decoder.decode(ids)
-    return Sample(header.sample_ids, tuple(ids), prompt, text)
+    return Sample(sample, tuple(ids), prompt, text)
 
 
 def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -> int:

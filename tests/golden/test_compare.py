@@ -61,6 +61,18 @@ def test_the_original_passes(recording, checkpoint, artifact):
     assert runner.calls[1:9] == [(prefill + i, 1) for i in range(DECODED_TOKENS)]
 
 
+def test_prompts_and_sample_are_cut_to_what_the_artifact_holds(recording, checkpoint, artifact):
+    runner = artifact()
+    runner.context = 12
+    result = judged(recording, checkpoint)
+    assert result.passed
+    lengths = [min(12, len(ids)) for ids in read(recording).prompts]
+    assert result.overall.positions == sum(lengths) < sum(map(len, read(recording).prompts))
+    assert max(start + count for start, count in runner.calls) == 12
+    sample = result.sample
+    assert sample.ids[0] == int(runner.reference.logits(sample.prompt_ids)[-1].argmax())
+
+
 def test_the_sample_is_greedy_and_decoded(recording, checkpoint, artifact):
     runner = artifact()
     sample = judged(recording, checkpoint).sample
