@@ -9,6 +9,7 @@ from targets.base import OutputFile, Source
 from targets.deployment import DeploymentPlan
 from targets.gaudi.bucket_file import bucket_file
 from targets.gaudi.buckets import Buckets
+from targets.gaudi.inc import QUANT_CONFIG
 from targets.gaudi.memory import BLOCK
 from targets.gaudi.options import GaudiOptions
 from targets.gaudi.settings import REUSE_CACHE_FAMILIES, cache_bucket, uses_fused_attention
@@ -117,17 +118,22 @@ def _optimum_habana(config: DecoderConfig, options: GaudiOptions) -> str:
             flags += ["--bucket_internal", f"--bucket_size {cache_bucket(context)}"]
     if uses_fused_attention(config, options):
         flags += ["--use_flash_attention", "--flash_attention_recompute"]
-    return "\n".join(
-        [
-            "## optimum-habana",
+    lines = [
+        "## optimum-habana",
+        "",
+        "From its `examples/text-generation`, with `.` replaced by this folder. The script "
+        "overwrites most of generation_config.json by its own flags; `model.generate` takes "
+        "the file as it is.",
+        "",
+        _shell(f"PT_HPU_LAZY_MODE=1 {launcher}", flags),
+    ]
+    if options.inc:
+        lines += [
             "",
-            "From its `examples/text-generation`, with `.` replaced by this folder. The script "
-            "overwrites most of generation_config.json by its own flags; `model.generate` takes "
-            "the file as it is.",
-            "",
-            _shell(f"PT_HPU_LAZY_MODE=1 {launcher}", flags),
+            f"Started in this folder with `QUANT_CONFIG={QUANT_CONFIG}` before the command, "
+            "neural-compressor makes FP8 of the weights at load.",
         ]
-    )
+    return "\n".join(lines)
 
 
 def _deepspeed(config: DecoderConfig, options: GaudiOptions) -> str:

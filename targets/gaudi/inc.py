@@ -73,11 +73,11 @@ def inc_files(
     )
 
 
-def inc_note(config: DecoderConfig) -> str:
+def inc_note(config: DecoderConfig, *, fp8_cache: bool) -> str:
     """What the files are for, and what they cover."""
-    covered = "linear layers, attention and KV cache"
-    if config.family not in _MODULAR_ATTENTION:
-        covered = "linear layers"
+    covered = "linear layers"
+    if config.family in _MODULAR_ATTENTION:
+        covered = "linear layers, attention and KV cache" if fp8_cache else f"{covered}, attention"
     return (
         f"{QUANT_CONFIG} quantizes the {covered} of optimum-habana to FP8 at load (QUANT_CONFIG; "
         "start in this folder); vLLM needs a measuring run of its own. Unverified on Gaudi"

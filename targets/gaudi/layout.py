@@ -24,7 +24,7 @@ from targets.gaudi.slicing import uneven_heads
 from targets.safetensors_layout import MAX_SHARD_BYTES, lay_out_safetensors
 
 UNVERIFIED = (
-    "unverified on Gaudi: no card was at hand; the artifact was run by its static programs in torch"
+    "unverified on Gaudi: no card was at hand; what Tricast runs are its static programs, in torch"
 )
 RELATIVE = (
     "checkpoints.json names the shards relative to this folder: start DeepSpeed in it, or put "
@@ -127,7 +127,7 @@ def _notes(
     yield uneven_heads(config, options.cards)
     yield without_runtime(config, compressed=compressed)
     yield _rearranged(request.model)
-    yield inc_note(config) if options.inc else None
+    yield inc_note(config, fp8_cache=options.kv_cache == "fp8") if options.inc else None
 
 
 def _rearranged(model: ir.Model) -> str | None:

@@ -19,16 +19,17 @@ import habana_frameworks.torch.distributed.hccl
 
 torch.distributed.init_process_group("hccl")  # the default group: what the programs name
 folder = pathlib.Path(f"rank-{{os.environ['RANK']}}")
-weights = {{}}
+stored = {{}}
 for file in sorted(folder.glob("model*.safetensors")):
-    weights |= safetensors.torch.load_file(file, device="hpu")
+    stored |= safetensors.torch.load_file(file, device="hpu")
 decode = torch.export.load(folder / "decode.pt2")
 ```
 
 `decode.pt2` takes one token a sequence and `prefill-N.pt2` takes N, in a batch of {batch}, against
 a cache of {context} slots. Their arguments are those of a program of the whole model: `input_ids`,
 `attention_mask`, `position_ids`, `cache_position`, the weights by name, and the caches by name,
-which hold this rank's own heads. Every rank gets the same tokens and returns the same logits, so
+which hold this rank's own heads. Names must come in the program's own order, which
+docs/gaudi.md of Tricast shows how to read. Every rank gets the same tokens and returns the same logits, so
 that the ranks need not agree on the next token.
 
 Between layers the ranks exchange partial sums, by the nodes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DECODE = StaticCache(batch=1, tokens=1, length=256)
 """The decode step that a run proves to exist; the programs have the deployment's own sizes."""
 
-_DEPLOYMENT = frozenset({"card", "cards", "batch", "prompt_tokens", "new_tokens"})
+_DEPLOYMENT = frozenset({"card", "cards", "batch", "prompt_tokens", "new_tokens", "lengths"})
 """Options that describe a deployment; where none is given, none is planned."""
 
 

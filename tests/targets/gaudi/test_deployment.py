@@ -127,3 +127,10 @@ def test_compressed_weights_are_for_vllm_alone(tmp_path):
 def test_what_no_runtime_reads_is_said(raw, compressed, said):
     note = without_runtime(architecture_of(raw).parse(raw), compressed=compressed)
     assert note is None if said is None else said in note
+
+
+def test_neural_compressor_is_mentioned_where_its_files_are(tmp_path):
+    with_files, _ = files(tmp_path, LLAMA, inc=True)
+    without, _ = files(tmp_path, LLAMA)
+    assert "QUANT_CONFIG=inc/quant_config.json" in with_files["DEPLOY.md"]
+    assert "QUANT_CONFIG" not in without["DEPLOY.md"]

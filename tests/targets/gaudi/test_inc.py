@@ -85,12 +85,13 @@ def test_of_bloom_the_linear_layers_alone_are_covered():
         "mlp.dense_h_to_4h",
         "mlp.dense_4h_to_h",
     }
-    assert "the linear layers of" in inc_note(bloom.config)
+    assert "the linear layers of" in inc_note(bloom.config, fp8_cache=True)
 
 
 def test_the_note_says_what_is_covered(model):
-    assert "attention and KV cache" in inc_note(model.config)
-    assert "Unverified on Gaudi" in inc_note(model.config)
+    assert "attention and KV cache" in inc_note(model.config, fp8_cache=True)
+    assert "KV cache" not in inc_note(model.config, fp8_cache=False)
+    assert "Unverified on Gaudi" in inc_note(model.config, fp8_cache=False)
 
 
 def test_the_files_are_the_same_every_time_and_say_the_same(model, seen):
