@@ -29,8 +29,8 @@ decode = torch.export.load(folder / "decode.pt2")
 a cache of {context} slots. Their arguments are those of a program of the whole model: `input_ids`,
 `attention_mask`, `position_ids`, `cache_position`, the weights by name, and the caches by name,
 which hold this rank's own heads. Names must come in the program's own order, which
-docs/gaudi.md of Tricast shows how to read. Every rank gets the same tokens and returns the same logits, so
-that the ranks need not agree on the next token.
+docs/gaudi.md of Tricast shows how to read. Every rank gets the same tokens and returns the same
+logits, so that the ranks need not agree on the next token.
 
 Between layers the ranks exchange partial sums, by the nodes
 `_c10d_functional.all_reduce` and `_c10d_functional.all_gather_into_tensor`, each followed by
