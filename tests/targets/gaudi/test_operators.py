@@ -6,6 +6,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from passes.sharding.collectives import ALL_GATHER, ALL_REDUCE
 from targets.gaudi.operators import OPERATORS, STATIC_INPUTS
 
 RANDOM = np.random.default_rng(0)
@@ -96,7 +97,8 @@ def by_onnxruntime(kind, inputs, attributes):
 
 
 def test_every_operator_has_a_case():
-    assert set(CASES) == set(OPERATORS)
+    # What ranks exchange needs several of them: test_collectives.py.
+    assert set(CASES) == set(OPERATORS) - {ALL_GATHER, ALL_REDUCE}
 
 
 @pytest.mark.parametrize("kind", CASES)
