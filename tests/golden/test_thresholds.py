@@ -28,9 +28,16 @@ def test_encodings_of_equal_width_share_their_thresholds(kin, others):
 def test_fewer_bits_are_allowed_more():
     exact, eight, four = map(thresholds_for, ("bf16", "int8", "int4"))
     assert exact.mean_kld < eight.mean_kld < four.mean_kld
-    assert eight.top1 > thresholds_for("fp8").top1 > four.top1
     assert exact.top1 > eight.top1 > four.top1
     assert exact.perplexity_ratio < eight.perplexity_ratio < four.perplexity_ratio
+
+
+def test_fp8_is_allowed_no_more_than_other_encodings_of_8_bits():
+    fp8, eight = thresholds_for("fp8"), thresholds_for("int8")
+    assert fp8.top1 >= eight.top1
+    assert fp8.mean_kld <= eight.mean_kld
+    assert fp8.perplexity_ratio <= eight.perplexity_ratio
+    assert fp8.weight_error <= eight.weight_error
 
 
 @pytest.mark.parametrize("name", ["int3", "f32x", "int80", ""])
