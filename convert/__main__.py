@@ -20,6 +20,10 @@ from convert.errors import (
 )
 
 
+class _Ended(BaseException):
+    """A signal asked the program to end. Not an `Exception`: libraries pass over those."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -35,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _signals_as_errors():
             return _invoke([argument for argument in given if argument != "--debug"])
-    except Exception as error:
-        if debug:
+    except (_Ended, Exception) as error:
+        if debug and not isinstance(error, _Ended):
             raise
         known = _as_known(error)
         print(f"error: {known}", file=sys.stderr)
@@ -55,10 +59,10 @@ def _invoke(arguments: list[str]) -> int:
 
 @contextmanager
 def _signals_as_errors() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM unwind the program as an error that has an exit code."""
+    """Let Ctrl-C and SIGTERM unwind the program, whatever it is in the middle of."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise InterruptedRunError("interrupted; nothing unfinished has a final name")
+        raise _Ended
 
     before = {number: signal.signal(number, interrupt) for number in _ENDING_SIGNALS}
     try:
@@ -82,8 +86,10 @@ _PATH_ERRORS = {
 }
 
 
-def _as_known(error: Exception) -> TricastError:
+def _as_known(error: _Ended | Exception) -> TricastError:
     """The error of the catalogue that ``error`` is, or stands for."""
+    if isinstance(error, _Ended):
+        return InterruptedRunError("interrupted; nothing unfinished has a final name")
     if isinstance(error, TricastError):
         return error
     if isinstance(error, MemoryError):

@@ -31,6 +31,8 @@ from targets.base import Layout, OutputFile, WriteJob
 CHUNK_BYTES = 8 << 20
 """Bytes of source between two writes of a thread; their encoded forms are in memory."""
 
+_SECONDS_BETWEEN_SIGNALS = 1.0
+
 BytesDone = Callable[[int], None]
 """Called with the source bytes of each chunk that is on its way to disk."""
 
@@ -101,15 +103,21 @@ def _work_off(
             for chunk in chunks:
                 working.add(pool.submit(worker.process, chunk))
                 if len(working) > 2 * threads:
-                    finished, working = wait(working, return_when=FIRST_COMPLETED)
+                    finished, working = _some_of(working)
                     done(sum(future.result() for future in finished))
             while working:
-                finished, working = wait(working, return_when=FIRST_COMPLETED)
+                finished, working = _some_of(working)
                 done(sum(future.result() for future in finished))
         except BaseException:
             abandon()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _some_of(working: set[Future[int]]) -> tuple[set[Future[int]], set[Future[int]]]:
+    """Those that have finished, perhaps none yet, and the others."""
+    # A signal that comes just before a wait is seen only after it, and a download may take hours.
+    return wait(working, timeout=_SECONDS_BETWEEN_SIGNALS, return_when=FIRST_COMPLETED)
 
 
 class _Output:

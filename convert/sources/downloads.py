@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
@@ -21,6 +21,7 @@ Fetch = Callable[[Path, Advance], None]
 """Brings a file to its path, whole, or raises."""
 
 _SECONDS_TO_CLEAN_UP = 2.0
+_SECONDS_BETWEEN_SIGNALS = 1.0
 
 
 class Downloads:
@@ -61,6 +62,9 @@ class Downloads:
             return
         if not arrival.done():
             self._ask_for(path)
+        # A signal that comes just before a wait is seen only after it.
+        while not wait([arrival], timeout=_SECONDS_BETWEEN_SIGNALS).done:
+            pass
         arrival.result()
 
     def close(self) -> None:

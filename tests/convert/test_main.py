@@ -54,7 +54,14 @@ import os, signal, sys
 from convert import commands
 from convert.__main__ import main
 before = signal.getsignal(signal.SIGTERM)
-commands.list_things = lambda what: os.kill(os.getpid(), signal.SIGTERM)
+def list_things(what):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            pass
+    except Exception:
+        os._exit(0)  # as a library does that tries one thing and goes on with another
+commands.list_things = list_things
 code = main(["list", "recipes"])
 assert signal.getsignal(signal.SIGTERM) is before
 sys.exit(code)
