@@ -59,6 +59,27 @@ TensorParallel = Annotated[
         "--tensor-parallel", min=2, help="Cut the model for so many ranks, such as sockets."
     ),
 ]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        "--calibrate",
+        help="Text whose activations are measured where an artifact needs that: a file, "
+        "'sample' (the shipped text) or 'none'.",
+    ),
+]
+Method = Annotated[
+    str | None, typer.Option("--method", help="Calibrated codes: gptq, awq or autoround.")
+]
+SmoothQuant = Annotated[
+    str | None, typer.Option("--smooth-quant", help="Its alpha (0 to 1), 'search' or 'none'.")
+]
+TargetBits = Annotated[
+    float | None,
+    typer.Option("--target-bits", help="The best mix of encodings of so many bits a weight."),
+]
+MaxKld = Annotated[
+    float | None, typer.Option("--max-kld", help="The smallest mix of encodings of this mean KL.")
+]
 
 
 ALL_CORES: int = (
@@ -88,14 +109,11 @@ def run(
     ] = False,
     golden: GoldenFile = None,
     prompts: Prompts = None,
-    calibrate: Annotated[
-        str | None,
-        typer.Option(
-            "--calibrate",
-            help="Text whose activations are measured where an artifact needs that: a file, "
-            "'sample' (the shipped text) or 'none'.",
-        ),
-    ] = None,
+    calibrate: Calibrate = None,
+    method: Method = None,
+    smooth_quant: SmoothQuant = None,
+    target_bits: TargetBits = None,
+    max_kld: MaxKld = None,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
     ] = False,
@@ -121,7 +139,11 @@ def run(
     from convert import commands
 
     commands.run(
-        model, recipe, to or [], out=out, revision=revision, tensor_parallel=tensor_parallel,
+        model, recipe, to or [], out=out, revision=revision,
+        common={
+            "tensor_parallel": tensor_parallel, "method": method, "smooth_quant": smooth_quant,
+            "target_bits": target_bits, "max_kld": max_kld,
+        },
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
         prompts=prompts, calibrate=calibrate, keep_failed=keep_failed, restart=restart,
         memory=memory, split_max_size=split_max_size, threads=threads,
@@ -137,6 +159,7 @@ def plan(
     recipe: RecipeName = None,
     revision: Revision = None,
     tensor_parallel: TensorParallel = None,
+    target_bits: TargetBits = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -147,7 +170,8 @@ def plan(
     from convert import commands
 
     commands.plan(
-        model, recipe, to or [], revision=revision, tensor_parallel=tensor_parallel,
+        model, recipe, to or [], revision=revision,
+        common={"tensor_parallel": tensor_parallel, "target_bits": target_bits},
         settings=settings or [], as_json=as_json,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def run(
     *,
     out: Path,
     revision: str | None,
-    tensor_parallel: int | None,
+    common: Mapping[str, Any],
     settings: Sequence[str],
     gate: bool,
     tokenizer: bool,
@@ -39,6 +39,9 @@ def run(
 ) -> None:
     """Carry out `convert run`.
 
+    Args:
+        common: What every artifact is to have, by the recipe's keys; None leaves the recipe's.
+
     Raises:
         TricastError: See `convert.pipeline.run`.
     """
@@ -47,7 +50,7 @@ def run(
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
-    chosen = _recipe(model, recipe, to, revision, prompts, calibrate, tensor_parallel)
+    chosen = _recipe(model, recipe, to, revision, common, prompts, calibrate)
     opened = open_early(chosen)
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
@@ -80,7 +83,7 @@ def plan(
     to: Sequence[str],
     *,
     revision: str | None,
-    tensor_parallel: int | None,
+    common: Mapping[str, Any],
     settings: Sequence[str],
     as_json: bool,
 ) -> None:
@@ -93,7 +96,7 @@ def plan(
     from convert.planning import plan as make_plan
     from convert.target_options import parse_settings, with_options
 
-    chosen = _recipe(model, recipe, to, revision, None, None, tensor_parallel)
+    chosen = _recipe(model, recipe, to, revision, common)
     if chosen.model is None:
         raise UsageError(
             "no model is named",
@@ -110,9 +113,9 @@ def _recipe(
     recipe: str | None,
     to: Sequence[str],
     revision: str | None,
-    prompts: Path | None,
+    common: Mapping[str, Any],
+    prompts: Path | None = None,
     calibrate: str | None = None,
-    tensor_parallel: int | None = None,
 ) -> Recipe:
     """The recipe that the options amount to; what the command line says goes before the file."""
     if recipe is None and not to:
@@ -134,9 +137,8 @@ def _recipe(
         document["prompts"] = str(prompts)
     if calibrate:
         document["calibrate"] = calibrate
-    if tensor_parallel:
-        for artifact in document["artifacts"]:
-            artifact["tensor_parallel"] = tensor_parallel
+    for artifact in document["artifacts"]:
+        artifact |= {key: value for key, value in common.items() if value is not None}
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:

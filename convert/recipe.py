@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -55,10 +55,24 @@ class Artifact(_Strict):
 
     format: str = Field(description="name of the target")
     encoding: str | None = Field(None, description="default: the target's own default")
-    name: ArtifactName | None = Field(None, description="folder; default FORMAT-ENCODING[-tpN]")
+    name: ArtifactName | None = Field(None, description="folder; default FORMAT-ENCODING...")
     embeddings: str | None = Field(None, description="encoding of the embedding matrix")
     head: str | None = Field(None, description="encoding of the output head")
     overrides: tuple[Override, ...] = ()
+    method: Literal["gptq", "awq", "autoround"] | None = Field(
+        None, description="how calibrated codes are found; default: scales weighted in one pass"
+    )
+    smooth_quant: Annotated[float, Field(ge=0, le=1)] | Literal["search", "none"] | None = Field(
+        None,
+        description="SmoothQuant's alpha, or the best of a grid for each layer; default: 0.5 where "
+        "activations are stored in 8 bits",
+    )
+    target_bits: float | None = Field(
+        None, gt=0, description="the best mix of encodings of at most so many bits a weight"
+    )
+    max_kld: float | None = Field(
+        None, gt=0, description="the smallest mix of encodings of at most this mean KL, in nats"
+    )
     gate: Gate = Gate()
     tensor_parallel: int | None = Field(None, ge=2, description="ranks to cut the model for")
     options: dict[str, Any] = Field(default_factory=dict, description="the target's own settings")
@@ -66,8 +80,23 @@ class Artifact(_Strict):
     @property
     def folder(self) -> str:
         """Name of the artifact's folder."""
-        ranks = f"-tp{self.tensor_parallel}" if self.tensor_parallel else ""
-        return self.name or f"{self.format}-{self.encoding}{ranks}"
+        if self.name:
+            return self.name
+        parts = [self.format, self._stored_name, self.method]
+        parts.append(f"tp{self.tensor_parallel}" if self.tensor_parallel else None)
+        return "-".join(str(part) for part in parts if part is not None)
+
+    @property
+    def _stored_name(self) -> str | None:
+        if self.target_bits is not None:
+            return f"{self.target_bits:g}bits"
+        return self.encoding if self.max_kld is None else f"kld{self.max_kld:g}"
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> Artifact:
+        if self.target_bits is not None and self.max_kld is not None:
+            raise ValueError("target_bits and max_kld are two goals: name one of them")
+        return self
 
 
 class Recipe(_Strict):

@@ -29,6 +29,7 @@ def test_run_takes_many_targets(called, tmp_path):
     arguments += ["--no-gate", "--no-tokenizer", "--strict", "--threads", "3"]
     arguments += ["--restart", "--memory", "1GB", "--split-max-size", "2G"]
     arguments += ["--set", "cards=8", "--set", "card=gaudi2"]
+    arguments += ["--method", "gptq", "--smooth-quant", "0.4", "--target-bits", "4.5"]
     assert main([*arguments, "--tensor-parallel", "4"]) == 0
     (model, recipe, to), options = called["run"]
     assert (model, recipe, to) == ("model", None, ["gguf:q4_0", "onnx"])
@@ -37,7 +38,13 @@ def test_run_takes_many_targets(called, tmp_path):
     assert options["threads"] == 3
     assert (options["restart"], options["memory"]) == (True, "1GB")
     assert options["split_max_size"] == "2G"
-    assert options["tensor_parallel"] == 4
+    assert options["common"] == {
+        "tensor_parallel": 4,
+        "method": "gptq",
+        "smooth_quant": "0.4",
+        "target_bits": 4.5,
+        "max_kld": None,
+    }
     assert options["settings"] == ["cards=8", "card=gaudi2"]
 
 
@@ -46,7 +53,12 @@ def test_plan_takes_what_says_what_to_make(called):
     assert main([*arguments, "--revision", "v1", "--tensor-parallel", "2"]) == 0
     assert called["plan"] == (
         ("model", "three-ways", []),
-        {"revision": "v1", "tensor_parallel": 2, "settings": ["cards=8"], "as_json": True},
+        {
+            "revision": "v1",
+            "common": {"tensor_parallel": 2, "target_bits": None},
+            "settings": ["cards=8"],
+            "as_json": True,
+        },
     )
 
 

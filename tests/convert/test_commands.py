@@ -71,7 +71,7 @@ def test_the_size_of_shards_goes_to_the_artifacts_that_are_split(monkeypatch, ca
 
 def test_the_same_artifact_twice_is_refused(tmp_path):
     with pytest.raises(UsageError, match="contradict"):
-        commands._recipe("m", None, ["onnx:f32", "onnx:f32"], None, None)
+        commands._recipe("m", None, ["onnx:f32", "onnx:f32"], None, {})
 
 
 def test_a_run_prints_its_folders_and_nothing_else(tmp_path, capsys):

@@ -89,6 +89,30 @@ def test_to_of_another_form_is_refused(text):
         parse_to(text)
 
 
+def test_the_folder_says_what_decides_about_the_codes():
+    assert Artifact(format="onnx", encoding="int4", method="gptq").folder == "onnx-int4-gptq"
+    assert Artifact(format="gguf", target_bits=4.5).folder == "gguf-4.5bits"
+    assert Artifact(format="gguf", max_kld=0.05).folder == "gguf-kld0.05"
+
+
+def test_bits_and_kl_are_two_goals():
+    with pytest.raises(ValidationError, match="two goals"):
+        Artifact(format="gguf", target_bits=4.5, max_kld=0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [("0.4", 0.4), (1, 1.0), ("search", "search"), ("none", "none")]
+)
+def test_alpha_of_smooth_quant_is_a_number_or_a_word(given, taken):
+    assert Artifact(format="gguf", smooth_quant=given).smooth_quant == taken
+
+
+@pytest.mark.parametrize("given", ["much", 1.5, "-0.1"])
+def test_alpha_of_smooth_quant_is_from_0_to_1(given):
+    with pytest.raises(ValidationError):
+        Artifact(format="gguf", smooth_quant=given)
+
+
 def test_ranks_are_part_of_the_folder_and_at_least_two():
     cut = Artifact(format="openvino", encoding="nf4_dq", tensor_parallel=4)
     assert cut.folder == "openvino-nf4_dq-tp4"
