@@ -42,6 +42,15 @@ class HeldValues:
         """All texts, or one of each length."""
         return range(len(self._first_alike)) if all_texts else sorted(set(self._first_alike))
 
+    def branch(self, text: int) -> int:
+        """The number of one more text, which so far has been the same as ``text``."""
+        branch = len(self._first_alike)
+        self._first_alike.append(self._first_alike[text])
+        for held in self._held.values():
+            if text in held:
+                held[branch] = held[text]
+        return branch
+
     def get(self, value: ir.Value, text: int) -> Array:
         """What a value is for a text."""
         held = self._held[value]
