@@ -49,12 +49,12 @@ def run(
         BrokenInputError: A weight's file is damaged.
         NonFiniteWeightError: The input of a layer is NaN or infinite.
     """
-    _Execution(model, texts, observers, logits=False).run(advance)
+    Execution(model, texts, observers, logits=False).run(advance)
 
 
 def logits(model: ir.Model, texts: Sequence[Text]) -> list[Floats]:
     """Logits ``[tokens, vocab]`` of each text. Raises as `run` does."""
-    execution = _Execution(model, texts, (), logits=True)
+    execution = Execution(model, texts, (), logits=True)
     execution.run(lambda count: None)
     [output] = [value for value in model.graph.outputs if value.name == LOGITS]
     return [execution.held.get(output, text)[0] for text in range(len(texts))]
@@ -65,7 +65,9 @@ def bytes_to_read(model: ir.Model) -> int:
     return sum(weight.nbytes for weight in plan(model, logits=False).weights)
 
 
-class _Execution:
+class Execution:
+    """A graph and the texts that it reads; see `run`."""
+
     def __init__(
         self,
         model: ir.Model,
@@ -86,10 +88,22 @@ class _Execution:
     def run(self, advance: Advance) -> None:
         with closing(read_ahead(self._plan.weights)) as blocks:
             for step in self._plan.steps:
+                self.before(step)
                 if step.weight is not None:
                     self._multiply(step, blocks, advance)
                 else:
                     self._compute(step)
+
+    def before(self, step: Step) -> None:
+        """Called before each step; texts may branch here."""
+
+    def linear(self, weight: Weight, inputs: Sequence[Floats]) -> Product:
+        """What multiplies the inputs of all texts with the weight of a linear layer."""
+        return LinearProduct(weight, inputs)
+
+    def function(self, step: Step, text: int) -> Callable[..., tuple[Array, ...]] | None:
+        """What computes the step for one text; None for what computes it for the others."""
+        return None
 
     def _multiply(self, step: Step, blocks: Iterator[Block], advance: Advance) -> None:
         """A linear layer or a convolution."""
@@ -123,7 +137,7 @@ class _Execution:
         inputs = [self.held.get(node.inputs[0], text) for text in texts]
         product: Product
         if node.op_type == "MatMul":
-            product = LinearProduct(weight, inputs)
+            product = self.linear(weight, inputs)
         else:
             product = ConvolutionProduct(weight, inputs)
         if not np.isfinite(largest_magnitude(product.tokens)):
@@ -159,7 +173,7 @@ class _Execution:
                         step.layer, *(each[0] for each in inputs[:3] if each is not None)
                     )
             if step.computes:
-                results[text] = function(*inputs)
+                results[text] = (self.function(step, text) or function)(*inputs)
             del inputs
             self.held.drop(ending, text)
         self._release(step)
