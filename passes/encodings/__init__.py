@@ -19,6 +19,7 @@ from passes.encodings.nf4 import Nf4, Nf4DoubleQuantized
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
 from passes.encodings.q8_0 import Q8_0
+from passes.encodings.w8a8 import W8A8
 from passes.encodings.weighting import WeightableEncoding
 
 _NAMED: dict[str, Encoding] = {
@@ -26,7 +27,7 @@ _NAMED: dict[str, Encoding] = {
     for known in (
         *(FloatEncoding(dtype) for dtype in FloatType),
         *(Q8_0(), Q4_0(), Q4_1()),
-        *(INT8, INT8_ASYM),
+        *(INT8, INT8_ASYM, W8A8()),
         *(int4(), int4(64), int4(32)),
         *(int4_sym(), int4_sym(64), int4_sym(32)),
         *(Fp8Rows(), Fp8Rows(240), Fp8Tensor(), Fp8Tensor(240)),

@@ -64,6 +64,9 @@ class Encoding(ABC):
     lossless_from: frozenset[str] = frozenset()
     """Names of the float types that survive a round trip unchanged."""
 
+    input_bits: int | None = None
+    """Bits that the inputs of a layer with such weights are rounded to; None leaves them floats."""
+
     @property
     def family(self) -> str:
         """The name without a group size: what a target's list of encodings covers."""

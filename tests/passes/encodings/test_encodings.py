@@ -20,7 +20,7 @@ quick = settings(max_examples=60, deadline=None)
 
 
 ANY_COLUMNS = {
-    *("f32", "f16", "bf16", "int8", "int8_asym"),
+    *("f32", "f16", "bf16", "int8", "int8_asym", "w8a8"),
     *("fp8", "fp8_240", "fp8_tensor", "fp8_tensor_240"),
 }
 
