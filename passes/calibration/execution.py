@@ -20,11 +20,17 @@ from passes.calibration.held import Array, HeldValues, Text, constant
 from passes.calibration.observers import Observer, largest_magnitude
 from passes.calibration.operators import operator_of
 from passes.calibration.products import ConvolutionProduct, LinearProduct, Product
-from passes.calibration.reading import Block, read_ahead, read_rows
+from passes.calibration.reading import Block, Take, read_ahead, read_rows
 from passes.calibration.steps import Step, plan
 
 Advance = Callable[[int], None]
 """Told the bytes of weights that were just done with."""
+
+
+Feed = Callable[[Step, Take], None]
+"""Hands all rows of a step's weight over, in blocks. Several threads may hand over blocks at once,
+in any order, unless an observer looks at weights.
+"""
 
 
 def run(
@@ -86,13 +92,18 @@ class Execution:
         self.held = HeldValues(model, texts, self._plan.reads)
 
     def run(self, advance: Advance) -> None:
+        """Run all steps, reading their weights."""
         with closing(read_ahead(self._plan.weights)) as blocks:
-            for step in self._plan.steps:
-                self.before(step)
-                if step.weight is not None:
-                    self._multiply(step, blocks, advance)
-                else:
-                    self._compute(step)
+            self.run_fed(partial(_hand_over, blocks, advance))
+
+    def run_fed(self, feed: Feed) -> None:
+        """Run all steps with weights that someone else reads."""
+        for step in self._plan.steps:
+            self.before(step)
+            if step.weight is not None:
+                self._multiply(step, feed)
+            else:
+                self._compute(step)
 
     def before(self, step: Step) -> None:
         """Called before each step; texts may branch here."""
@@ -105,23 +116,23 @@ class Execution:
         """What computes the step for one text; None for what computes it for the others."""
         return None
 
-    def _multiply(self, step: Step, blocks: Iterator[Block], advance: Advance) -> None:
+    def _multiply(self, step: Step, feed: Feed) -> None:
         """A linear layer or a convolution."""
         assert step.weight is not None
-        product = self._product(step)
+        name, product = step.weight.name, self._product(step)
         for observer in self._observers:
-            observer.linear(step.weight.name, product.tokens)
+            observer.linear(name, product.tokens)
         self._release(step)
         if step.computes:
             product.prepare()
-        for block in blocks:
+
+        def take(block: Block) -> None:
             for observer in self._observers:
-                observer.weight(step.weight.name, block.start, block.values)
+                observer.weight(name, block.start, block.values)
             if step.computes:
                 product.multiply(block)
-            advance(block.nbytes)
-            if block.is_last:
-                break
+
+        feed(step, take)
         if step.computes:
             self._put_products(step, product.outputs())
 
@@ -183,6 +194,15 @@ class Execution:
     def _release(self, step: Step) -> None:
         for value in step.inputs:
             self.held.release(value)
+
+
+def _hand_over(blocks: Iterator[Block], advance: Advance, step: Step, take: Take) -> None:
+    """The blocks that come next are those of the step's weight."""
+    for block in blocks:
+        take(block)
+        advance(block.nbytes)
+        if block.is_last:
+            break
 
 
 def _function_of(node: ir.Node) -> tuple[Callable[..., tuple[Array, ...]], list[Array | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats, FloatType, Rows, Weight
+from passes.encodings.base import ROW_ALIGNMENT
 
 BLOCK_BYTES = 64 << 20
 """Bytes of float32 in a block. Two are held at a time, and one more as it is stored."""
@@ -34,6 +35,10 @@ class Block:
     def is_last(self) -> bool:
         """Whether the weight ends here."""
         return self.stop == self.weight.rows
+
+
+Take = Callable[[Block], None]
+"""Takes in some rows of a weight: multiplies with them, observes them."""
 
 
 def read_ahead(weights: Iterable[Weight]) -> Generator[Block, None, None]:
@@ -68,19 +73,28 @@ def read_rows(weight: Weight, rows: NDArray[np.int64]) -> Floats:
     return found[places.reshape(rows.shape)]
 
 
-def as_float32(rows: Rows) -> Floats:
-    """The same numbers in float32."""
-    if rows.dtype != FloatType.BF16.numpy:
-        return rows.astype(np.float32, copy=False)
-    # A bfloat16 is the upper half of a float32; to put it there is twice as fast as a cast.
-    words = np.zeros(rows.shape, "<u4")
-    words.view("<u2").reshape(*rows.shape, 2)[..., 1] = rows.view(np.uint16)
-    return words.view(np.float32)
+def as_float32(rows: Rows, into: Floats | None = None) -> Floats:
+    """The same numbers in float32.
+
+    Args:
+        rows: Of any type that a weight has.
+        into: Memory of their number, for what is not float32 already.
+    """
+    if rows.dtype == np.float32:
+        return rows
+    found = np.empty(rows.shape, np.float32) if into is None else into.reshape(rows.shape)
+    if rows.dtype == FloatType.BF16.numpy:
+        # A bfloat16 is the upper half of a float32; to put it there is twice as fast as a cast.
+        np.left_shift(rows.view(np.uint16), 16, out=found.view(np.uint32), dtype=np.uint32)
+    else:
+        found[...] = rows
+    return found
 
 
 def _ranges(weights: Iterable[Weight]) -> Iterator[tuple[Weight, int, int]]:
     for weight in weights:
         step = max(1, BLOCK_BYTES // (4 * weight.columns))
+        step -= step % ROW_ALIGNMENT if step > ROW_ALIGNMENT else 0  # blocks may be encoded
         for start in range(0, weight.rows, step):
             yield weight, start, min(start + step, weight.rows)
 
