@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Condition
 
 from convert.hashing import FileRecord, WrittenFile, in_background
+from convert.runs import Runs
 from targets.base import Layout, OutputFile, WriteJob
 
 _PIECE_BYTES = 1 << 20
@@ -32,10 +33,11 @@ class FollowingHashes:
         }
         self._wait = in_background(self._hash_all, folder)
 
-    def written(self, file: str, offset: int, size: int) -> None:
-        """Tell that these bytes are in place."""
+    def written(self, file: str, offset: int, size: int, runs: Runs | None = None) -> None:
+        """Tell that these bytes are in place, in runs of a plane perhaps."""
         with self._changed:
-            if self._frontiers[file].fill(offset, size):
+            frontier = self._frontiers[file]
+            if frontier.fill(offset, size) if runs is None else frontier.fill_in_runs(size, runs):
                 self._changed.notify()
 
     def results(self) -> Mapping[str, WrittenFile]:
@@ -90,6 +92,7 @@ class _Frontier:
         self.size = size
         self.reached = 0
         self._beyond: dict[int, int] = {}
+        self._missing: dict[tuple[int, int], int] = {}
         for start, length in filled:
             self.fill(start, length)
 
@@ -101,6 +104,15 @@ class _Frontier:
         while self.reached in self._beyond:
             self.reached = self._beyond.pop(self.reached)
         return self.reached > before
+
+    def fill_in_runs(self, size: int, runs: Runs) -> bool:
+        """Take in bytes that lie all over a plane, which counts when it is whole."""
+        plane = runs.plane_offset, runs.plane_size
+        self._missing[plane] = self._missing.get(plane, runs.plane_size) - size
+        if self._missing[plane]:
+            return False
+        del self._missing[plane]
+        return self.fill(*plane)
 
     def ready_after(self, done: int) -> bool:
         """Whether a whole piece can be hashed, or the rest of the file."""

@@ -1,11 +1,12 @@
 """The journal of a run: which bytes of an artifact are written, so that a killed run can go on.
 
 A text file that only grows. Its first line says what is being made of what; then comes one line
-``[file, offset, size, checksum]`` for every stretch of bytes that was written, and once the digest
-of the checkpoint. Nothing is flushed to disk on the way and no order is kept between bytes and
-lines, because no line is trusted: it counts only if the bytes it speaks of are in place and have
-its checksum. So it does not matter what a kill, a crash or a power cut lost; a line that was torn,
-and whatever follows it, was never written. Bytes that are recorded but lost are written again.
+``[file, offset, size, checksum]`` for every stretch of bytes that was written, with ``count,
+stride`` behind them if it lies in so many equal runs, and once the digest of the checkpoint.
+Nothing is flushed to disk on the way and no order is kept between bytes and lines, because no line
+is trusted: it counts only if the bytes it speaks of are in place and have its checksum. So it does
+not matter what a kill, a crash or a power cut lost; a line that was torn, and whatever follows it,
+was never written. Bytes that are recorded but lost are written again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from convert.runs import Runs, read_runs
 from passes.encodings.base import Bytes
 
 Identity = Mapping[str, Any]
 """What makes two runs the same, as JSON; see `convert.resume`."""
+
+_Stretch = tuple[Any, ...]
+"""File, offset and size; and, where its bytes lie apart, their runs and the stride of these."""
 
 
 class Journal:
@@ -42,7 +47,7 @@ class Journal:
         self._lock = Lock()
         self.identity: Identity = {}
         self.digest: str | None = None
-        self._checksums: dict[tuple[str, int, int], int] = {}
+        self._checksums: dict[_Stretch, int] = {}
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         os.ftruncate(self._descriptor, self._read(path))
 
@@ -64,20 +69,21 @@ class Journal:
             self.digest = digest
             self._append({"digest": digest})
 
-    def holds(self, file: str, offset: int, size: int) -> bool:
+    def holds(self, file: str, offset: int, size: int, runs: Runs | None = None) -> bool:
         """Whether exactly these bytes are recorded, and are still what was recorded."""
-        recorded = self._checksums.get((file, offset, size))
+        recorded = self._checksums.get((file, offset, size, *_spread(runs)))
         if recorded is None:
             return False
         with (self._folder / file).open("rb", buffering=0) as stream:
-            found = np.frombuffer(os.pread(stream.fileno(), size, offset), np.uint8)
+            found = np.frombuffer(read_runs(stream.fileno(), size, offset, runs), np.uint8)
         return checksum(found) == recorded
 
-    def record(self, file: str, offset: int, data: Bytes) -> None:
+    def record(self, file: str, offset: int, data: Bytes, runs: Runs | None = None) -> None:
         """Remember that ``data`` was written."""
         summed = checksum(np.ascontiguousarray(data))
-        self._append([file, offset, data.nbytes, summed])
-        self._checksums[file, offset, data.nbytes] = summed
+        self._append([file, offset, data.nbytes, summed, *_spread(runs)])
+        stretch = (file, offset, data.nbytes, *_spread(runs))
+        self._checksums[stretch] = summed
 
     def __enter__(self) -> Journal:
         return self
@@ -107,12 +113,17 @@ class Journal:
                     self.identity = identity
                 case {"digest": str(digest)}:
                     self.digest = digest
-                case [str(file), int(offset), int(count), int(summed)]:
-                    self._checksums[file, offset, count] = summed
+                case [str(file), int(offset), int(count), int(summed), *spread]:
+                    stretch = (file, offset, count, *spread)
+                    self._checksums[stretch] = summed
                 case _:
                     break
             length += size
         return length
+
+
+def _spread(runs: Runs | None) -> tuple[int, ...]:
+    return () if runs is None else (runs.count, runs.stride)
 
 
 def checksum(data: Bytes) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from targets.deployment import DeploymentPlan
 
 __all__ = (
+    "Columns",
     "Layout",
     "LayoutRequest",
     "Message",
@@ -57,11 +58,32 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """A plane that lies transposed: all rows of its first unit, all rows of its second, ...
+
+    Args:
+        unit: Bytes of a row that stay together; divides those of a row.
+        flipped: Bits of every byte that are stored inverted; 0x88 makes unsigned 4-bit codes of
+            signed ones, as adding 8 does.
+    """
+
+    unit: int
+    flipped: int = 0
+
+
+@dataclass(frozen=True)
 class Placement:
-    """Where one plane of a weight goes: a file of the artifact and a byte offset in it."""
+    """Where one plane of a weight goes: a file of the artifact and a byte offset in it.
+
+    Args:
+        file: Path below the artifact's folder.
+        offset: Of the plane's first byte.
+        columns: How the plane lies there if not row by row.
+    """
 
     file: str
     offset: int
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True)
