@@ -21,6 +21,7 @@ from passes.calibration.observers import Observer, largest_magnitude
 from passes.calibration.operators import operator_of
 from passes.calibration.products import ConvolutionProduct, LinearProduct, Product
 from passes.calibration.reading import Block, Take, read_ahead, read_rows
+from passes.calibration.snapshots import Arrays, Snapshots, below, within
 from passes.calibration.steps import Step, plan
 
 Advance = Callable[[int], None]
@@ -38,6 +39,7 @@ def run(
     texts: Sequence[Text],
     observers: Sequence[Observer] = (),
     advance: Advance = lambda count: None,
+    snapshots: Snapshots | None = None,
 ) -> None:
     """Show observers what flows through ``model`` while it reads ``texts``.
 
@@ -48,6 +50,7 @@ def run(
     Args:
         model: The float graph of an architecture, without a cache.
         texts: Tokens; each text is a sequence of its own, without padding.
+        snapshots: Where an earlier run may have left off, and this one keeps how far it is.
 
     Raises:
         UnsupportedError: The graph has an operator that is not known, or a cache.
@@ -55,7 +58,7 @@ def run(
         BrokenInputError: A weight's file is damaged.
         NonFiniteWeightError: The input of a layer is NaN or infinite.
     """
-    Execution(model, texts, observers, logits=False).run(advance)
+    Execution(model, texts, observers, logits=False).run(advance, snapshots)
 
 
 def logits(model: ir.Model, texts: Sequence[Text]) -> list[Floats]:
@@ -88,22 +91,56 @@ class Execution:
         for step in self._plan.steps:
             if step.weight is None:
                 operator_of(step.node)  # what cannot be run is refused before anything is
+        self._rests = self._plan.rests
         self._observers = observers
+        self.done = 0
+        """How many steps."""
         self.held = HeldValues(model, texts, self._plan.reads)
 
-    def run(self, advance: Advance) -> None:
+    def run(self, advance: Advance, snapshots: Snapshots | None = None) -> None:
         """Run all steps, reading their weights."""
-        with closing(read_ahead(self._plan.weights)) as blocks:
-            self.run_fed(partial(_hand_over, blocks, advance))
+        stored = snapshots.load() if snapshots else None
+        if stored is not None:
+            self.resume(stored)
+            advance(sum(weight.nbytes for weight in self._plan.weights_of(0, self.done)))
+        rest = partial(snapshots.offer, self.state) if snapshots else None
+        with closing(read_ahead(self._plan.weights_of(self.done))) as blocks:
+            self.run_fed(partial(_hand_over, blocks, advance), rest)
 
-    def run_fed(self, feed: Feed) -> None:
-        """Run all steps with weights that someone else reads."""
-        for step in self._plan.steps:
+    def run_fed(self, feed: Feed, rest: Callable[[], None] | None = None) -> None:
+        """Run all steps that are left, with weights that someone else reads.
+
+        Args:
+            feed: Hands them over.
+            rest: Called where little is held, so that it is a good time to ask for `state`.
+        """
+        for step in self._plan.steps[self.done :]:
             self.before(step)
             if step.weight is not None:
                 self._multiply(step, feed)
             else:
                 self._compute(step)
+            self.done += 1
+            if self.done in self._rests:
+                self.held.settle()
+                if rest is not None:
+                    rest()
+
+    def state(self) -> Arrays:
+        """What is held between two steps, for `resume`. Texts must not have branched."""
+        arrays = {"done": np.array(self.done, np.int64), **below("held", self.held.to_arrays())}
+        for number, observer in enumerate(self._observers):
+            arrays |= below(f"observer.{number}", observer.to_arrays())
+        return arrays
+
+    def resume(self, arrays: Arrays) -> None:
+        """Go on where another execution of the same graph, texts and observers was."""
+        self.done = int(arrays["done"])
+        for step in self._plan.steps[: self.done]:
+            self._release(step)
+        self.held.from_arrays(within("held", arrays))
+        for number, observer in enumerate(self._observers):
+            observer.from_arrays(within(f"observer.{number}", arrays))
 
     def before(self, step: Step) -> None:
         """Called before each step; texts may branch here."""

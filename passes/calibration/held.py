@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convert.graph import ATTENTION_MASK, INPUT_IDS, POSITION_IDS
 from convert.parameter import Parameter
 from passes.calibration.reading import as_float32
+from passes.calibration.snapshots import Arrays
 
 Array = NDArray[Any]
 Text = Sequence[int]
@@ -34,6 +35,7 @@ class HeldValues:
         lengths = [len(text) for text in texts]
         self._first_alike = [lengths.index(length) for length in lengths]
         self._reads = reads.copy()
+        self._numbers = {value: number for number, value in enumerate(reads)}
         self._held: dict[ir.Value, dict[int, Array]] = {}
         for value in model.graph.inputs:
             self.put(value, {text: _fed(value, tokens) for text, tokens in enumerate(texts)})
@@ -74,6 +76,31 @@ class HeldValues:
         """Drop values for one text, before the others are done with."""
         for value in values:
             del self._held[value][text]
+
+    def settle(self) -> None:
+        """Lay out in memory what is held as it will be when it comes from a snapshot: how sums are
+        taken may depend on it.
+        """
+        for held in self._held.values():
+            for text, array in held.items():
+                held[text] = np.asarray(array, order="C")
+
+    def to_arrays(self) -> Arrays:
+        """All values that are held now, for `from_arrays`."""
+        self.settle()
+        return {
+            f"{self._numbers[value]}.{text}": array
+            for value, held in self._held.items()
+            for text, array in held.items()
+        }
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        """Hold what another one did whose values were released as often as those of this one."""
+        self._held.clear()
+        values = {str(number): value for value, number in self._numbers.items()}
+        for name, array in arrays.items():
+            number, _, text = name.partition(".")
+            self._held.setdefault(values[number], {})[int(text)] = array
 
     def release(self, value: ir.Value) -> None:
         """Count one use of a value as done."""

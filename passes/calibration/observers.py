@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats
+from passes.calibration.snapshots import Arrays, below, within
+
+
+class InputRange(NamedTuple):
+    """The least and the largest of the inputs of a layer."""
+
+    low: float
+    high: float
 
 
 class Observer:
@@ -29,6 +40,14 @@ class Observer:
         scaling; once for each text.
         """
 
+    def to_arrays(self) -> Arrays:
+        """What was seen so far, for `from_arrays`; needed where a run is to be gone on with."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be kept in a snapshot")
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        """Have seen what another observer of this kind had seen."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be kept in a snapshot")
+
 
 def largest_magnitude(values: Floats) -> float:
     """The largest absolute value; NaN if there is one; 0 of nothing."""
@@ -44,6 +63,12 @@ class LargestInputs(Observer):
     def linear(self, weight: str, inputs: Floats) -> None:
         self.largest[weight] = _larger(self.largest.get(weight), largest_magnitude(inputs))
 
+    def to_arrays(self) -> Arrays:
+        return _as_arrays(self.largest)
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        self.largest = {name: float(seen) for name, seen in arrays.items()}
+
 
 class LargestWeights(Observer):
     """The largest magnitude of each linear layer's weight, by its name."""
@@ -53,6 +78,12 @@ class LargestWeights(Observer):
 
     def weight(self, name: str, start: int, rows: Floats) -> None:
         self.largest[name] = _larger(self.largest.get(name), largest_magnitude(rows))
+
+    def to_arrays(self) -> Arrays:
+        return _as_arrays(self.largest)
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        self.largest = {name: float(seen) for name, seen in arrays.items()}
 
 
 class LargestHeads(Observer):
@@ -67,6 +98,19 @@ class LargestHeads(Observer):
         for held, seen in ((self.queries, queries), (self.keys, keys), (self.values, values)):
             held[layer] = _larger(held.get(layer), largest_magnitude(seen))
 
+    def to_arrays(self) -> Arrays:
+        return {
+            **below("queries", _as_arrays(self.queries)),
+            **below("keys", _as_arrays(self.keys)),
+            **below("values", _as_arrays(self.values)),
+        }
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        self.queries, self.keys, self.values = (
+            {int(layer): float(seen) for layer, seen in within(kind, arrays).items()}
+            for kind in ("queries", "keys", "values")
+        )
+
 
 class LargestChannels(Observer):
     """The largest magnitude of each input channel, float32 ``[features]`` by weight."""
@@ -78,6 +122,12 @@ class LargestChannels(Observer):
         seen = np.maximum(inputs.max(axis=0), -inputs.min(axis=0))
         held = self.largest.get(weight)
         self.largest[weight] = seen if held is None else np.maximum(held, seen)
+
+    def to_arrays(self) -> Arrays:
+        return dict(self.largest)
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        self.largest = dict(arrays)
 
 
 class SecondMoments(Observer):
@@ -94,7 +144,19 @@ class SecondMoments(Observer):
         self.sums[weight] = self.sums.get(weight, np.float64(0)) + seen
         self.tokens[weight] = self.tokens.get(weight, 0) + len(inputs)
 
+    def to_arrays(self) -> Arrays:
+        counts = {name: np.array(count, np.int64) for name, count in self.tokens.items()}
+        return {**below("sums", self.sums), **below("tokens", counts)}
+
+    def from_arrays(self, arrays: Arrays) -> None:
+        self.sums = within("sums", arrays)
+        self.tokens = {name: int(count) for name, count in within("tokens", arrays).items()}
+
 
 def _larger(held: float | None, seen: float) -> float:
     """NaN, once seen, stays."""
     return seen if held is None else float(np.maximum(held, seen))
+
+
+def _as_arrays(seen: Mapping[str, float] | Mapping[int, float]) -> Arrays:
+    return {str(key): np.array(value, np.float64) for key, value in seen.items()}

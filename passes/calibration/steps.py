@@ -56,7 +56,26 @@ class Plan:
     @property
     def weights(self) -> tuple[Weight, ...]:
         """The weights that are streamed, in order."""
-        return tuple(step.weight for step in self.steps if step.weight is not None)
+        return self.weights_of(0)
+
+    def weights_of(self, first: int, last: int | None = None) -> tuple[Weight, ...]:
+        """Those of the weights that some of the steps need."""
+        return tuple(step.weight for step in self.steps[first:last] if step.weight is not None)
+
+    @property
+    def rests(self) -> frozenset[int]:
+        """Numbers of steps after which a single value is held of each text: between two halves of
+        a layer.
+        """
+        left, held, found = self.reads.copy(), set[ir.Value](), set[int]()
+        for number, step in enumerate(self.steps, 1):
+            left.subtract(step.inputs)
+            held = {value for value in held if left[value]}
+            if step.by_text:
+                held |= {value for value in step.node.outputs if left[value]}
+            if len(held) == 1:
+                found.add(number)
+        return frozenset(found)
 
 
 def plan(model: ir.Model, *, logits: bool) -> Plan:
