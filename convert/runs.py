@@ -71,7 +71,7 @@ def by_columns(data: Bytes, columns: Columns, rows: int) -> Bytes:
     return turned
 
 
-def write_runs(descriptor: int, data: Bytes, offset: int, runs: Runs | None = None) -> None:
+def write_all(descriptor: int, data: Bytes, offset: int, runs: Runs | None = None) -> None:
     """Write contiguous bytes to where their runs lie, or all of them at ``offset``."""
     view, count = data.data, runs.count if runs else 1
     length, stride = len(view) // count, runs.stride if runs else 0
@@ -83,7 +83,7 @@ def write_runs(descriptor: int, data: Bytes, offset: int, runs: Runs | None = No
 
 
 def read_runs(descriptor: int, size: int, offset: int, runs: Runs | None = None) -> bytes:
-    """What `write_runs` wrote; less if the file ends before."""
+    """What `write_all` wrote; less if the file ends before."""
     if runs is None:
         return os.pread(descriptor, size, offset)
     length = size // runs.count

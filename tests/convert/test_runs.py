@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from convert.following import FollowingHashes
 from convert.journal import Journal
-from convert.runs import Runs, by_columns, read_runs, runs_of_rows, write_runs
+from convert.runs import Runs, by_columns, read_runs, runs_of_rows, write_all
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
 from passes.encodings.base import Plane
@@ -54,7 +54,7 @@ def test_chunks_in_any_order_make_up_the_transposed_plane(
             turned = by_columns(own, columns, stop - start)
             offset, size, runs = runs_of_rows(5, columns, plane, rows, start, stop)
             assert size == turned.nbytes == own.nbytes
-            write_runs(descriptor, turned, offset, runs)
+            write_all(descriptor, turned, offset, runs)
             assert read_runs(descriptor, size, offset, runs) == turned.tobytes()
         assert os.pread(descriptor, 1 << 20, 5) == transposed(content.tobytes(), rows, columns)
     finally:
@@ -77,7 +77,7 @@ def spread(tmp_path):
     assert runs == Runs(count=3, stride=8, plane_offset=10, plane_size=24)
     data = np.arange(1, size + 1, dtype=np.uint8)
     with (folder / "f").open("r+b") as file:
-        write_runs(file.fileno(), data, offset, runs)
+        write_all(file.fileno(), data, offset, runs)
     return folder, data, offset, runs
 
 
