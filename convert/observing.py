@@ -21,6 +21,7 @@ from convert.errors import BrokenInputError, UnsupportedTokenizerError
 from convert.progress import Reporter
 from passes.calibration.execution import bytes_to_read
 from passes.calibration.observations import Observations, observe
+from passes.calibration.snapshots import Snapshots, identity_of
 
 _DECISIVE_PACKAGES = ("numpy", "tokenizers", "transformers")
 _FORM = 1
@@ -70,7 +71,7 @@ def find_or_observe(
     if found is not None:
         reporter.say(f"calibrate: {path.name} is there already")
         return found
-    made = _observe(checkpoint, config, text, reporter)
+    made = _observe(checkpoint, config, text, snapshot_path(path), reporter)
     out.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -78,12 +79,23 @@ def find_or_observe(
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    snapshot_path(path).unlink(missing_ok=True)
     return made
 
 
+def snapshot_path(observations: Path) -> Path:
+    """Where a run keeps how far it is, until the observations are there."""
+    return observations.with_name(f".{observations.stem}.snapshot")
+
+
 def _observe(
-    checkpoint: Checkpoint, config: DecoderConfig, text: Path | None, reporter: Reporter
+    checkpoint: Checkpoint,
+    config: DecoderConfig,
+    text: Path | None,
+    snapshot: Path,
+    reporter: Reporter,
 ) -> Observations:
+    """The file's name says which checkpoint and text it is of."""
     try:
         read = calibration_text(
             checkpoint.folder,
@@ -98,9 +110,12 @@ def _observe(
         ) from error
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     count = sum(map(len, read.sequences))
+    snapshots = Snapshots(snapshot, identity_of(model, snapshot.name, read.sequences))
+    if snapshots.load() is not None:
+        reporter.say("calibrate: going on where an interrupted run was")
     title = f"calibrate on {count} tokens"
     with reporter.transfer(title, bytes_to_read(model)) as advance:
-        return observe(model, read.sequences, advance, text_sha256=read.sha256)
+        return observe(model, read.sequences, advance, text_sha256=read.sha256, snapshots=snapshots)
 
 
 def _found(path: Path) -> Observations | None:

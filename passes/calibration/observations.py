@@ -21,6 +21,7 @@ from passes.calibration.observers import (
     LargestWeights,
     Observer,
 )
+from passes.calibration.snapshots import Snapshots
 
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Layer = Annotated[int, Field(ge=0)]
@@ -82,6 +83,7 @@ def observe(
     advance: Callable[[int], None] = lambda count: None,
     observers: Sequence[Observer] = (),
     text_sha256: str | None = None,
+    snapshots: Snapshots | None = None,
 ) -> Observations:
     """The largest magnitudes in ``model`` while it reads ``texts``.
 
@@ -91,12 +93,13 @@ def observe(
         advance: Told the bytes of weights that were just done with, `bytes_to_read` in all.
         observers: More of them, to watch in the same run.
         text_sha256: Of the file that the texts were taken from, if there is one.
+        snapshots: Where an earlier run may have left off, and this one keeps how far it is.
 
     Raises:
         TricastError: As `execution.run` does.
     """
     inputs, weights, heads = LargestInputs(), LargestWeights(), LargestHeads()
-    run(model, texts, (inputs, weights, heads, *observers), advance)
+    run(model, texts, (inputs, weights, heads, *observers), advance, snapshots)
     return Observations(
         inputs=inputs.largest,
         weights=weights.largest,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from convert import observing
 from convert.checkpoint import open_checkpoint
 from convert.errors import MissingFileError, UnsupportedTokenizerError
-from convert.observing import find_or_observe, observations_name
+from convert.observing import find_or_observe, observations_name, snapshot_path
 from convert.preparation import open_source
 from convert.progress import Reporter
 from passes.calibration.observations import Observations
 from tests.support.models import small_model
+from tests.support.runs import ROOT
 from tests.support.tokenizer import save_tokenizer
 
 
@@ -96,3 +102,60 @@ def test_a_broken_tokenizer_says_what_needs_it(tmp_path):
     with pytest.raises(UnsupportedTokenizerError, match="calibration cannot read a text"):
         find(open_checkpoint(str(tmp_path)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+SLOWED_RUN = """
+import sys, time
+from pathlib import Path
+from convert.checkpoint import open_checkpoint
+from passes.calibration import execution, snapshots
+from tests.convert.test_observing import find
+
+def slowly(self, state):
+    self.keep(state())
+    time.sleep(0.2)
+
+snapshots.Snapshots.offer = slowly
+find(open_checkpoint(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def finished(path: Path) -> int:
+    """Steps that a snapshot has behind it."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return int(file.get_tensor("done"))
+
+
+def test_a_killed_run_is_gone_on_with(checkpoint, tmp_path, monkeypatch):
+    expected, _ = find(checkpoint, tmp_path / "undisturbed")
+    out = tmp_path / "killed"
+    snapshot = snapshot_path(out / observations_name("digest", None))
+    command = [sys.executable, "-c", SLOWED_RUN, str(checkpoint.folder), str(out)]
+    with subprocess.Popen(command, cwd=ROOT) as run:
+        while run.poll() is None and not (snapshot.exists() and finished(snapshot) > 40):
+            time.sleep(0.01)
+        run.kill()
+    assert run.returncode == -signal.SIGKILL
+    behind, begun = finished(snapshot), []
+    monkeypatch.setattr(
+        "passes.calibration.execution.Execution.before",
+        lambda self, step: begun.append(self.done),
+    )
+    found, said = find(checkpoint, out)
+    assert found == expected
+    assert "going on" in said
+    assert min(begun) == behind
+    assert [path.name for path in out.iterdir()] == [observations_name("digest", None)]
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", bytes(1000)])
+def test_a_snapshot_that_is_none_is_passed_over(checkpoint, tmp_path, content):
+    expected, _ = find(checkpoint, tmp_path / "undisturbed")
+    snapshot = snapshot_path(tmp_path / observations_name("digest", None))
+    snapshot.write_bytes(content)
+    found, said = find(checkpoint, tmp_path)
+    assert found == expected
+    assert "going on" not in said
+    assert not snapshot.exists()
