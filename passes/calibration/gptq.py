@@ -1,0 +1,145 @@
+"""GPTQ: W → codes, column by column, each error made up for by the columns that follow.
+
+The error of a linear layer's outputs is ``|X (W - Q)ᵀ|² = |L (W - Q)ᵀ|²`` with ``XᵀX = LᵀL`` and L
+lower triangular. Row ``j`` of that product is ``L[j, j] (w_j - q_j) + sum_{i<j} L[j, i] (w_i -
+q_i)``: it depends on the columns up to ``j`` alone, and is 0 if column ``j`` can be set to ``w_j +
+sum_{i<j} L[j, i] / L[j, j] (w_i - q_i)``. To round that number leaves an error that costs
+``L[j, j]²`` times its square, whatever follows. (Frantar et al., 2023, compute the same from the
+Cholesky factor of the inverse.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.weights import Floats
+from passes.encodings.base import Bytes
+from passes.encodings.grids import Grid, Scales
+
+DAMPING = 0.01
+"""Share of the mean second moment that is added to each, as if inputs had so much noise."""
+
+CANDIDATES = (0.92, 0.96, 1.04)
+"""Factors on a group's scale that are tried besides 1."""
+
+_PANEL = 256
+_ONE = np.float32(1)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The triangular factor of a layer's second moments, each row divided by its last element.
+
+    Args:
+        feedback: ``[columns, columns]``; what is above the diagonal is not used.
+        costs: Squares of the elements on the diagonal.
+    """
+
+    feedback: Floats
+    costs: Floats
+
+
+def factor_of(inputs: Floats, damping: float = DAMPING) -> Factor:
+    """The factor of ``XᵀX`` for the inputs ``X [tokens, columns]`` of a layer."""
+    # Turned around, L is the usual lower factor with its transpose behind it.
+    turned = np.ascontiguousarray(inputs[:, ::-1])
+    moments = turned.T @ turned
+    diagonal = np.einsum("ii->i", moments)
+    mean = float(diagonal.mean(dtype=np.float64)) or 1.0
+    added = np.float32(damping * mean)
+    diagonal += added
+    lower = cholesky(moments)
+    factor = np.ascontiguousarray(lower[::-1, ::-1].T)
+    scale = np.einsum("ii->i", factor).copy()
+    factor /= scale[:, None]
+    return Factor(factor, scale * scale)
+
+
+def cholesky(moments: Floats) -> Floats:
+    """The lower factor of a positive definite matrix, which is overwritten by it.
+
+    In panels, so that no second matrix of that size is in memory.
+    """
+    size = len(moments)
+    for first in range(0, size, _PANEL):
+        last = min(first + _PANEL, size)
+        corner = np.linalg.cholesky(moments[first:last, first:last].astype(np.float64))
+        inverse = np.linalg.inv(corner).astype(np.float32)
+        moments[first:last, first:last] = corner
+        moments[first:last, last:] = 0
+        below = moments[last:, first:last] @ inverse.T
+        moments[last:, first:last] = below
+        for start in range(last, size, _PANEL):
+            stop = min(start + _PANEL, size)
+            moments[start:, start:stop] -= (
+                below[start - last :] @ below[start - last : stop - last].T
+            )
+    return moments
+
+
+def round_rows(rows: Floats, factor: Factor, grid: Grid) -> tuple[Bytes, ...]:
+    """The planes of rows ``[n, columns]`` of a layer's weight.
+
+    Raises:
+        UnsupportedEncodingError: A weight is too large.
+    """
+    columns = rows.shape[1]
+    weights = np.ascontiguousarray(rows.T)
+    errors = np.empty_like(weights)
+    places = np.empty(weights.shape, np.uint8)
+    scales: list[Scales] = []
+    for first in range(0, columns, grid.group):
+        group = slice(first, first + grid.group)
+        wanted = weights[group].copy()
+        if first:
+            wanted += factor.feedback[group, :first] @ errors[:first]
+        scales.append(_round_group(weights[group], wanted, factor, group, grid, errors, places))
+    return grid.pack(np.ascontiguousarray(places.T), scales)
+
+
+def _round_group(
+    weights: Floats,
+    wanted: Floats,
+    factor: Factor,
+    group: slice,
+    grid: Grid,
+    errors: Floats,
+    places: Bytes,
+) -> Scales:
+    """Round columns with the best of several scales for each row."""
+    from passes.encodings.kernels.feedback import round_in_order
+
+    feedback = np.ascontiguousarray(factor.feedback[group, group])
+    costs = factor.costs[group]
+
+    def attempt(scales: Scales) -> tuple[Floats, Bytes, Floats]:
+        found = np.empty_like(weights), np.empty(weights.shape, np.uint8)
+        losses = np.empty(weights.shape[1], np.float32)
+        round_in_order(
+            weights,
+            wanted,
+            feedback,
+            costs,
+            grid.midpoints,
+            grid.levels,
+            scales.grid(),
+            found[0],
+            losses,
+            found[1],
+        )
+        return found[0], found[1], losses
+
+    best = grid.choose(np.ascontiguousarray(wanted.T), costs)
+    errors[group], places[group], least = attempt(best)
+    for candidate in CANDIDATES:
+        scales = best_scales = best.scaled(candidate)
+        found, levels, losses = attempt(scales)
+        better: NDArray[np.bool_] = losses < least
+        np.copyto(errors[group], found, where=better)
+        np.copyto(places[group], levels, where=better)
+        np.copyto(least, losses, where=better)
+        best = best.replaced(best_scales, better)
+    return best

@@ -1,0 +1,213 @@
+"""Four-bit encodings as grids: which values a group of weights may take, and how they are stored.
+
+A group's values are ``scale * (level - zero) + minimum`` over sixteen levels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import UnsupportedEncodingError
+from passes.encodings.base import Bytes, Encoding
+from passes.encodings.ggml import BLOCK, pack_halves
+from passes.encodings.integers import IntegerEncoding
+from passes.encodings.nf4 import CODEBOOK, MIDPOINTS, Nf4, Nf4DoubleQuantized
+from passes.encodings.q4_0 import Q4_0
+from passes.encodings.q4_1 import Q4_1
+from passes.encodings.weighting import WeightableEncoding
+
+Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
+
+STEPS: Floats = np.arange(16, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What places a grid: one of each for every row of one group of columns, ``[rows]``.
+
+    Args:
+        scales: As stored.
+        zeros: Zero points; zeros where there are none.
+        minima: As stored; zeros where there are none.
+    """
+
+    scales: Halves
+    zeros: Floats
+    minima: Halves
+
+    def grid(self) -> Floats:
+        """Scales, zeros and minima as float32 ``[3, rows]``."""
+        return np.stack(
+            [each.astype(np.float32) for each in (self.scales, self.zeros, self.minima)]
+        )
+
+    def scaled(self, factor: float) -> Scales:
+        """The same with other scales, where float16 can hold them."""
+        with np.errstate(over="ignore"):
+            wanted = (self.scales.astype(np.float32) * np.float32(factor)).astype(np.float16)
+        fits = np.isfinite(wanted)
+        return Scales(np.where(fits, wanted, self.scales), self.zeros, self.minima)
+
+    def replaced(self, other: Scales, where: NDArray[np.bool_]) -> Scales:
+        """Those of ``other`` in some rows."""
+        return Scales(
+            np.where(where, other.scales, self.scales),
+            np.where(where, other.zeros, self.zeros),
+            np.where(where, other.minima, self.minima),
+        )
+
+
+class Grid(ABC):
+    """The grid of an encoding.
+
+    Args:
+        encoding: For whole rows.
+        group: Columns that share a scale.
+        levels: The sixteen levels, ascending.
+        midpoints: The fifteen numbers halfway between them.
+    """
+
+    def __init__(
+        self, encoding: WeightableEncoding, group: int, levels: Floats, midpoints: Floats
+    ) -> None:
+        self.encoding = encoding
+        self.group = group
+        self.levels = levels
+        self.midpoints = midpoints
+
+    def choose(self, values: Floats, costs: Floats) -> Scales:
+        """The scales that fit a group of columns best, each squared error weighted by a cost.
+
+        Args:
+            values: ``[rows, group]``.
+            costs: ``[group]``.
+
+        Raises:
+            UnsupportedEncodingError: A value is too large.
+        """
+        return self.read(self.encoding.weighted(costs).encode(values), len(values))
+
+    @abstractmethod
+    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
+        """The scales in the planes of rows of one group."""
+
+    @abstractmethod
+    def pack(self, places: Bytes, scales: list[Scales]) -> tuple[Bytes, ...]:
+        """The planes of whole rows.
+
+        Args:
+            places: Numbers of levels ``[rows, columns]``.
+            scales: Of each group.
+        """
+
+
+class IntegerGrid(Grid):
+    """int4 and int4_sym."""
+
+    def __init__(self, encoding: IntegerEncoding) -> None:
+        assert encoding.group is not None
+        levels = STEPS + np.float32(encoding.lowest)
+        super().__init__(encoding, encoding.group, levels, levels[:-1] + np.float32(0.5))
+        self._lowest = encoding.lowest
+
+    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
+        scales = planes[1].view(np.float16)
+        zeros = np.zeros(rows, np.float32)
+        if not self._lowest:
+            zeros = unpack_nibbles(planes[2], rows).astype(np.float32)
+        return Scales(scales, zeros, np.zeros(rows, np.float16))
+
+    def pack(self, places: Bytes, scales: list[Scales]) -> tuple[Bytes, ...]:
+        codes = pack_nibbles((places + np.uint8(self._lowest % 16)) & np.uint8(15))
+        halves = _side_by_side([each.scales for each in scales])
+        if self._lowest:
+            return codes, halves.view(np.uint8).reshape(-1)
+        zeros = _side_by_side([each.zeros for each in scales]).astype(np.uint8)
+        return codes, halves.view(np.uint8).reshape(-1), pack_nibbles(zeros)
+
+
+class Nf4Grid(Grid):
+    """nf4."""
+
+    def __init__(self, encoding: Nf4) -> None:
+        super().__init__(encoding, encoding.group, CODEBOOK, MIDPOINTS)
+
+    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
+        nothing = np.zeros(rows, np.float16)
+        return Scales(planes[1].view(np.float16), nothing.astype(np.float32), nothing)
+
+    def pack(self, places: Bytes, scales: list[Scales]) -> tuple[Bytes, ...]:
+        halves = _side_by_side([each.scales for each in scales])
+        return pack_nibbles(places), halves.view(np.uint8).reshape(-1)
+
+
+class BlockGrid(Grid):
+    """q4_0 and q4_1."""
+
+    def __init__(self, encoding: Q4_0 | Q4_1) -> None:
+        self._has_minima = isinstance(encoding, Q4_1)
+        levels = STEPS - np.float32(0 if self._has_minima else 8)
+        super().__init__(encoding, BLOCK, levels, levels[:-1] + np.float32(0.5))
+        self._block_bytes = encoding.block_bytes
+
+    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
+        blocks = planes[0].reshape(rows, self._block_bytes)
+        heads = np.ascontiguousarray(blocks[:, :4]).view(np.float16)
+        nothing = np.zeros(rows, np.float16)
+        return Scales(
+            heads[:, 0], nothing.astype(np.float32), heads[:, 1] if self._has_minima else nothing
+        )
+
+    def pack(self, places: Bytes, scales: list[Scales]) -> tuple[Bytes, ...]:
+        heads = [_side_by_side([each.scales for each in scales])]
+        if self._has_minima:
+            heads.append(_side_by_side([each.minima for each in scales]))
+        codes = pack_halves(places.reshape(-1, BLOCK).astype(np.float32))
+        parts = [head.reshape(-1, 1).view(np.uint8) for head in heads]
+        return (np.concatenate([*parts, codes], 1).reshape(-1),)
+
+
+def grid_of(encoding: Encoding) -> Grid | None:
+    """The grid of an encoding whose groups are independent of each other; None of others."""
+    if isinstance(encoding, IntegerEncoding) and encoding.is_weightable and encoding.group:
+        return IntegerGrid(encoding)
+    if isinstance(encoding, Nf4) and not isinstance(encoding, Nf4DoubleQuantized):
+        return Nf4Grid(encoding)
+    return BlockGrid(encoding) if isinstance(encoding, (Q4_0, Q4_1)) else None
+
+
+def require_grid(encoding: Encoding) -> Grid:
+    """The grid of an encoding.
+
+    Raises:
+        UnsupportedEncodingError: It has none.
+    """
+    grid = grid_of(encoding)
+    if grid is None:
+        raise UnsupportedEncodingError(
+            f"weights cannot be rounded one after another to {encoding.name}",
+            expected="int4, int4_sym or nf4 with any group size, q4_0 or q4_1",
+        )
+    return grid
+
+
+def pack_nibbles(codes: Bytes) -> Bytes:
+    """Codes 0 to 15, all of them in a row, two a byte, the first in the low half."""
+    flat = codes.reshape(-1)
+    padded = np.append(flat, np.zeros(flat.size % 2, np.uint8))
+    packed: Bytes = padded[::2] | (padded[1::2] << np.uint8(4))
+    return packed
+
+
+def unpack_nibbles(packed: Bytes, count: int) -> Bytes:
+    """The inverse of `pack_nibbles`."""
+    return np.stack([packed & 15, packed >> 4], -1).reshape(-1)[:count]
+
+
+def _side_by_side(columns: list[NDArray[np.floating]]) -> NDArray[np.floating]:
+    return np.ascontiguousarray(np.stack(columns, 1))

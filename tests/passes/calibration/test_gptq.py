@@ -1,0 +1,77 @@
+"""GPTQ: its factor, and that what it rounds computes better than what is rounded by itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from passes.calibration.gptq import DAMPING, Factor, cholesky, factor_of, round_rows
+from passes.encodings import encoding
+from passes.encodings.grids import require_grid
+
+
+def correlated(tokens, columns, seed=0):
+    random = np.random.default_rng(seed)
+    mixing = random.standard_normal((columns, columns)) / 4
+    return (random.standard_normal((tokens, columns)) @ (np.eye(columns) + mixing)).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("columns", [1, 30, 300, 512])
+def test_the_factor_is_that_of_the_damped_second_moments(columns):
+    inputs = correlated(2 * columns + 3, columns)
+    factor = factor_of(inputs)
+    lower = np.tril(factor.feedback.astype(np.float64)) * np.sqrt(factor.costs)[:, None]
+    moments = inputs.T.astype(np.float64) @ inputs
+    moments += DAMPING * np.diag(moments).mean() * np.eye(columns)
+    assert np.abs(lower.T @ lower - moments).max() < 1e-4 * moments.max()
+
+
+def test_a_factor_of_inputs_that_are_all_zero_corrects_nothing():
+    factor = factor_of(np.zeros((4, 20), np.float32))
+    assert np.array_equal(np.tril(factor.feedback), np.eye(20))
+    assert np.isfinite(factor.costs).all() and (factor.costs > 0).all()
+
+
+@given(st.integers(1, 40), st.integers(0, 5))
+def test_cholesky_of_any_size(size, seed):
+    root = np.random.default_rng(seed).standard_normal((2 * size, size))
+    moments = root.T @ root + np.eye(size)
+    found = cholesky(moments.astype(np.float32))
+    assert np.allclose(found, np.linalg.cholesky(moments), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["int4_g16", "int4_sym_g16", "nf4_g16", "q4_0", "q4_1"])
+def test_outputs_are_nearer_than_with_weighted_scales_alone(name):
+    inputs, rows = correlated(400, 96), 24
+    weights = np.random.default_rng(1).standard_normal((rows, 96)).astype(np.float32)
+    stored = encoding(name)
+    planes = round_rows(weights, factor_of(inputs), require_grid(stored))
+    weighted = stored.weighted((inputs**2).mean(0))
+    outputs = [
+        inputs @ (weights - stored.decode(each, rows, 96)).T
+        for each in (planes, weighted.encode(weights))
+    ]
+    ours, plain = (float((output**2).sum()) for output in outputs)
+    assert ours < 0.6 * plain
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_without_correlations_codes_are_those_of_the_chosen_scales(rows):
+    stored = encoding("nf4_g16")
+    weights = np.random.default_rng(2).standard_normal((rows, 32)).astype(np.float32)
+    alone = Factor(np.eye(32, dtype=np.float32), np.ones(32, np.float32))
+    found = stored.decode(round_rows(weights, alone, require_grid(stored)), rows, 32)
+    plain = stored.weighted(np.ones(32)).encode(weights)
+    error = ((found - weights) ** 2).sum()
+    assert error <= ((stored.decode(plain, rows, 32) - weights) ** 2).sum()
+
+
+def test_rows_do_not_depend_on_each_other():
+    factor = factor_of(correlated(100, 64))
+    weights = np.random.default_rng(3).standard_normal((16, 64)).astype(np.float32)
+    grid = require_grid(encoding("q4_0"))
+    [whole] = round_rows(weights, factor, grid)
+    [first] = round_rows(weights[:8], factor, grid)
+    assert np.array_equal(whole[: first.size], first)

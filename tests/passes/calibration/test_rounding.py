@@ -1,0 +1,66 @@
+"""A run that rounds weights: later layers see what the rounded ones before them give."""
+
+import numpy as np
+import pytest
+
+from convert.graph import parameters
+from convert.weights import ArrayWeight
+from passes.calibration.rounding import Rounding
+from passes.encodings import encoding
+from tests.support.models import SmallModel, random_ids, small_model
+
+STORED = encoding("int4_g24")
+FIRST = "model.layers.0.mlp.down_proj.weight"
+SECOND = "model.layers.1.self_attn.q_proj.weight"
+TEXTS = [ids.tolist() for ids in random_ids(2, 30, 101)]
+
+
+@pytest.fixture(scope="module")
+def small():
+    return small_model("llama", tie_word_embeddings=False)
+
+
+def rounded(small, names, find=None):
+    found = {}
+
+    def keep(name, start, stop, planes):
+        assert start == 0
+        found[name] = planes
+
+    encodings = dict.fromkeys(names, STORED)
+    more = (find,) if find else ()
+    Rounding(small.graph(), TEXTS, encodings, keep, *more).run(lambda count: None)
+    return found
+
+
+def test_every_named_layer_is_rounded_also_the_head(small):
+    names = [
+        name for name in parameters(small.graph()) if name.endswith(("proj.weight", "head.weight"))
+    ]
+    assert set(rounded(small, names)) == set(names)
+    assert "lm_head.weight" in names
+
+
+def test_a_layer_sees_what_the_rounded_layer_before_it_gives(small):
+    both = rounded(small, [FIRST, SECOND])
+    weight = parameters(small.graph())[FIRST].weight
+    stored = STORED.decode(both[FIRST], weight.rows, weight.columns)
+    given = SmallModel(
+        small.torch_model,
+        small.raw_config,
+        {**small.weights, FIRST: ArrayWeight(FIRST, stored)},
+    )
+    for found, wanted in zip(both[SECOND], rounded(given, [SECOND])[SECOND], strict=True):
+        assert np.array_equal(found, wanted)
+    alone = rounded(small, [SECOND])[SECOND]
+    assert any(not np.array_equal(*pair) for pair in zip(alone, both[SECOND], strict=True))
+
+
+def test_what_is_found_is_used_and_not_rounded_again(small):
+    both = rounded(small, [FIRST, SECOND])
+    again = rounded(
+        small, [FIRST, SECOND], lambda name, start, stop: both[FIRST] if name == FIRST else None
+    )
+    assert set(again) == {SECOND}
+    for found, wanted in zip(again[SECOND], both[SECOND], strict=True):
+        assert np.array_equal(found, wanted)
