@@ -20,7 +20,16 @@ def require_memory(folder: Path) -> None:
     Raises:
         OutOfMemoryError: It does not; the message says how to go on.
     """
-    needed = 4 * count_parameters(folder) + OVERHEAD
+    require(_needed(folder))
+
+
+def fits(folder: Path) -> bool:
+    """Whether a model fits into memory in float32. Raises as `count_parameters` does."""
+    return _needed(folder) <= available_memory()
+
+
+def require(needed: int) -> None:
+    """Refuse to go on without so many bytes of memory. Raises as `require_memory` does."""
     available = available_memory()
     if needed > available:
         raise OutOfMemoryError(
@@ -48,6 +57,10 @@ def count_parameters(folder: Path) -> int:
     if not pickles:
         raise MissingFileError(f"{folder.name} holds no weights")
     return sum(path.stat().st_size for path in pickles) // 2
+
+
+def _needed(folder: Path) -> int:
+    return 4 * count_parameters(folder) + OVERHEAD
 
 
 def available_memory() -> int:

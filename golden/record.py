@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import MissingFileError
+from golden import layered as layers
 from golden import memory, program, reference, texts, tokenization
 from golden.format import Header, ModelIdentity, prompts_hash, write
 
@@ -34,6 +35,7 @@ def record(
     label: str | None = None,
     digest: str = "",
     tokenizer: bool = True,
+    layered: bool = False,
 ) -> None:
     """Record the model in ``folder`` into the golden file ``out``.
 
@@ -46,18 +48,22 @@ def record(
         label: Name of the model; the folder's name if None.
         digest: Hash by which the caller tells checkpoints apart.
         tokenizer: Whether to tokenize text and to record parity texts and chats.
+        layered: Have one layer in memory at a time, even if the model fits. The logits are the
+            same to float32 rounding.
 
     Raises:
-        OutOfMemoryError: The model does not fit into memory in float32.
+        OutOfMemoryError: Not even a layer of the model fits into memory in float32.
         UnsupportedTokenizerError: ``tokenizer`` is asked for and there is none.
         TricastError: The model cannot be loaded, see `golden.reference.load`.
     """
     config = folder / "config.json"
     if not config.is_file():
         raise MissingFileError(f"{folder.name} holds no config.json")
-    memory.require_memory(folder)
     words = tokenization.load(folder) if tokenizer else None
-    original = reference.load(folder, threads)
+    if layered or not memory.fits(folder):
+        original: reference.Reference = layers.load(folder, threads)
+    else:
+        original = reference.load(folder, threads)
     room = max(2, min(MAX_PROMPT_TOKENS, original.max_positions - ROOM_TO_GENERATE))
     if words is None:
         ids = original.sample(SAMPLED_PROMPTS, min(room, SAMPLED_TOKENS))
@@ -77,7 +83,7 @@ def record(
         stop_ids=original.stop_ids,
         **_language(words, ids, prompts),
     )
-    write(out, header, ids, reference.all_logits(original, ids))
+    write(out, header, ids, original.all_logits(ids))
 
 
 def _language(
@@ -105,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--label", help="name of the model")
     parser.add_argument("--digest", default="", help="hash that tells checkpoints apart")
     parser.add_argument("--no-tokenizer", action="store_true")
+    parser.add_argument("--layered", action="store_true", help="one layer in memory at a time")
     program.add_common_options(parser)
     options = parser.parse_args(arguments)
 
@@ -117,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             label=options.label,
             digest=options.digest,
             tokenizer=not options.no_tokenizer,
+            layered=options.layered,
         )
         return 0, {"golden": options.out.name}
 

@@ -44,7 +44,7 @@ def record_stored(
     stored = target(target_name).stored_weights(artifact)
     model.replace_weights(in_checkpoint_layout(_graph_weights(folder, target_name), stored))
     header = dataclasses.replace(golden.header, tokenized=(), chats=(), tokenizer_json=None)
-    write(out, header, golden.prompts, reference.all_logits(model, golden.prompts))
+    write(out, header, golden.prompts, model.all_logits(golden.prompts))
 
 
 def _graph_weights(folder: Path, target_name: str) -> dict[str, Weight]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +40,16 @@ class Reference:
         self.start_id = _first_id(model.config.bos_token_id, default=0)
         self.stop_ids = _stop_ids(model)
 
+    @property
+    def cached(self) -> bool:
+        """Whether the model can go on from a cache."""
+        return type(self.model).__module__ not in OWN_CLASSES.values()
+
+    def all_logits(self, prompts: Sequence[Sequence[int]]) -> Iterator[NDArray[np.float32]]:
+        """The logits of each prompt, computed when asked for. Raises as `logits` does."""
+        for ids in prompts:
+            yield self.logits(ids)
+
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Logits ``[S, vocab]`` of one sequence.
 
@@ -50,14 +60,12 @@ class Reference:
 
         with torch.inference_mode():
             output = self.model(input_ids=torch.tensor([list(ids)]), use_cache=False)
-        values = output.logits[0].to(torch.float32).numpy()
-        if not np.isfinite(values).all():
-            raise NonFiniteWeightError(
-                "the original gives NaN or infinite logits in float32",
-                expected="finite outputs",
-                remedy="check the checkpoint: a weight may be damaged",
-            )
-        return cast("NDArray[np.float32]", values)
+        return finite(output.logits[0].to(torch.float32).numpy())
+
+    def last_logits(self, drawn: Any, cache: Mapping[str, Any]) -> Any:
+        """Logits ``[B, vocab]`` after the sequences ``[B, S]``, the cache being of S - 1 tokens."""
+        tokens = drawn[:, -1:] if cache else drawn
+        return self.model(input_ids=tokens, use_cache=bool(cache), **cache).logits[:, -1]
 
     def replace_weights(self, stored: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
         """Put other weights in the place of the checkpoint's.
@@ -101,13 +109,11 @@ class Reference:
 
         generator = torch.Generator().manual_seed(SEED)
         drawn = torch.full((count, 1), self.start_id)
-        cached = type(self.model).__module__ not in OWN_CLASSES.values()
-        cache = {"past_key_values": DynamicCache(config=self.model.config)} if cached else {}
+        cache = {"past_key_values": DynamicCache(config=self.model.config)} if self.cached else {}
         with torch.inference_mode():
             for _ in range(length - 1):
-                tokens = drawn[:, -1:] if cached else drawn
-                output = self.model(input_ids=tokens, use_cache=cached, **cache)
-                probabilities = torch.softmax(output.logits[:, -1].to(torch.float64), dim=-1)
+                last = self.last_logits(drawn, cache)
+                probabilities = torch.softmax(last.to(torch.float64), dim=-1)
                 chosen = torch.multinomial(probabilities, 1, generator=generator)
                 drawn = torch.cat([drawn, chosen], dim=1)
         return cast("list[list[int]]", drawn.tolist())
@@ -121,13 +127,9 @@ def load(folder: Path, threads: int) -> Reference:
         TensorMismatchError: Weights are missing or have other shapes than the config says.
         BrokenInputError: transformers cannot read it.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    _set_up(threads)
     import torch
-    from transformers.utils import logging
 
-    torch.set_num_threads(threads)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
         kind, options = _model_class(folder)
         model, information = kind.from_pretrained(
@@ -149,6 +151,37 @@ def load(folder: Path, threads: int) -> Reference:
     return Reference(model.eval())
 
 
+def without_weights(folder: Path, threads: int) -> Any:
+    """The same model on torch's meta device, without memory for weights. Raises as `load` does."""
+    _set_up(threads)
+    import torch
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        kind, options = _model_class(folder)
+        of_class = getattr(kind, "config_class", None)
+        trust = {"local_files_only": True, "trust_remote_code": False}
+        config = (of_class or AutoConfig).from_pretrained(folder, **trust)
+        with torch.device("meta"):
+            make = kind._from_config if of_class else kind.from_config
+            model = make(config, dtype=torch.float32, **options)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _refusal(folder, error) from error
+    return model
+
+
+def _set_up(threads: int) -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def _model_class(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The class to load the model with, and what it is to be told."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -160,12 +193,19 @@ def _model_class(folder: Path) -> tuple[Any, dict[str, Any]]:
     return AutoModelForCausalLM, {"attn_implementation": "eager", "trust_remote_code": False}
 
 
-def all_logits(
-    reference: Reference, prompts: Sequence[Sequence[int]]
-) -> Iterator[NDArray[np.float32]]:
-    """The logits of each prompt, computed when asked for."""
-    for ids in prompts:
-        yield reference.logits(ids)
+def finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits that the original may have.
+
+    Raises:
+        NonFiniteWeightError: They are NaN or infinite.
+    """
+    if not np.isfinite(logits).all():
+        raise NonFiniteWeightError(
+            "the original gives NaN or infinite logits in float32",
+            expected="finite outputs",
+            remedy="check the checkpoint: a weight may be damaged",
+        )
+    return logits
 
 
 def _refusal(folder: Path, error: Exception) -> BrokenInputError | UnsupportedArchitectureError:
