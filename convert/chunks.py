@@ -10,12 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.journal import Journal
+from convert.runs import Runs, by_columns, runs_of_rows
 from convert.weights import Weight
-from passes.encodings.base import ROW_ALIGNMENT
+from passes.encodings.base import ROW_ALIGNMENT, Bytes
 from targets.base import Layout, WriteJob
 
 BLOCK_BYTES = 1 << 20
 """Bytes of source that are read and encoded at a time: they stay in a core's own cache."""
+
+CELL_BYTES = 1 << 20
+"""Bytes of source that a text is multiplied with at a time, at most."""
+
+FEWEST_CELL_ROWS = 64
+"""Of longer rows there are more bytes in a cell: a product with few rows is slow."""
+
+Extent = tuple[str, int, int, Runs | None]
+"""File, offset of the first byte, bytes, and the runs that they lie in; None for one."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +36,28 @@ class PlacedJob:
     job: WriteJob
     journal: Journal | None = None
 
-    def extents(self, start: int, stop: int) -> Iterator[tuple[str, int, int]]:
-        """File, offset and size of rows ``start`` to ``stop``, one for each plane."""
-        kinds = self.job.encoding.planes(self.job.weight.columns)
-        for kind, placement in zip(kinds, self.job.placements, strict=True):
-            before = kind.nbytes(start)
-            yield placement.file, placement.offset + before, kind.nbytes(stop) - before
+    def extents(self, start: int, stop: int) -> Iterator[Extent]:
+        """Where rows ``start`` to ``stop`` lie, for each plane."""
+        weight = self.job.weight
+        kinds = self.job.encoding.planes(weight.columns)
+        for kind, place in zip(kinds, self.job.placements, strict=True):
+            if place.columns is None:
+                before = kind.nbytes(start)
+                yield place.file, place.offset + before, kind.nbytes(stop) - before, None
+            else:
+                runs = runs_of_rows(place.offset, place.columns, kind, weight.rows, start, stop)
+                yield place.file, *runs
+
+    def pieces(
+        self, start: int, stop: int, planes: Sequence[Bytes]
+    ) -> Iterator[tuple[str, int, Bytes, Runs | None]]:
+        """Where rows ``start`` to ``stop`` lie, and their planes as they lie there."""
+        extents = self.extents(start, stop)
+        for (file, offset, _, runs), place, plane in zip(
+            extents, self.job.placements, planes, strict=True
+        ):
+            lying = by_columns(plane, place.columns, stop - start) if place.columns else plane
+            yield file, offset, lying, runs
 
     def is_written(self, start: int, stop: int) -> bool:
         """Whether an earlier run wrote these rows."""
@@ -41,17 +67,31 @@ class PlacedJob:
         )
 
 
-class Cuts:
-    """The row numbers at which the common weight of some jobs may be cut.
+def cell_rows(weight: Weight) -> int:
+    """Rows of a weight that a text is multiplied with at a time.
 
-    No output row of a part may come from outside it, whatever the row orders, and parts start at
-    multiples of `ROW_ALIGNMENT`.
+    A power of two that follows from the weight alone: a product with other rows beside it may
+    differ in its last bits, and so may then what comes of it.
+    """
+    fitting = CELL_BYTES // (weight.columns * weight.dtype.itemsize)
+    return max(FEWEST_CELL_ROWS, 1 << max(0, fitting.bit_length() - 1))
+
+
+class Cuts:
+    """The row numbers at which a weight may be cut.
+
+    No output row of a part may come from outside it, whatever the row orders of its jobs, and
+    parts start at multiples of ``step``.
+
+    Args:
+        weight: What is cut.
+        jobs: Those that want it.
+        step: A multiple of `ROW_ALIGNMENT`.
     """
 
-    def __init__(self, jobs: Sequence[WriteJob]) -> None:
-        weight = jobs[0].weight
+    def __init__(self, weight: Weight, jobs: Sequence[WriteJob], step: int = ROW_ALIGNMENT) -> None:
         allowed = np.zeros(weight.rows + 1, bool)
-        allowed[::ROW_ALIGNMENT] = True
+        allowed[::step] = True
         for job in jobs:
             if job.row_order is not None:
                 allowed[1:] &= _closed_prefixes(job.row_order)
@@ -89,28 +129,43 @@ class Chunk:
         """The chunk's rows in parts of about `BLOCK_BYTES`."""
         return self.cuts.parts(self.start, self.stop, BLOCK_BYTES)
 
+    def cells(self) -> Iterator[tuple[int, int]]:
+        """The chunk's rows in parts of `cell_rows`."""
+        step = cell_rows(self.weight)
+        for start in range(self.start, self.stop, step):
+            yield start, min(start + step, self.stop)
 
-def all_chunks(
-    layouts: Sequence[tuple[Path, Layout]], limit: int, journals: Mapping[Path, Journal]
-) -> Iterator[Chunk]:
-    """Every weight of the layouts in chunks of at most ``limit`` bytes, if that can be."""
-    for jobs in by_weight(layouts, journals):
-        weight, cuts = jobs[0].job.weight, Cuts([placed.job for placed in jobs])
-        for start, stop in cuts.parts(0, weight.rows, limit):
-            yield Chunk(weight, start, stop, tuple(jobs), cuts)
+
+@dataclass(frozen=True)
+class WeightJobs:
+    """A weight and all jobs that want it, perhaps none."""
+
+    weight: Weight
+    jobs: tuple[PlacedJob, ...] = ()
+
+    def chunks(self, limit: int, *, in_cells: bool = False) -> Iterator[Chunk]:
+        """The weight in chunks of at most ``limit`` bytes, if that can be.
+
+        Args:
+            limit: Bytes.
+            in_cells: Whether chunks consist of whole cells, see `cell_rows`.
+        """
+        step = cell_rows(self.weight) if in_cells else ROW_ALIGNMENT
+        cuts = Cuts(self.weight, [placed.job for placed in self.jobs], step)
+        for start, stop in cuts.parts(0, self.weight.rows, limit):
+            yield Chunk(self.weight, start, stop, self.jobs, cuts)
 
 
 def by_weight(
     layouts: Sequence[tuple[Path, Layout]], journals: Mapping[Path, Journal]
-) -> list[list[PlacedJob]]:
+) -> list[WeightJobs]:
     """The jobs of all layouts, those of one weight together, in the order of the first layout."""
     groups: dict[Hashable, list[PlacedJob]] = {}
     for folder, layout in layouts:
         for job in layout.jobs:
-            groups.setdefault(job.weight.identity, []).append(
-                PlacedJob(folder, job, journals.get(folder))
-            )
-    return list(groups.values())
+            placed = PlacedJob(folder, job, journals.get(folder))
+            groups.setdefault(job.weight.identity, []).append(placed)
+    return [WeightJobs(jobs[0].job.weight, tuple(jobs)) for jobs in groups.values()]
 
 
 def _closed_prefixes(row_order: NDArray[np.int64]) -> NDArray[np.bool_]:

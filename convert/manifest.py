@@ -56,6 +56,16 @@ class CalibrationRecord(_Strict):
     tokens: int
 
 
+class WeightingRecord(_Strict):
+    """The text whose activations decided how scales were chosen, its tokens, and the SHA-256 of
+    the second moments that they have in front of each linear layer.
+    """
+
+    text_sha256: str
+    tokens: int
+    moments_sha256: str
+
+
 class GateRecord(_Strict):
     """The outcome of the gate; *unverified* means that it was skipped on request.
 
@@ -82,6 +92,7 @@ class Manifest(_Strict):
     source: SourceRecord
     versions: dict[str, str]
     calibration: CalibrationRecord | None = None
+    weighting: WeightingRecord | None = None
     gate: GateRecord
     notes: tuple[str, ...]
     tensors: tuple[TensorRecord, ...]

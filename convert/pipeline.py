@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from convert.manifest import (
     Manifest,
     SourceRecord,
     TensorRecord,
+    WeightingRecord,
     installed_versions,
     record_files,
     write_manifest,
@@ -48,6 +49,8 @@ from passes.quantize import coverage
 from targets.base import Source
 
 if TYPE_CHECKING:
+    from convert.one_pass import OnePass
+    from convert.weighting import ChosenWeighting
     from passes.calibration.observations import Observations
 
 
@@ -98,6 +101,7 @@ class Written:
     prepared: Prepared
     folder: PendingFolder
     files: WrittenFiles
+    weighting: WeightingRecord | None
 
 
 def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
@@ -117,7 +121,8 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         threads=request.threads,
         artifacts=len(artifacts),
     )
-    in_background(warm_up, {"f32", *(artifact.encoding for artifact in artifacts)})
+    kernels = {"f32", *(str(artifact.encoding) for artifact in artifacts)}
+    in_background(partial(warm_up, kernels, weighted=request.recipe.calibrate != NO_TEXT))
     with ExitStack() as stack:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))
@@ -133,6 +138,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             stack.callback(checkpoint.close)
             source = open_source(checkpoint)
         observe = cache(lambda: _observe(request, checkpoint, source, inputs, reporter))
+        weigh = cache(lambda: _weigh(request, checkpoint, source, inputs, reporter))
         prepared = [
             prepare(
                 checkpoint,
@@ -141,29 +147,39 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
                 tokenizer=request.tokenizer,
                 strict=request.strict,
                 observe=observe,
+                weighting=lambda: weigh().weighting,
             )
             for artifact in artifacts
         ]
         _require_space(request.out, prepared)
-        pending = [_resume(request, checkpoint, inputs, item, stack) for item in prepared]
+        one_pass = weigh().one_pass if any(item.is_weighted for item in prepared) else None
+        pending = [_resume(request, checkpoint, inputs, item, one_pass, stack) for item in prepared]
         compare = request.gate and prepared
         golden = _golden(request, checkpoint, inputs, reporter) if compare else None
-        written = _write(request, checkpoint, prepared, pending, chunk_size, reporter)
+        written = _write(request, checkpoint, prepared, pending, one_pass, chunk_size, reporter)
         with reporter.stage("hold to the checkpoint"):
             hold_to_source(inputs, [journal for _, journal in pending], finished)
+            if one_pass is not None:
+                one_pass.keep(inputs.record().digest)
         original = Original(checkpoint, inputs.record(), golden)
         made = _finish(request, original, written, reporter)
         return (*(request.out / name for name in finished), *made)
 
 
 def _resume(
-    request: RunRequest, checkpoint: Checkpoint, inputs: Inputs, item: Prepared, stack: ExitStack
+    request: RunRequest,
+    checkpoint: Checkpoint,
+    inputs: Inputs,
+    item: Prepared,
+    one_pass: OnePass | None,
+    stack: ExitStack,
 ) -> tuple[PendingFolder, Journal]:
     """The folder that an artifact is made in, and the journal of what is written of it already."""
     name = item.artifact.folder
     folder = stack.enter_context(PendingFolder(request.out, name, restart=request.restart))
     journal = stack.enter_context(Journal(folder.journal, folder.path))
-    go_on_or_begin(journal, folder, identity(checkpoint.label, inputs, item), inputs)
+    weighting = one_pass.identity if one_pass and item.is_weighted else None
+    go_on_or_begin(journal, folder, identity(checkpoint.label, inputs, item, weighting), inputs)
     return folder, journal
 
 
@@ -206,6 +222,29 @@ def _observe(
     )
 
 
+def _weigh(
+    request: RunRequest,
+    checkpoint: Checkpoint,
+    source: Source,
+    inputs: Inputs,
+    reporter: Reporter,
+) -> ChosenWeighting:
+    from convert.weighting import choose_weighting
+
+    chosen = choose_weighting(
+        request.recipe,
+        checkpoint,
+        source.config,
+        inputs,
+        request.out,
+        restart=request.restart,
+    )
+    line = chosen.line()
+    if line is not None:
+        reporter.say(line)
+    return chosen
+
+
 def _golden(
     request: RunRequest, checkpoint: Checkpoint, inputs: Inputs, reporter: Reporter
 ) -> Path:
@@ -230,6 +269,7 @@ def _write(
     checkpoint: Checkpoint,
     prepared: list[Prepared],
     pending: list[tuple[PendingFolder, Journal]],
+    one_pass: OnePass | None,
     chunk_size: int,
     reporter: Reporter,
 ) -> list[Written]:
@@ -244,9 +284,11 @@ def _write(
             chunk_bytes=chunk_size,
             journals=journals,
             abandon=checkpoint.close,
+            calibration=one_pass,
         )
+    weighting = one_pass.record() if one_pass else None
     return [
-        Written(item, folder, files[folder.path])
+        Written(item, folder, files[folder.path], weighting if item.is_weighted else None)
         for item, (folder, _) in zip(prepared, pending, strict=True)
     ]
 
@@ -273,6 +315,8 @@ def _finish(
         write_manifest(folder.path, _manifest(original, one, gate))
         finished.append(folder.publish())
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
+        if one.weighting is not None:
+            reporter.say(f"  scales weighted by {one.weighting.tokens} tokens")
         for note in item.layout.notes:
             reporter.say(f"  note: {note}")
         for line in fallback_lines(coverage(item.model)):
@@ -318,6 +362,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         source=original.record,
         versions=installed_versions(),
         calibration=_calibration(item),
+        weighting=written.weighting,
         gate=gate,
         notes=item.layout.notes,
         tensors=tuple(

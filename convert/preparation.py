@@ -23,6 +23,7 @@ from passes.encodings import encoding
 from passes.encodings.base import Encoding
 from passes.quantize import Policy, Quantize
 from passes.tensor_parallel import TensorParallel
+from passes.weighting import AWAITING, Weighting, weightable_layers
 from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
 
@@ -48,6 +49,11 @@ class Prepared:
     def nbytes(self) -> int:
         """Bytes of all files together."""
         return sum(file.size for file in self.layout.files)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether scales are chosen by second moments, see `passes.weighting`."""
+        return self.model.metadata_props.get(AWAITING, "0") != "0"
 
     @property
     def loses_precision(self) -> bool:
@@ -94,6 +100,7 @@ def prepare(
     tokenizer: bool,
     strict: bool,
     observe: Callable[[], Observations | None] = lambda: None,
+    weighting: Callable[[], Weighting | None] = lambda: None,
 ) -> Prepared:
     """Build, rewrite, quantize and lay out one artifact.
 
@@ -102,6 +109,7 @@ def prepare(
         tokenizer: Whether to carry the tokenizer over.
         strict: Refuse where a tensor does not fit the encoding, rather than fall back.
         observe: Calibrates, if the artifact needs that; gives None where no text is wanted.
+        weighting: Asked for if there are scales that can be weighted; gives None likewise.
 
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
@@ -116,6 +124,9 @@ def prepare(
         model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
         for rewrite in _passes(target, artifact, policy, rank):
             rewrite(model)
+        weigh = weighting() if any(weightable_layers(model)) else None
+        if weigh is not None:
+            weigh(model)
         return LayoutRequest(source, model, tokenizer=tokenizer, options=options)
 
     options = deployment_options(artifact)

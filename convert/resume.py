@@ -19,10 +19,18 @@ from convert.recipe import Artifact
 from targets.base import Layout
 
 
-def identity(label: str, inputs: Inputs, item: Prepared) -> Identity:
+def identity(
+    label: str, inputs: Inputs, item: Prepared, weighting: Mapping[str, str | int] | None = None
+) -> Identity:
     """Everything that decides the bytes of an artifact, as JSON.
 
     The time of an input file stands in for its digest, which may not be known yet.
+
+    Args:
+        label: Name of the model.
+        inputs: Its files.
+        item: The artifact.
+        weighting: What decides the moments that its scales are weighted with, if they are.
     """
     described = {
         "model": label,
@@ -30,6 +38,7 @@ def identity(label: str, inputs: Inputs, item: Prepared) -> Identity:
         "artifact": item.artifact.model_dump(mode="json", exclude={"gate"}),
         "versions": installed_versions(),
         "layout": _fingerprint(item.layout),
+        "weighting": weighting,
     }
     return dict(json.loads(json.dumps(described)))
 

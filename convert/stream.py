@@ -4,40 +4,84 @@ Several threads each take a chunk of rows, read it block by block, encode each b
 artifact that wants it, and write what has come together where it belongs; so reading, encoding and
 writing overlap, and a thread of its own hashes each artifact behind the writers. Memory is bounded
 by one chunk a thread, whatever the size of the model or of a single tensor.
+
+A text may run through the model on the same read (`Calibration`). Then it sets the pace: the main
+thread computes what lies between two linear layers and hands the weight of the next one to the
+threads, which multiply the text with each chunk before they encode it. It waits for the products
+only, so that encoding goes on while the text does.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import local
+from typing import Protocol
 
-import numpy as np
-
-from convert.chunks import Chunk, PlacedJob, all_chunks, by_weight
-from convert.errors import DiskFullError, NonFiniteWeightError, UnsupportedEncodingError
-from convert.finite import first_nonfinite
+from convert.chunk_worker import ChunkWorker
+from convert.chunks import Chunk, PlacedJob, WeightJobs, by_weight
+from convert.errors import DiskFullError, NonFiniteWeightError
 from convert.following import FollowingHashes
 from convert.hashing import WrittenFile
 from convert.journal import Journal
-from convert.weights import Rows
+from convert.pool import Pool
+from convert.runs import Runs, write_all
+from convert.weights import Weight
+from passes.calibration.reading import Take
 from passes.encodings.base import Bytes
 from targets.base import Layout, OutputFile, WriteJob
 
 CHUNK_BYTES = 8 << 20
 """Bytes of source between two writes of a thread; their encoded forms are in memory."""
 
-_SECONDS_BETWEEN_SIGNALS = 1.0
-
 BytesDone = Callable[[int], None]
 """Called with the source bytes of each chunk that is on its way to disk."""
 
 WrittenFiles = Mapping[str, WrittenFile]
 """By path below the artifact's folder."""
+
+
+PassWeight = Callable[[Weight, Take | None], None]
+"""Reads a weight; returns when all its rows were taken in, if something takes them in."""
+
+
+class Calibration(Protocol):
+    """A text that runs through the model, and encodings that await what it finds."""
+
+    def multiplies(self, weight: Weight) -> bool:
+        """Whether the text is multiplied with a weight, in this run or in one that this repeats:
+        then its chunks consist of whole cells, see `convert.chunks`.
+        """
+
+    def is_expected(self, weight: Weight) -> bool:
+        """Whether the text is still to come to a weight."""
+
+    def bind(self, job: WriteJob) -> WriteJob | None:
+        """The job with the encoding that it awaits; None if that is not known yet."""
+
+    def run(self, pass_weight: PassWeight) -> None:
+        """Run the text, reading weights by ``pass_weight``."""
+
+
+class NoCalibration(Calibration):
+    """No text, no encoding that awaits anything."""
+
+    def multiplies(self, weight: Weight) -> bool:
+        return False
+
+    def is_expected(self, weight: Weight) -> bool:
+        return False
+
+    def bind(self, job: WriteJob) -> WriteJob | None:
+        return job
+
+    def run(self, pass_weight: PassWeight) -> None:
+        pass
 
 
 def write_layouts(
@@ -48,6 +92,7 @@ def write_layouts(
     chunk_bytes: int = CHUNK_BYTES,
     journals: Mapping[Path, Journal] | None = None,
     abandon: Callable[[], None] = lambda: None,
+    calibration: Calibration | None = None,
 ) -> Mapping[Path, WrittenFiles]:
     """Write every file of every layout, each below its own folder, which must exist.
 
@@ -61,6 +106,7 @@ def write_layouts(
         journals: By artifact's folder: remembers what was written.
         abandon: Called when an error ends it all, before other threads are waited for: lets go
             of reads that wait for bytes which have not come yet.
+        calibration: What runs a text on the same read.
 
     Returns:
         By artifact's folder: every file with its SHA-256, as read back.
@@ -75,10 +121,11 @@ def write_layouts(
             _create(folder, file)
     with ExitStack() as opened:
         outputs = {folder: _Output(folder, layout, opened) for folder, layout in layouts}
-        worker = _Worker(outputs)
         try:
-            chunks = all_chunks(layouts, chunk_bytes, journals or {})
-            _work_off(chunks, worker, threads, done or (lambda _: None), abandon)
+            with Pool(threads, done or (lambda _: None), abandon) as pool:
+                groups, worker = by_weight(layouts, journals or {}), ChunkWorker(outputs)
+                stream = _Stream(groups, worker, pool, chunk_bytes, calibration or NoCalibration())
+                stream.run()
             return {folder: output.hashes.results() for folder, output in outputs.items()}
         except OSError as error:
             raise _as_disk_full(error) from error
@@ -86,38 +133,101 @@ def write_layouts(
 
 def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
     """Bytes that `write_layouts` will read."""
-    return sum(jobs[0].job.weight.nbytes for jobs in by_weight(layouts, {}))
+    return sum(group.weight.nbytes for group in by_weight(layouts, {}))
 
 
-def _work_off(
-    chunks: Iterator[Chunk],
-    worker: _Worker,
-    threads: int,
-    done: BytesDone,
-    abandon: Callable[[], None],
-) -> None:
-    """Work off the chunks on several threads; the first error ends it all."""
-    working: set[Future[int]] = set()
-    with ThreadPoolExecutor(threads) as pool:
+class _Stream:
+    """Weights on their way to the threads: each when its turn comes."""
+
+    def __init__(
+        self,
+        groups: Sequence[WeightJobs],
+        worker: ChunkWorker,
+        pool: Pool,
+        limit: int,
+        calibration: Calibration,
+    ) -> None:
+        self._left: dict[Hashable, WeightJobs] = {each.weight.identity: each for each in groups}
+        self._worker = worker
+        self._pool = pool
+        self._limit = limit
+        self._calibration = calibration
+
+    def run(self) -> None:
+        """Submit everything."""
         try:
-            for chunk in chunks:
-                working.add(pool.submit(worker.process, chunk))
-                if len(working) > 2 * threads:
-                    finished, working = _some_of(working)
-                    done(sum(future.result() for future in finished))
-            while working:
-                finished, working = _some_of(working)
-                done(sum(future.result() for future in finished))
-        except BaseException:
-            abandon()
-            pool.shutdown(cancel_futures=True)
+            self._calibration.run(self._pass_weight)
+        except NonFiniteWeightError:
+            self._pool.finish()  # a task may know better which weight it comes from
             raise
+        for group in self._left.values():
+            bound = self._bound(group)
+            assert bound is not None, f"it is not known how to encode {group.weight.name}"
+            self._submit(bound)
 
+    def _pass_weight(self, weight: Weight, take: Take | None) -> None:
+        self._submit_before(weight)
+        bound: WeightJobs | None = None
+        if not self._calibration.is_expected(weight) and weight.identity in self._left:
+            bound = self._bound(self._left[weight.identity])
+        if bound is not None:
+            del self._left[weight.identity]
+        else:
+            bound = WeightJobs(weight)
+        if take is None:
+            self._submit(bound)
+        else:
+            self._submit_and_take(bound, take)
 
-def _some_of(working: set[Future[int]]) -> tuple[set[Future[int]], set[Future[int]]]:
-    """Those that have finished, perhaps none yet, and the others."""
-    # A signal that comes just before a wait is seen only after it, and a download may take hours.
-    return wait(working, timeout=_SECONDS_BETWEEN_SIGNALS, return_when=FIRST_COMPLETED)
+    def _submit_before(self, weight: Weight) -> None:
+        """Submit what the artifacts have in front of a weight and no text comes to: what is
+        hashed behind the writers is so hardly ever held up.
+        """
+        if weight.identity not in self._left:
+            return
+        for identity, group in list(self._left.items()):
+            if identity == weight.identity:
+                return
+            if self._calibration.is_expected(group.weight):
+                continue
+            bound = self._bound(group)
+            if bound is not None:
+                del self._left[identity]
+                self._submit(bound)
+
+    def _bound(self, group: WeightJobs) -> WeightJobs | None:
+        """The group with the encodings that its jobs await, if they are known."""
+        jobs: list[PlacedJob] = []
+        for placed in group.jobs:
+            job = self._calibration.bind(placed.job)
+            if job is None:
+                return None
+            jobs.append(replace(placed, job=job))
+        return replace(group, jobs=tuple(jobs))
+
+    def _chunks(self, group: WeightJobs) -> Iterator[Chunk]:
+        in_cells = self._calibration.multiplies(group.weight)
+        return group.chunks(self._limit, in_cells=in_cells)
+
+    def _submit(self, group: WeightJobs) -> None:
+        if group.jobs:
+            for chunk in self._chunks(group):
+                self._pool.submit(partial(self._worker.process, chunk))
+
+    def _submit_and_take(self, group: WeightJobs, take: Take) -> None:
+        taken: list[Future[None]] = []
+        for chunk in self._chunks(group):
+            taken.append(Future())
+            self._pool.submit(partial(self._take_and_process, chunk, take, taken[-1]))
+        self._pool.wait_for(taken)
+
+    def _take_and_process(self, chunk: Chunk, take: Take, taken: Future[None]) -> int:
+        try:
+            return self._worker.multiply_and_process(chunk, take, partial(taken.set_result, None))
+        except BaseException as error:
+            if not taken.done():
+                taken.set_exception(error)
+            raise
 
 
 class _Output:
@@ -127,97 +237,16 @@ class _Output:
         self._folder = folder
         self.hashes = opened.enter_context(FollowingHashes(folder, layout))
 
-    def write(self, file: str, offset: int, data: Bytes) -> None:
+    def written(self, file: str, offset: int, size: int, runs: Runs | None) -> None:
+        self.hashes.written(file, offset, size, runs)
+
+    def write(self, file: str, offset: int, data: Bytes, runs: Runs | None) -> None:
         # Opened anew: a process may not hold hundreds of shards open.
         descriptor = os.open(self._folder / file, os.O_WRONLY)
         try:
-            write_all(descriptor, data, offset)
+            write_all(descriptor, data, offset, runs)
         finally:
             os.close(descriptor)
-
-
-class _Worker:
-    """Processes chunks on any number of threads, each of which uses its memory again and again."""
-
-    def __init__(self, outputs: Mapping[Path, _Output]) -> None:
-        self._outputs = outputs
-        self._memory = local()
-
-    def process(self, chunk: Chunk) -> int:
-        """Read, encode and write one chunk; its bytes in the source."""
-        missing = [job for job in chunk.jobs if not job.is_written(chunk.start, chunk.stop)]
-        encoded = self._encode(chunk, missing) if missing else []
-        for placed, planes in zip(missing, encoded, strict=True):
-            extents = placed.extents(chunk.start, chunk.stop)
-            for (file, offset, _), plane in zip(extents, planes, strict=True):
-                self._outputs[placed.folder].write(file, offset, plane)
-                if placed.journal:
-                    placed.journal.record(file, offset, plane)
-        for placed in chunk.jobs:
-            for extent in placed.extents(chunk.start, chunk.stop):
-                self._outputs[placed.folder].hashes.written(*extent)
-        return chunk.nbytes
-
-    def _encode(self, chunk: Chunk, jobs: Sequence[PlacedJob]) -> list[tuple[Bytes, ...]]:
-        """The planes of each job for all rows of the chunk."""
-        rows, columns = chunk.stop - chunk.start, chunk.weight.columns
-        kinds = [placed.job.encoding.planes(columns) for placed in jobs]
-        encoded = [
-            tuple(self._buffer(f"{number} {kind.name}", kind.nbytes(rows)) for kind in planes)
-            for number, planes in enumerate(kinds)
-        ]
-        for start, stop in chunk.blocks():
-            source = self._buffer("source", (stop - start) * columns * chunk.weight.dtype.itemsize)
-            block = chunk.weight.read_rows_into(start, stop, source)
-            for placed, planes, whole in zip(jobs, kinds, encoded, strict=True):
-                parts = tuple(
-                    plane[kind.nbytes(start - chunk.start) : kind.nbytes(stop - chunk.start)]
-                    for kind, plane in zip(planes, whole, strict=True)
-                )
-                _encode_block(placed.job, start, block, parts)
-        return encoded
-
-    def _buffer(self, name: str, size: int) -> Bytes:
-        """This thread's memory of that name, at least once as large; what it held is lost."""
-        buffers: dict[str, Bytes] = self._memory.__dict__
-        if name not in buffers or buffers[name].size < size:
-            buffers[name] = np.empty(size, np.uint8)
-        return buffers[name][:size]
-
-
-def _encode_block(job: WriteJob, start: int, rows: Rows, planes: tuple[Bytes, ...]) -> None:
-    """Encode the rows from ``start`` on."""
-    ordered = rows
-    if job.row_order is not None:
-        ordered = rows[job.row_order[start : start + len(rows)] - start]
-    try:
-        job.encoding.encode_into(ordered, planes)
-    except NonFiniteWeightError as error:
-        raise _not_finite(job.weight.name, start, rows) from error
-    except UnsupportedEncodingError as error:
-        raise UnsupportedEncodingError(
-            f"{error.what} in tensor {job.weight.name!r}",
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from error
-
-
-def _not_finite(name: str, start: int, rows: Rows) -> NonFiniteWeightError:
-    row, column = first_nonfinite(rows) or (0, 0)
-    return NonFiniteWeightError(
-        f"tensor {name!r} holds a value that is not finite",
-        expected="finite weights only",
-        found=f"{rows[row, column]} at row {start + row}, column {column}",
-        remedy="the checkpoint is damaged or its training diverged; get another copy",
-    )
-
-
-def write_all(descriptor: int, data: Bytes, offset: int) -> None:
-    """Write contiguous bytes at ``offset`` of a file."""
-    view, at = data.data, offset
-    while view:
-        written = os.pwrite(descriptor, view, at)
-        view, at = view[written:], at + written
 
 
 def _create(folder: Path, file: OutputFile) -> None:

@@ -2,100 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from convert.errors import PassRefusedError
 from convert.graph import Role, parameters, roles
 from convert.parameter import Parameter
+from convert.weights import Weight
 from passes.base import Pass
 from passes.encodings.weighting import WeightableEncoding
 
-DIGEST, NOTE = "weighting.moments", "note.weighting"
+NOTE = "note.weighting"
+AWAITING = "weighting.awaiting"
+"""Key of the model's metadata: how many linear layers await moments."""
 
 
 class Weighting(Pass):
-    """Give the linear layers of a quantized graph encodings weighted by second moments.
+    """Let the linear layers of a quantized graph await the second moments of their inputs.
 
-    Those that have no moments, or only zeros, stay plain, and a note says which. Embeddings stay
-    plain, too, also where they are the head as well: for the rows that are looked up all columns
-    count the same.
+    The moments themselves come while the weights are read, see `convert.one_pass`. Layers whose
+    moments will not be known stay plain, and a note says which. Embeddings stay plain, too, also
+    where they are the head as well: for the rows that are looked up all columns count the same.
 
     Args:
-        moments: Mean squares of the inputs of linear layers, ``[columns]`` by name of the weight;
-            see `passes.calibration.observers.SecondMoments`.
+        known: Whether the moments of a weight's inputs will be known.
+        reason: Why they will not, where it is the same for all.
     """
 
     name: ClassVar[str] = "weighting"
     exact: ClassVar[bool] = False
 
-    def __init__(self, moments: Mapping[str, NDArray[np.floating]]) -> None:
-        self.moments = moments
+    def __init__(self, known: Callable[[Weight], bool], reason: str | None = None) -> None:
+        self.known = known
+        self.reason = reason
 
     def requires(self, model: ir.Model) -> None:
-        held = parameters(model)
-        if any(parameter.encoding is None for parameter in held.values()):
+        if any(parameter.encoding is None for parameter in parameters(model).values()):
             raise PassRefusedError(
                 "weighting changes how scales are chosen, and this graph is not quantized",
                 str(model.graph.name),
             )
-        for name, moments in self.moments.items():
-            if name not in held:
-                raise PassRefusedError("there are moments of a weight that is not here", name)
-            columns, values = held[name].weight.columns, np.asarray(moments)
-            if values.shape != (columns,) or not (np.isfinite(values) & (values >= 0)).all():
-                raise PassRefusedError(
-                    f"moments must be a finite number of 0 or more for each of {columns} columns",
-                    name,
-                )
 
     def rewrite(self, model: ir.Model) -> bool:
-        held, plain = parameters(model), []
-        for name, encoding in self._weightable(model):
+        held, awaiting, plain = parameters(model), 0, []
+        for name, encoding in list(weightable_layers(model)):
             old = held[name]
-            weighted = encoding.weighted(self.moments.get(name, np.zeros(old.weight.columns)))
-            chosen = Parameter(old.weight, weighted, old.fallback)
-            model.graph.initializers[name].const_value = chosen
-            if weighted.importance is None:
+            if not self.known(old.weight):
                 plain.append(name)
+                continue
+            awaiting += 1
+            chosen = Parameter(old.weight, encoding.awaiting_moments(), old.fallback)
+            model.graph.initializers[name].const_value = chosen
         before = dict(model.metadata_props)
-        model.metadata_props[DIGEST] = self._digest()
+        model.metadata_props[AWAITING] = str(awaiting)
         model.metadata_props.pop(NOTE, None)
         if plain:
+            why = f", because {self.reason}" if self.reason else ""
             model.metadata_props[NOTE] = (
                 f"scales of {len(plain)} linear layers were chosen without moments of their "
-                f"inputs: {_some(plain)}"
+                f"inputs{why}: {_some(plain)}"
             )
         return before != dict(model.metadata_props)
 
     def ensures(self, model: ir.Model) -> None:
-        for name, encoding in self._weightable(model):
-            if np.any(self.moments.get(name, 0)) != (encoding.importance is not None):
-                raise AssertionError(f"{name} is weighted and should not be, or the reverse")
+        held = parameters(model)
+        for name, encoding in weightable_layers(model):
+            if encoding.awaits_moments != self.known(held[name].weight):
+                raise AssertionError(f"{name} awaits moments and should not, or the reverse")
 
-    def _weightable(self, model: ir.Model) -> Iterator[tuple[str, WeightableEncoding]]:
-        role_of = roles(model)
-        for name, parameter in parameters(model).items():
-            encoding = parameter.encoding
-            if (
-                role_of[name] in (Role.LINEAR, Role.HEAD)
-                and isinstance(encoding, WeightableEncoding)
-                and encoding.is_weightable
-            ):
-                yield name, encoding
 
-    def _digest(self) -> str:
-        digest = sha256()
-        for name in sorted(self.moments):
-            values = np.ascontiguousarray(self.moments[name], np.float64)
-            digest.update(f"{name} {values.size}\n".encode())
-            digest.update(values.tobytes())
-        return digest.hexdigest()
+def weightable_layers(model: ir.Model) -> Iterator[tuple[str, WeightableEncoding]]:
+    """Names and encodings of the linear layers whose scales may be chosen by their inputs."""
+    role_of = roles(model)
+    for name, parameter in parameters(model).items():
+        encoding = parameter.encoding
+        if (
+            role_of[name] in (Role.LINEAR, Role.HEAD)
+            and isinstance(encoding, WeightableEncoding)
+            and encoding.is_weightable
+        ):
+            yield name, encoding
 
 
 def _some(names: list[str]) -> str:

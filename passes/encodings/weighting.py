@@ -27,10 +27,19 @@ class WeightableEncoding(CompiledEncoding):
     importance: Floats | None = None
     """Of each column, the largest 1; None where all count the same."""
 
+    awaits_moments: bool = False
+    """Whether `weighted` is to be called before anything is encoded; see `awaiting_moments`."""
+
     @property
     def is_weightable(self) -> bool:
         """Whether `weighted` makes a difference."""
         return True
+
+    def awaiting_moments(self: Self) -> Self:
+        """The same format, for a weight whose moments become known just before it is encoded."""
+        awaiting = copy.copy(self)
+        awaiting.awaits_moments = self.is_weightable
+        return awaiting
 
     def weighted(self: Self, moments: NDArray[np.floating]) -> Self:
         """The same format, with scales chosen by a weighted squared error.
@@ -49,6 +58,7 @@ class WeightableEncoding(CompiledEncoding):
         importance = _importance(moments)
         bound = copy.copy(self)
         bound.importance = importance if self.is_weightable else None
+        bound.awaits_moments = False
         return bound
 
     def run_kernel(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:

@@ -1,4 +1,4 @@
-"""The weighting pass: what the graph then computes, what stays plain, what is refused."""
+"""The weighting pass: what awaits moments, what stays plain, what is refused."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from passes.calibration.execution import run
 from passes.calibration.observers import SecondMoments
 from passes.encodings import ENCODINGS, encoding
 from passes.quantize import Policy, Quantize
-from passes.weighting import Weighting
+from passes.weighting import AWAITING, Weighting, weightable_layers
 from tests.support.models import position_ids, random_ids, small_model
 from tests.support.ort import OrtGraph
 
-EMBEDDINGS, Q_PROJ = "model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"
+Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
 ENCODING = "int4_g24"
 
 
@@ -44,75 +44,92 @@ def logits(model):
     return graph(input_ids=ids, attention_mask=ones, position_ids=position_ids(ones))["logits"]
 
 
+def everything(weight):
+    return True
+
+
+def awaiting(model):
+    held = parameters(model)
+    return {
+        name
+        for name, parameter in held.items()
+        if getattr(parameter.encoding, "awaits_moments", False)
+    }
+
+
+LINEAR = {
+    f"model.layers.{layer}.{part}_proj.weight"
+    for layer in range(2)
+    for part in (
+        *(f"self_attn.{each}" for each in "qkvo"),
+        *(f"mlp.{each}" for each in ("gate", "up", "down")),
+    )
+}
+
+
+def test_linear_layers_await_moments_and_the_graph_stays_as_it_was(small):
+    model, plain = quantized(small), quantized(small)
+    assert Weighting(everything)(model)
+    assert not Weighting(everything)(model)
+    assert awaiting(model) == LINEAR
+    assert model.metadata_props[AWAITING] == str(len(LINEAR))
+    assert not notes(model)
+    assert np.array_equal(logits(model), logits(plain))
+
+
 def test_the_graph_computes_with_the_weights_that_the_weighted_encoding_decodes(small, moments):
+    """What awaits moments, bound to them as the stream does it."""
     model, by_hand = quantized(small), quantized(small)
-    assert Weighting(moments)(model)
-    assert not Weighting(moments)(model)
-    for name, parameter in parameters(by_hand).items():
-        if parameter.encoding.name == ENCODING:
-            rows = parameter.weight.read_rows(0, parameter.weight.rows)
-            chosen = encoding(ENCODING).weighted(moments[name])
-            decoded = chosen.decode(chosen.reference(rows), *rows.shape)
-            by_hand.graph.initializers[name].const_value = Parameter(ArrayWeight(name, decoded))
+    Weighting(everything)(model)
+    for name, parameter in parameters(model).items():
+        if name not in LINEAR:
+            continue
+        rows = parameter.weight.read_rows(0, parameter.weight.rows)
+        bound = parameter.encoding.weighted(moments[name])
+        assert not bound.awaits_moments
+        model.graph.initializers[name].const_value = Parameter(parameter.weight, bound)
+        chosen = encoding(ENCODING).weighted(moments[name])
+        decoded = chosen.decode(chosen.reference(rows), *rows.shape)
+        by_hand.graph.initializers[name].const_value = Parameter(ArrayWeight(name, decoded))
     found = logits(model)
     assert np.array_equal(found, logits(by_hand))
     assert not np.array_equal(found, logits(quantized(small)))
 
 
-def test_the_tied_embedding_stays_plain_without_a_note(small, moments):
-    assert EMBEDDINGS in moments
+def test_the_tied_embedding_stays_plain_without_a_note(small):
     model = small.graph()
     Quantize(Policy(ENCODING, ENCODING, ENCODING, (), ENCODINGS))(model)
-    Weighting(moments)(model)
-    assert parameters(model)[EMBEDDINGS].encoding.importance is None
-    assert parameters(model)[Q_PROJ].encoding.importance is not None
+    Weighting(everything)(model)
+    assert awaiting(model) == LINEAR
     assert not notes(model)
 
 
-def test_a_layer_without_moments_stays_plain_and_a_note_says_so(small, moments):
+def test_a_layer_without_moments_stays_plain_and_a_note_says_so(small):
     model = quantized(small)
-    Weighting({name: each for name, each in moments.items() if name != Q_PROJ})(model)
-    assert parameters(model)[Q_PROJ].encoding.importance is None
+    Weighting(lambda weight: weight.name != Q_PROJ)(model)
+    assert awaiting(model) == LINEAR - {Q_PROJ}
     assert len(notes(model)) == 1
     assert "1 linear layers" in notes(model)[0]
     assert Q_PROJ in notes(model)[0]
 
 
-def test_other_moments_replace_those_given_before(small, moments):
+def test_a_reason_for_all_layers_is_in_the_note(small):
     model = quantized(small)
-    Weighting(moments)(model)
-    others = {**moments, Q_PROJ: np.zeros(48)}
-    assert Weighting(others)(model)
-    assert parameters(model)[Q_PROJ].encoding.importance is None
-    assert Q_PROJ in notes(model)[0]
-    assert Weighting(moments)(model)
-    assert not notes(model)
+    Weighting(lambda weight: False, "there is no tokenizer")(model)
+    assert not awaiting(model)
+    assert f"{len(LINEAR)} linear layers" in notes(model)[0]
+    assert "because there is no tokenizer" in notes(model)[0]
 
 
-def test_what_has_no_scales_to_choose_is_left_alone(small, moments):
+def test_what_has_no_scales_to_choose_is_left_alone(small):
     model = quantized(small, "int8")
     before = {name: each.encoding for name, each in parameters(model).items()}
-    Weighting(moments)(model)
+    Weighting(everything)(model)
     assert {name: each.encoding for name, each in parameters(model).items()} == before
     assert not notes(model)
+    assert not list(weightable_layers(model))
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"model.layers.9.self_attn.q_proj.weight": np.ones(48)},
-        {Q_PROJ: np.ones(47)},
-        {Q_PROJ: np.full(48, -1.0)},
-        {Q_PROJ: np.full(48, np.nan)},
-    ],
-)
-def test_moments_of_another_model_are_refused_before_anything_is_changed(small, moments, bad):
-    model = quantized(small)
-    with pytest.raises(PassRefusedError, match="moments"):
-        Weighting({**moments, **bad})(model)
-    assert parameters(model)[Q_PROJ].encoding.importance is None
-
-
-def test_a_graph_that_is_not_quantized_is_refused(small, moments):
+def test_a_graph_that_is_not_quantized_is_refused(small):
     with pytest.raises(PassRefusedError, match="not quantized"):
-        Weighting(moments)(small.graph())
+        Weighting(everything)(small.graph())
