@@ -25,7 +25,9 @@ def model_files(request: LayoutRequest, stem: str) -> IrFiles:
     options = Options.parse(request.options)
     lowered = lower(request.model)
     compressed = any(weight.compressed for weight in lowered.weights)
-    for name, value in options.runtime(compressed=compressed).items():
+    groups = [weight.group for weight in lowered.weights if weight.group is not None]
+    group = min(groups, default=None)
+    for name, value in options.runtime(compressed=compressed, weight_group=group).items():
         lowered.model.set_rt_info(value, ["runtime_options", name])
     return ir_files(lowered, stem)
 

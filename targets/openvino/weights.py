@@ -34,6 +34,8 @@ _TYPES = {
     "f8e4m3": Type.f8e4m3,
 }
 
+_INTEGERS = ("i8", "u8", "i4", "u4")
+
 
 @dataclass(frozen=True)
 class StoredWeight:
@@ -55,6 +57,15 @@ class StoredWeight:
     def compressed(self) -> bool:
         """Whether it is stored as codes and scales."""
         return any(plane.name == "codes" for _, plane in self.placeholders)
+
+    @property
+    def group(self) -> int | None:
+        """How many integers of a row share a scale; None if all do, or none are stored."""
+        planes = {plane.name: plane for _, plane in self.placeholders}
+        if "scales" not in planes or planes["codes"].dtype not in _INTEGERS:
+            return None
+        groups = math.prod(planes["scales"].row_shape)
+        return self.parameter.weight.columns // groups if groups > 1 else None
 
 
 def stored_weight(parameter: Parameter) -> StoredWeight:

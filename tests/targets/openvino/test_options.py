@@ -11,9 +11,22 @@ from targets.openvino.options import KV_CACHE_PRECISIONS, Options
 @pytest.mark.parametrize(("compressed", "precision"), [(True, "u8"), (False, "f16")])
 def test_defaults_are_written_as_the_plugin_reads_them(compressed, precision):
     assert Options().runtime(compressed=compressed) == {
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "32",
         "KV_CACHE_PRECISION": precision,
     }
+
+
+@pytest.mark.parametrize(("weights", "activations"), [(16, 16), (64, 64), (128, 128), (256, 128)])
+def test_activations_have_the_groups_of_the_weights(weights, activations):
+    written = Options().runtime(compressed=True, weight_group=weights)
+    assert written["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == str(activations)
+
+
+@pytest.mark.parametrize("size", [0, 32, 256])
+def test_a_given_group_of_activations_is_kept(size):
+    options = Options.parse({"dynamic_quantization_group_size": size})
+    written = options.runtime(compressed=True, weight_group=64)
+    assert written["DYNAMIC_QUANTIZATION_GROUP_SIZE"] == str(size)
 
 
 @pytest.mark.parametrize("precision", KV_CACHE_PRECISIONS)

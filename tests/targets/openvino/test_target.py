@@ -208,6 +208,12 @@ def test_the_artifact_carries_its_runtime_options(tmp_path):
     assert runner.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 64
 
 
+def test_activations_are_rounded_in_the_groups_of_the_weights(tmp_path):
+    folder = convert(small_model("llama"), tmp_path, quantize=encode_as("int4_g16"))
+    compiled = OpenVinoRunner(folder, threads=2).compiled
+    assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 16
+
+
 def test_shipped_options_stay_near_float32(tmp_path):
     model = small_model("llama", **FUSING)
     folder = convert(model, tmp_path, quantize=encode_as("int8"))

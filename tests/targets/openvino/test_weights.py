@@ -38,6 +38,14 @@ def test_planes_have_the_shapes_that_compress(name, shapes):
     assert stored.compressed == ("codes" in shapes)
 
 
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("int4_g16", 16), ("int4_sym_g16", 16), ("int4_g32", None), ("int8", None), ("nf4_g16", None)],
+)
+def test_integers_that_share_a_scale_are_counted(name, group):
+    assert stored_weight(parameter(name)).group == group
+
+
 def test_blocks_are_refused_by_name():
     with pytest.raises(UnsupportedEncodingError, match="'w' as q4_0"):
         stored_weight(parameter("q4_0"))
