@@ -249,8 +249,9 @@ def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
         overrides=tuple((item.pattern, stored(item.encoding)) for item in artifact.overrides),
         allowed=target.encodings,
         fallbacks=target.fallbacks,
-        vectors=target.vector_encoding,
+        vectors=target.vector_encodings.get(encoding(main).family, target.vector_encoding),
         power_of_two_groups=target.power_of_two_groups,
+        one_group_size=target.one_group_size,
         strict=strict,
     )
 

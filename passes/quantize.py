@@ -14,6 +14,7 @@ from convert.parameter import Parameter
 from passes.base import Pass
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
+from passes.encodings.integers import IntegerEncoding
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Policy:
         fallbacks: Tried in order for rows that the asked encoding does not fit.
         vectors: For norms and biases; None keeps the float type of the checkpoint.
         power_of_two_groups: Whether the target takes no other group sizes.
+        one_group_size: Whether the target takes one for all: the largest power of two that fits
+            every tensor in groups, not above any that was asked for.
         strict: Refuse rather than fall back.
     """
 
@@ -41,6 +44,7 @@ class Policy:
     fallbacks: tuple[str, ...] = ("bf16",)
     vectors: str | None = "f32"
     power_of_two_groups: bool = False
+    one_group_size: bool = False
     strict: bool = False
 
 
@@ -117,6 +121,10 @@ class Quantize(Pass):
             if parameter.encoding.fit(parameter.weight.columns) is not parameter.encoding:
                 raise AssertionError(f"{name} does not fit {parameter.encoding.name}")
 
+    def encodings(self, model: ir.Model) -> dict[str, Encoding]:
+        """What each parameter would be given, by name."""
+        return {name: _stored(chosen) for name, chosen in self._choices(model)}
+
     def _choices(self, model: ir.Model) -> list[tuple[str, Parameter]]:
         role_of, choices = roles(model), []
         for name, parameter in parameters(model).items():
@@ -126,7 +134,7 @@ class Quantize(Pass):
             if fitted is not asked:
                 reason = self._reason(asked, parameter.weight.columns)
             choices.append((name, Parameter(parameter.weight, fitted, reason)))
-        return choices
+        return _with_one_group_size(choices) if self.policy.one_group_size else choices
 
     def _asked(self, name: str, role: Role, parameter: Parameter) -> Encoding:
         policy = self.policy
@@ -184,6 +192,30 @@ def coverage(model: ir.Model) -> tuple[TensorCoverage, ...]:
             )
         )
     return tuple(covered)
+
+
+def _with_one_group_size(choices: list[tuple[str, Parameter]]) -> list[tuple[str, Parameter]]:
+    """Regroup what is in groups until all groups are of one size."""
+    while True:
+        sizes = {_group_size(chosen.encoding) for _, chosen in choices} - {None}
+        if len(sizes) < 2:
+            return choices
+        smallest = min(size for size in sizes if size is not None)
+        choices = [(name, _regrouped(chosen, smallest)) for name, chosen in choices]
+
+
+def _regrouped(chosen: Parameter, size: int) -> Parameter:
+    before = chosen.encoding
+    if before is None or _group_size(before) in (None, size):
+        return chosen
+    fitted = encoding(f"{before.family}_g{size}").fit(chosen.weight.columns, power_of_two=True)
+    assert fitted is not None  # what a larger power of two divides, a smaller one does
+    reason = f"the target takes one group size for all tensors, and {before.name} fits not all"
+    return Parameter(chosen.weight, fitted, chosen.fallback or reason)
+
+
+def _group_size(stored: Encoding | None) -> int | None:
+    return stored.group if isinstance(stored, IntegerEncoding) else None
 
 
 def _stored(parameter: Parameter) -> Encoding:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _CLASSES = {
     "gguf": ("targets.gguf.target", "GgufTarget"),
     "openvino": ("targets.openvino.target", "OpenVinoTarget"),
+    "ipex": ("targets.ipex.target", "IpexTarget"),
     "gaudi": ("targets.gaudi.target", "GaudiTarget"),
     "onnx": ("targets.onnx.target", "OnnxTarget"),
 }

@@ -187,8 +187,15 @@ class Target(ABC):
     power_of_two_groups: ClassVar[bool] = False
     """Whether the runtime takes no other group sizes."""
 
+    one_group_size: ClassVar[bool] = False
+    """Whether all matrices of an artifact that are in groups must have groups of one size."""
+
     vector_encoding: ClassVar[str] = "f32"
     """Encoding of norms and biases."""
+
+    vector_encodings: ClassVar[Mapping[str, str]] = {}
+    """By the family of the encoding of the rest: that of norms and biases, where it is not
+    `vector_encoding`."""
 
     default_encoding: ClassVar[str]
 

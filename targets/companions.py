@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import BrokenInputError, UnsupportedTokenizerError
-from targets.base import OutputFile
+from targets.base import OutputFile, Source
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -37,6 +37,31 @@ def json_file(path: str, content: Mapping[str, Any]) -> OutputFile:
 def portable_config(raw_config: Mapping[str, Any]) -> dict[str, Any]:
     """``config.json`` without paths of the machine that saved it and without remote code."""
     return {key: raw_config[key] for key in raw_config if key not in _MACHINE_OR_CODE_KEYS}
+
+
+def older_config(source: Source, torch_dtype: str) -> dict[str, Any]:
+    """config.json in the dialect that transformers 4 and 5 both read.
+
+    transformers 4 knows ``torch_dtype``, ``rope_theta`` and ``rope_scaling`` but, up to 4.55 at
+    least, not the ``dtype`` and ``rope_parameters`` that transformers 5 writes, and falls back to
+    defaults without a word. transformers 5 reads the older keys as well.
+
+    Args:
+        source: The checkpoint.
+        torch_dtype: What to load the weights in: ``bfloat16``, ...
+    """
+    config = portable_config(source.raw_config)
+    config.pop("dtype", None)
+    config["torch_dtype"] = torch_dtype
+    config["tie_word_embeddings"] = source.config.tied
+    parameters = config.pop("rope_parameters", None)
+    if parameters is not None:
+        scaling = {key: parameters[key] for key in parameters if key != "rope_theta"}
+        scaled = scaling.get("rope_type", "default") != "default"
+        config["rope_scaling"] = scaling if scaled else None
+    if source.config.rope is not None:
+        config["rope_theta"] = source.config.rope.theta
+    return config
 
 
 def generation_config(folder: Path) -> dict[str, Any] | None:

@@ -12,7 +12,6 @@ vLLM takes them so, and gives the attention's to its ``attn`` (base_config.py,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -24,12 +23,10 @@ from convert.parameter import Parameter
 from passes.encodings.base import Encoding
 from passes.encodings.floats import FloatEncoding
 from passes.encodings.fp8 import Fp8, Fp8Rows, Fp8Tensor
-from targets.base import Placement, WriteJob
-from targets.gaudi.compressed_tensors import linear_layers
+from targets.checkpoint_modules import linear_layers
+from targets.checkpoint_tensors import CheckpointTensors, FilledTensor, float_tensor
 from targets.gaudi.options import GaudiOptions
 from targets.safetensors_layout import StoredTensor
-
-_FLOATS = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 
 
 class Magnitudes(Protocol):
@@ -50,32 +47,6 @@ class Magnitudes(Protocol):
     @property
     def values(self) -> Mapping[int, float]:
         """Of the values of each layer, by its number."""
-
-
-@dataclass(frozen=True)
-class FilledTensor:
-    """A weight, how it is encoded, and the names of the tensors that its planes fill."""
-
-    parameter: Parameter
-    encoding: Encoding
-    planes: tuple[str, ...]
-
-    def job(self, placements: Mapping[str, Placement]) -> WriteJob:
-        """What writes it to where its tensors lie."""
-        places = tuple(placements[name] for name in self.planes)
-        return WriteJob(self.parameter.weight, self.encoding, places)
-
-
-@dataclass(frozen=True)
-class CheckpointTensors:
-    """The tensors of a checkpoint, in order, and what fills those whose bytes are not known."""
-
-    tensors: tuple[StoredTensor, ...]
-    filled: tuple[FilledTensor, ...]
-
-    def jobs(self, placements: Mapping[str, Placement]) -> tuple[WriteJob, ...]:
-        """What writes the weights to where their tensors lie."""
-        return tuple(filled.job(placements) for filled in self.filled)
 
 
 def needs_calibration(model: ir.Model, options: GaudiOptions) -> bool:
@@ -142,10 +113,7 @@ def _planes_of(parameter: Parameter, encoding: Encoding) -> list[StoredTensor]:
     weight = parameter.weight
     count = weight.rows * weight.columns
     if isinstance(encoding, FloatEncoding):
-        dtype = encoding.dtype
-        return [
-            StoredTensor(weight.name, _FLOATS[dtype.value], weight.shape, count * dtype.itemsize)
-        ]
+        return [float_tensor(weight, encoding)]
     if not isinstance(encoding, Fp8):
         raise UnsupportedEncodingError(
             f"the gaudi target cannot store {weight.name!r}",

@@ -21,15 +21,12 @@ from typing import Any
 import onnx_ir as ir
 
 from convert.errors import UnsupportedEncodingError
-from convert.graph import Role, parameters, roles
+from convert.graph import parameters
 from convert.parameter import Parameter
 from passes.encodings.fp8 import Fp8, Fp8Rows
+from targets.checkpoint_modules import HEAD_MODULE, linear_layers, require_alike
 from targets.gaudi.options import GaudiOptions
 
-HEAD_MODULE = "lm_head"
-"""The module that transformers has even where the head is tied to the embedding."""
-
-_FUSED_BY_VLLM = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 _EIGHT_BIT_FLOAT = {"num_bits": 8, "type": "float", "symmetric": True}
 
 
@@ -63,16 +60,6 @@ def quantization_config(model: ir.Model, options: GaudiOptions) -> dict[str, Any
     return config
 
 
-def linear_layers(model: ir.Model) -> dict[str, Parameter]:
-    """The weights of the linear layers, the head excepted, by the names of their modules."""
-    role_of = roles(model)
-    return {
-        name.removesuffix(".weight"): parameter
-        for name, parameter in parameters(model).items()
-        if role_of[name] is Role.LINEAR
-    }
-
-
 def strategy(layer: Parameter) -> str | None:
     """What compressed-tensors calls the scales of a weight; None where it is not FP8."""
     if not isinstance(layer.encoding, Fp8):
@@ -97,8 +84,7 @@ def check(model: ir.Model, layers: Mapping[str, Parameter], options: GaudiOption
                     expected="FP8 for the weights of linear layers only",
                     remedy="leave embeddings, the head and norms in bf16",
                 )
-    for parts in _FUSED_BY_VLLM:
-        _check_alike(layers, parts)
+    require_alike({module: strategy(layer) or "bf16" for module, layer in layers.items()})
 
 
 def _check_range(name: str, encoding: Fp8, options: GaudiOptions) -> None:
@@ -110,25 +96,6 @@ def _check_range(name: str, encoding: Fp8, options: GaudiOptions) -> None:
             found=f"codes up to {encoding.largest_value}",
             remedy="choose another card, or another encoding",
         )
-
-
-def _check_alike(layers: Mapping[str, Parameter], parts: tuple[str, ...]) -> None:
-    for module in layers:
-        stem, _, last = module.rpartition(".")
-        siblings = [f"{stem}.{part}" for part in parts]
-        if last != parts[0] or not all(sibling in layers for sibling in siblings):
-            continue
-        found = [strategy(layers[sibling]) for sibling in siblings]
-        if len(set(found)) > 1:
-            names = ", ".join(
-                f"{part} {scheme or 'bf16'}" for part, scheme in zip(parts, found, strict=True)
-            )
-            raise UnsupportedEncodingError(
-                f"vLLM fuses {', '.join(parts)} of {stem!r} into one layer",
-                expected="one encoding for all of them",
-                found=names,
-                remedy="override them together",
-            )
 
 
 def _groups(schemes: Mapping[str, str | None], options: GaudiOptions) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from targets.base import OutputFile
+from targets.checkpoint_tensors import CheckpointTensors
 from targets.gaudi.buckets import static_buckets
-from targets.gaudi.checkpoint_tensors import CheckpointTensors
 from targets.gaudi.options import GaudiOptions
 from targets.gaudi.programs import ProgramRequest, TensorForm, static_programs
 from targets.ranks.shard import Shard

@@ -1,9 +1,6 @@
 """config.json, generation_config.json and checkpoints.json as the Gaudi stack reads them.
 
-optimum-habana 1.20 runs on transformers 4.55, which knows ``torch_dtype``, ``rope_theta`` and
-``rope_scaling`` but not the ``dtype`` and ``rope_parameters`` that transformers 5 writes, and
-would fall back to defaults without a word. transformers 5 reads the older keys as well, so the
-older dialect is the one that is written.
+optimum-habana 1.20 runs on transformers 4.55, so config.json is in its dialect.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from targets.base import Source
-from targets.companions import portable_config
+from targets.companions import older_config
 from targets.gaudi.options import GaudiOptions
 
 GAUDI_GENERATION_KEYS = frozenset(
@@ -103,19 +100,8 @@ _TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def model_config(source: Source) -> dict[str, Any]:
-    """config.json of the BF16 checkpoint, in the dialect that transformers 4 and 5 both read."""
-    config = portable_config(source.raw_config)
-    config.pop("dtype", None)
-    config["torch_dtype"] = "bfloat16"
-    config["tie_word_embeddings"] = source.config.tied
-    parameters = config.pop("rope_parameters", None)
-    if parameters is not None:
-        scaling = {key: parameters[key] for key in parameters if key != "rope_theta"}
-        scaled = scaling.get("rope_type", "default") != "default"
-        config["rope_scaling"] = scaling if scaled else None
-    if source.config.rope is not None:
-        config["rope_theta"] = source.config.rope.theta
-    return config
+    """config.json of the BF16 checkpoint."""
+    return older_config(source, "bfloat16")
 
 
 def uses_fused_attention(config: DecoderConfig, options: GaudiOptions) -> bool:

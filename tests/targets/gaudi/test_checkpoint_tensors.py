@@ -10,7 +10,7 @@ from targets.gaudi.checkpoint_tensors import (
     checkpoint_tensors,
     needs_calibration,
 )
-from targets.gaudi.compressed_tensors import linear_layers
+from targets.checkpoint_modules import linear_layers
 from targets.gaudi.options import GaudiOptions
 from tests.support.models import small_model
 from tests.targets.gaudi.test_compressed_tensors import encoded

@@ -3,7 +3,8 @@ import pytest
 from convert.errors import UnsupportedEncodingError
 from convert.graph import Role, parameters, roles
 from passes.encodings import encoding
-from targets.gaudi.compressed_tensors import linear_layers, quantization_config
+from targets.checkpoint_modules import linear_layers
+from targets.gaudi.compressed_tensors import quantization_config
 from targets.gaudi.options import GaudiOptions
 from tests.support.models import small_model
 

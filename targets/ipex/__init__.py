@@ -1,0 +1,1 @@
+"""Checkpoints for PyTorch on Xeon: IPEX, transformers, vLLM and sglang."""
