@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from convert.graph import notes
 from passes.encodings.floats import FloatEncoding
+from passes.encodings.integers import IntegerEncoding
 from targets.base import Layout, LayoutRequest
 from targets.companions import generation_config, json_file, older_config, tokenizer_files
 from targets.ipex.tensors import QuantizedCheckpoint, checkpoint_tensors
@@ -18,6 +19,10 @@ UNVERIFIED = (
 UNPACKED_BY_US = (
     "transformers reads GPTQ by way of GPTQModel; without it, Tricast runs the artifact with "
     "a reader of its own"
+)
+ONE_GROUP = (
+    "IPEX 2.8 cannot load {layer}: its rows are one group each, which it takes for no groups at "
+    "all; choose a smaller group for it"
 )
 TABLES = "embeddings and output head are stored in {dtype}, as the format has it"
 _TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -66,3 +71,13 @@ def _notes(stored: QuantizedCheckpoint, dtype: str) -> Iterator[str]:
         yield TABLES.format(dtype=dtype)
         if stored.quantization["quant_method"] == "gptq":
             yield UNPACKED_BY_US
+            yield from _in_one_group(stored)
+
+
+def _in_one_group(stored: QuantizedCheckpoint) -> Iterator[str]:
+    """A note if there are rows of a single group."""
+    for filled in stored.tensors.filled:
+        weight, encoding = filled.parameter.weight, filled.encoding
+        if isinstance(encoding, IntegerEncoding) and encoding.group == weight.columns:
+            yield ONE_GROUP.format(layer=weight.name)
+            return

@@ -9,7 +9,7 @@ import pytest
 from convert.errors import UnsupportedEncodingError, UnsupportedError, UsageError
 from convert.recipe import Override
 from passes.quantize import coverage
-from targets.ipex.layout import TABLES, UNPACKED_BY_US, UNVERIFIED
+from targets.ipex.layout import ONE_GROUP, TABLES, UNPACKED_BY_US, UNVERIFIED
 from targets.ipex.target import IpexTarget
 from tests.targets.ipex.artifacts import model, prepared
 
@@ -47,6 +47,11 @@ def test_one_group_size_that_fits_all_layers(tmp_path, llama):
         prepared(llama, tmp_path, "int4_sym_g64", strict=True)
 
 
+def test_rows_of_one_group_are_noted(tmp_path):
+    made = prepared(model("llama", intermediate_size=128), tmp_path, "int4_sym_g64")
+    assert made.layout.notes[-1] == ONE_GROUP.format(layer="model.layers.0.self_attn.q_proj.weight")
+
+
 def test_layers_that_no_group_fits_stay_floats_and_are_named(tmp_path):
     odd = model("llama", hidden_size=64, intermediate_size=88)
     made = prepared(odd, tmp_path, "int4_sym_g32")
@@ -58,7 +63,7 @@ def test_layers_that_no_group_fits_stay_floats_and_are_named(tmp_path):
 
 
 def test_embeddings_and_head_stay_floats(tmp_path, llama):
-    made = prepared(llama, tmp_path, "w8a8")
+    made = prepared(llama, tmp_path, "w8a8", smooth_quant="none")
     by_role = {each.role: each.encoding for each in coverage(made.model)}
     assert by_role == {"embedding": "bf16", "linear": "w8a8", "other": "bf16", "head": "bf16"}
     quantization = config_of(made.layout)["quantization_config"]
@@ -76,7 +81,7 @@ def test_embeddings_and_head_stay_floats(tmp_path, llama):
 def test_what_readers_cannot_have_is_refused(tmp_path, llama, overrides, message):
     given = tuple(Override(pattern=each, encoding=name) for each, name in overrides.items())
     with pytest.raises(UnsupportedEncodingError, match=message):
-        prepared(llama, tmp_path, "int4_sym_g32", overrides=given)
+        prepared(llama, tmp_path, "int4_sym_g32", overrides=given, smooth_quant="none")
 
 
 def test_yuan_is_refused_with_the_reason(tmp_path):
