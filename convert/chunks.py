@@ -21,7 +21,7 @@ BLOCK_BYTES = 1 << 20
 CELL_BYTES = 1 << 20
 """Bytes of source that a text is multiplied with at a time, at most."""
 
-FEWEST_CELL_ROWS = 64
+FEWEST_CELL_ROWS = 128
 """Of longer rows there are more bytes in a cell: a product with few rows is slow."""
 
 Extent = tuple[str, int, int, Runs | None]

@@ -44,16 +44,18 @@ class LinearProduct(Product):
         self.tokens = flat[0] if len(flat) == 1 else np.concatenate(flat)
 
     def prepare(self) -> None:
-        self._all = np.empty((len(self.tokens), self._rows), np.float32)
+        # Turned: so OpenBLAS is faster by a sixth, and blocks write to memory of their own.
+        self._turned = np.empty((self._rows, len(self.tokens)), np.float32)
 
     def multiply(self, block: Block) -> None:
-        np.matmul(self.tokens, block.values.T, out=self._all[:, block.start : block.stop])
+        np.matmul(block.values, self.tokens.T, out=self._turned[block.start : block.stop])
 
     def outputs(self) -> list[Floats]:
         found, first = [], 0
         for shape in self._shapes:
             last = first + int(np.prod(shape))
-            found.append(self._all[first:last].reshape(*shape, self._rows))
+            own = np.ascontiguousarray(self._turned[:, first:last].T)
+            found.append(own.reshape(*shape, self._rows))
             first = last
         return found
 

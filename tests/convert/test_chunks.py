@@ -71,12 +71,12 @@ def test_cells_do_not_depend_on_how_a_weight_is_chunked(tmp_path, columns):
         chunks = list(group.chunks(limit, in_cells=True))
         assert [cell for chunk in chunks for cell in chunk.cells()] == list(whole.cells())
     assert [start % cell_rows(group.weight) for start, _ in whole.cells()] == [0] * 4
-    assert cell_rows(group.weight) >= 64
+    assert cell_rows(group.weight) >= 128
 
 
 def test_chunks_in_cells_keep_row_orders_together(tmp_path):
     rows, heads = 96 * 16, np.arange(96 * 16).reshape(16, 2, 48).transpose(0, 2, 1).reshape(-1)
     layout = Layout((), (job(rows, 4096, heads),))
     (group,) = by_weight([(tmp_path, layout)], {})
-    assert cell_rows(group.weight) == 64
-    assert {chunk.start % 192 for chunk in group.chunks(1, in_cells=True)} == {0}
+    assert cell_rows(group.weight) == 128
+    assert {chunk.start % 384 for chunk in group.chunks(1, in_cells=True)} == {0}
