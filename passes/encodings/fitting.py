@@ -1,8 +1,8 @@
 """Reference of `passes.encodings.kernels.fitting`: what scales fit weights of unlike importance.
 
-Arrays are ``[weights of a block, blocks]``; sums over a block add its weights one by one in their
-order, as float32, which decides the last bits. Weights are multiples of the usual scale, and so
-are the scales that are found; where no scale is better than zeros, 1 is.
+Arrays are ``[weights of a block, blocks]``. Sums over a block are float32, taken weight by weight,
+each product added with one rounding only; that decides the last bits. Weights are multiples of the
+usual scale, and so are the scales that are found; where no scale is better than zeros, 1 is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-Choose = Callable[[Floats], Floats]
+Exact = NDArray[np.float64]
+"""Products of two float32, which float64 holds exactly."""
+Choose = Callable[[Exact], NDArray[np.floating]]
 """The nearest values of a codebook."""
 
 BOTH_SIGNS = (1.0, 1.2, -0.9, -1.1)
@@ -44,14 +46,15 @@ class Fit:
     """
 
     def __init__(self, x: Floats, m: Floats) -> None:
-        self.x, self.m, self.mx = x, m, m * x
+        self.x, self.m = x, m
         self.gain = np.zeros(x.shape[1], np.float32)
         self.scale = np.ones(x.shape[1], np.float32)
 
     def offer(self, factor: Floats | np.float32, choose: Choose) -> NDArray[np.bool_]:
         """Take the scale that suits the values chosen for ``x * factor``, where it is better."""
-        values = choose(self.x * factor)
-        a, b = in_order(self.mx * values), in_order(self.m * (values * values))
+        values = choose(self.x * np.float64(factor)).astype(np.float32)
+        product = self.m * values
+        a, b = sum_of_products(self.x, product), sum_of_products(values, product)
         with np.errstate(all="ignore"):
             ratio = a / b
             found = a * ratio
@@ -96,16 +99,20 @@ def zeroed_scales(x: Floats, m: Floats, zero: Floats) -> tuple[Floats, Floats]:
 
 def range_scales(x: Floats, m: Floats) -> tuple[Floats, Floats]:
     """Scales and origins for ``x = scale * code + origin`` with codes 0 to 15."""
-    mx, weight = m * x, in_order(m)
+    weight = sum_of_products(np.ones_like(m), m)
+    with np.errstate(all="ignore"):
+        mean = sum_of_products(x, m) / weight
     scale, origin = np.ones(x.shape[1], np.float32), np.zeros(x.shape[1], np.float32)
     gain = np.zeros(x.shape[1], np.float32)
 
     def offer(factor: Floats | np.float32, start: Floats | np.float32) -> None:
-        codes = np.clip(np.rint((x - start) * factor), 0, 15)
+        scaled = (x - start) * np.float64(factor)
+        codes = np.clip(np.rint(scaled), 0, 15).astype(np.float32)
         product = m * codes
-        first, second, mixed = in_order(product), in_order(product * codes), in_order(mx * codes)
+        first, second = sum_of_products(np.ones_like(m), product), sum_of_products(codes, product)
+        mixed = sum_of_products(x, product)
         with np.errstate(all="ignore"):
-            mean, average = in_order(mx) / weight, first / weight
+            average = first / weight
             variance, covariance = second - first * average, mixed - first * mean
             ratio = covariance / variance
             found, moved = covariance * ratio, mean - ratio * average
@@ -126,9 +133,27 @@ def rescaled(usual: Floats, factor: Floats) -> Floats:
     return np.where(np.abs(scaled) <= LARGEST_HALF, scaled, usual)
 
 
-def in_order(values: Floats) -> Floats:
-    """Sums over the first axis, one row after the other."""
-    total = np.zeros(values.shape[1], np.float32)
-    for row in values:
-        total += row
+def sum_of_products(first: Floats, second: Floats) -> Floats:
+    """Sums over the first axis, row after row, by fused multiplications and additions."""
+    total = np.zeros(first.shape[1], np.float32)
+    for row, other in zip(first, second, strict=True):
+        total = fused(row, other, total)
     return total
+
+
+def fused(first: Floats, second: Floats, third: Floats) -> Floats:
+    """``first * second + third``, rounded once.
+
+    The product is exact in float64. The sum is rounded there to an odd last bit unless it is
+    exact, so that rounding it again, to float32, gives what rounding once would (Boldo and
+    Melquiond, Emulation of FMA and correctly rounded sums, 2008).
+    """
+    product = first.astype(np.float64) * second
+    total = product + third
+    part = total - product
+    error = (product - (total - part)) + (third - part)
+    bits = total.view(np.int64)
+    outward = np.where((error > 0) == (total > 0), 1, -1)
+    odd = np.where((error != 0) & (bits % 2 == 0), bits + outward, bits)
+    whole: Floats = odd.view(np.float64).astype(np.float32)
+    return whole

@@ -113,16 +113,17 @@ class IntegerEncoding(WeightableEncoding):
     def run_weighted(
         self, words: Words, kind: int, importance: Floats, planes: tuple[Bytes, ...]
     ) -> int:
-        from passes.encodings.kernels.scales import SIGNED, ZEROED, weighted_scales
-        from passes.encodings.kernels.weighted import store_integers
+        from passes.encodings.kernels.weighted import weighted_integers
 
-        form, halves = SIGNED if self.lowest else ZEROED, planes[1].view(np.uint16)
-        scales, zeros = np.empty((2, halves.size), np.float32)
-        report = weighted_scales(words, kind, importance, form, scales, zeros)
-        if report == 0:
-            zero_points = np.empty(0, np.uint8) if self.lowest else planes[2]
-            store_integers(words, kind, self.lowest, scales, zeros, planes[0], halves, zero_points)
-        return report
+        return weighted_integers(
+            words,
+            kind,
+            importance,
+            self.lowest,
+            planes[0],
+            planes[1].view(np.uint16),
+            np.empty(0, np.uint8) if self.lowest else planes[2],
+        )
 
     def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         groups = rows.astype(np.float32).reshape(-1, self.group or rows.shape[1])

@@ -75,15 +75,10 @@ class Nf4(WeightableEncoding):
     def run_weighted(
         self, words: Words, kind: int, importance: Floats, planes: tuple[Bytes, ...]
     ) -> int:
-        from passes.encodings.kernels.scales import NF4, weighted_scales
-        from passes.encodings.kernels.weighted import store_nf4
+        from passes.encodings.kernels.weighted import weighted_nf4
 
         halves = planes[1].view(np.uint16)
-        scales, shifts = np.empty((2, halves.size), np.float32)
-        report = weighted_scales(words, kind, importance, NF4, scales, shifts)
-        if report == 0:
-            store_nf4(words, kind, self.group, scales, planes[0], halves)
-        return report
+        return weighted_nf4(words, kind, importance, self.group, planes[0], halves)
 
     def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         groups = rows.astype(np.float32).reshape(-1, self.group)
@@ -99,7 +94,7 @@ class Nf4(WeightableEncoding):
             self.checked(rows, usual)
             x = side_by_side(groups * finite_reciprocal(usual.astype(np.float32)), self.group)
             m = importance_of(importance, self.group, len(rows))
-            factor = codebook_scales(x, m, lambda each: CODEBOOK[np.searchsorted(MIDPOINTS, each)])
+            factor = codebook_scales(x, m, nearest)
             scales = round_up(rescaled(usual.astype(np.float32), factor))
         return pack_codes(groups, scales.astype(np.float32)), scales.view(np.uint8)
 
@@ -197,6 +192,11 @@ def pack_codes(groups: Floats, scales: Floats) -> Bytes:
     codes = np.searchsorted(MIDPOINTS, normalized).astype(np.uint8)
     packed: Bytes = codes[::2] | (codes[1::2] << np.uint8(4))
     return packed
+
+
+def nearest(weights: NDArray[np.floating]) -> Floats:
+    """The values of the codebook nearest to weights, as float32; of two the lower."""
+    return CODEBOOK[np.searchsorted(MIDPOINTS, weights.astype(np.float32))]
 
 
 def finite_reciprocal(scales: Floats) -> Floats:

@@ -36,15 +36,9 @@ class Q4_0(WeightableEncoding, BlockEncoding):  # noqa: N801 - the format's name
     def run_weighted(
         self, words: Words, kind: int, importance: Floats, planes: tuple[Bytes, ...]
     ) -> int:
-        from passes.encodings.kernels.scales import SIGNED_BLOCKS, weighted_scales
-        from passes.encodings.kernels.weighted import store_q4_0
+        from passes.encodings.kernels.weighted import weighted_q4_0
 
-        blocks = self.block_words(planes[0])
-        scales, shifts = np.empty((2, len(blocks)), np.float32)
-        report = weighted_scales(words, kind, importance, SIGNED_BLOCKS, scales, shifts)
-        if report == 0:
-            store_q4_0(words, kind, scales, blocks)
-        return report
+        return weighted_q4_0(words, kind, importance, self.block_words(planes[0]))
 
     def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         return BlockEncoding.reference(self, rows)

@@ -1,4 +1,4 @@
-"""The value of NF4's codebook that is nearest to a number."""
+"""The values of NF4's codebook that are nearest to numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from passes.encodings.kernels.compiling import compiled
 from passes.encodings.kernels.nf4 import MIDPOINTS
+from passes.encodings.kernels.vectors import Vector, spread, where_above
 
 VALUES = tuple(
     np.float32(value)
@@ -18,32 +19,21 @@ VALUES = tuple(
 
 
 @compiled
-def nearest_value(x: np.float32) -> np.float32:
-    """The value of the codebook nearest to ``x``; of two equally near the lower.
-
-    The binary search of `choose_codes`, which keeps one half of the values, too, at each step.
-    """
-    eight = x > MIDPOINTS[7]
-    m0 = MIDPOINTS[8] if eight else MIDPOINTS[0]
-    m1 = MIDPOINTS[9] if eight else MIDPOINTS[1]
-    m2 = MIDPOINTS[10] if eight else MIDPOINTS[2]
-    m3 = MIDPOINTS[11] if eight else MIDPOINTS[3]
-    m4 = MIDPOINTS[12] if eight else MIDPOINTS[4]
-    m5 = MIDPOINTS[13] if eight else MIDPOINTS[5]
-    m6 = MIDPOINTS[14] if eight else MIDPOINTS[6]
-    v0 = VALUES[8] if eight else VALUES[0]
-    v1 = VALUES[9] if eight else VALUES[1]
-    v2 = VALUES[10] if eight else VALUES[2]
-    v3 = VALUES[11] if eight else VALUES[3]
-    v4 = VALUES[12] if eight else VALUES[4]
-    v5 = VALUES[13] if eight else VALUES[5]
-    v6 = VALUES[14] if eight else VALUES[6]
-    v7 = VALUES[15] if eight else VALUES[7]
-    four = x > m3
-    m0, m1, m2 = (m4 if four else m0), (m5 if four else m1), (m6 if four else m2)
-    v0, v1 = (v4 if four else v0), (v5 if four else v1)
-    v2, v3 = (v6 if four else v2), (v7 if four else v3)
-    two = x > m1
-    one = x > (m2 if two else m0)
-    low, high = (v2 if two else v0), (v3 if two else v1)
-    return high if one else low
+def nearest_values(x: Vector) -> Vector:
+    """The values of the codebook nearest to numbers; of two equally near the lower."""
+    found = spread(VALUES[0])
+    found = where_above(x, spread(MIDPOINTS[0]), spread(VALUES[1]), found)
+    found = where_above(x, spread(MIDPOINTS[1]), spread(VALUES[2]), found)
+    found = where_above(x, spread(MIDPOINTS[2]), spread(VALUES[3]), found)
+    found = where_above(x, spread(MIDPOINTS[3]), spread(VALUES[4]), found)
+    found = where_above(x, spread(MIDPOINTS[4]), spread(VALUES[5]), found)
+    found = where_above(x, spread(MIDPOINTS[5]), spread(VALUES[6]), found)
+    found = where_above(x, spread(MIDPOINTS[6]), spread(VALUES[7]), found)
+    found = where_above(x, spread(MIDPOINTS[7]), spread(VALUES[8]), found)
+    found = where_above(x, spread(MIDPOINTS[8]), spread(VALUES[9]), found)
+    found = where_above(x, spread(MIDPOINTS[9]), spread(VALUES[10]), found)
+    found = where_above(x, spread(MIDPOINTS[10]), spread(VALUES[11]), found)
+    found = where_above(x, spread(MIDPOINTS[11]), spread(VALUES[12]), found)
+    found = where_above(x, spread(MIDPOINTS[12]), spread(VALUES[13]), found)
+    found = where_above(x, spread(MIDPOINTS[13]), spread(VALUES[14]), found)
+    return where_above(x, spread(MIDPOINTS[14]), spread(VALUES[15]), found)
