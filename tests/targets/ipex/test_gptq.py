@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.errors import UnsupportedEncodingError
+from convert.journal import Journal
 from convert.parameter import Parameter
 from convert.stream import write_layouts
 from convert.weights import ArrayWeight
@@ -74,6 +76,45 @@ def test_words_unpack_to_the_codes_that_were_chosen(tmp_path_factory, rows, grou
     assert np.array_equal(decoded, own.encoding.decode(planes, *own.weight.shape))
 
 
+class CountingWeight(ArrayWeight):
+    """Remembers which rows were read."""
+
+    def read_rows(self, start, stop):
+        self.__dict__.setdefault("reads", []).append((start, stop))
+        return super().read_rows(start, stop)
+
+
+def test_an_interrupted_run_writes_what_is_missing(tmp_path):
+    own = parameter(64, 96, 32)
+    weight = CountingWeight("m.weight", own.weight.array)
+    tensors, filled = gptq_layer("m", Parameter(weight, own.encoding), own.encoding)
+    layout = lay_out_safetensors(tensors)
+    planned = Layout(layout.files, (filled.job(layout.placements),))
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+
+    def write():
+        weight.__dict__["reads"] = []
+        with Journal(tmp_path / "journal", folder) as journal:
+            written = write_layouts(
+                [(folder, planned)], chunk_bytes=16 * 96 * 4, journals={folder: journal}
+            )
+        return written, weight.__dict__["reads"]
+
+    first, reads = write()
+    assert reads == [(0, 16), (16, 32), (32, 48), (48, 64)]
+    with (folder / "model.safetensors").open("r+b") as file:
+        # The word of row 20 in the fourth of twelve runs.
+        file.seek(layout.placements["m.qweight"].offset + (3 * 64 + 20) * 4)
+        file.write(bytes(4))
+    second, reads = write()
+    assert reads == [(16, 32)]
+    sums = [files[folder]["model.safetensors"].record.sha256 for files in (first, second)]
+    assert sums[0] == sums[1]
+    assert sums[0] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.slow  # imports neural-compressor
 def test_neural_compressor_reads_the_same(tmp_path):
     torch = pytest.importorskip("torch")
     modules = pytest.importorskip("neural_compressor.torch.algorithms.weight_only.modules")
