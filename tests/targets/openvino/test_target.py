@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,18 @@ def test_bloom_fuses_and_stays_compressed(name, stored, tmp_path):
     # Each norm scales and shifts, each layer adds twice; the mask is made once.
     assert types["Eltwise"] <= 6 + 4 + 7
     assert weight_types(runner.compiled) == stored
+
+
+def test_bfloat16_weights_are_never_float16(tmp_path):
+    folder = convert(small_model("llama"), tmp_path, quantize=encode_as("bf16"))
+    model = openvino.Core().read_model(folder / "openvino_model.xml")
+    types = Counter(
+        node.get_output_element_type(0).to_string()
+        for node in model.get_ops()
+        if node.get_type_name() == "Constant"
+    )
+    assert types["bf16"] == 2 * 7, "seven matrices a layer"
+    assert types["f16"] == types["i8"] == 2, "scales of the 8-bit embedding and head"
 
 
 def test_a_tied_matrix_is_stored_once_and_stays_compressed(tmp_path):
