@@ -81,7 +81,7 @@ class _Lines:
     def advance(self, count: int) -> None:
         self._done += count
         now = time.monotonic()
-        if now - self._last < _SECONDS_BETWEEN_LINES:
+        if now - self._last < _SECONDS_BETWEEN_LINES or not self._done:
             return
         self._last = now
         rate = self._done / (now - self._started)

@@ -21,6 +21,16 @@ def test_lines_say_size_and_rate(monkeypatch):
     assert lines[-1].startswith("convert: 2 MB in ")
 
 
+def test_nothing_yet_is_no_rate(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    stream = io.StringIO()
+    with Reporter(stream).transfer("convert", 1000) as advance:
+        advance(0)
+        assert stream.getvalue().splitlines() == ["convert: 1 kB ..."]
+        advance(1000)
+    assert "convert: 100%, " in stream.getvalue()
+
+
 def test_a_terminal_gets_a_bar():
     class Terminal(io.StringIO):
         def isatty(self):
