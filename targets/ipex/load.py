@@ -35,7 +35,7 @@ def load_model(artifact: Path) -> Any:
         if method == "compressed-tensors" and find_spec("compressed_tensors") is None:
             raise UsageError(
                 "running this artifact needs compressed-tensors",
-                remedy="install tricast with its extra ipex",
+                remedy="install tricast with its extra xeon",
             )
         logging.set_verbosity_error()
         logging.disable_progress_bar()

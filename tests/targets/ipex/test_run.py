@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from convert.errors import RunnerCrashedError, TricastError
+from convert.errors import RunnerCrashedError, TricastError, UsageError
+from targets.ipex import load
 from targets.ipex.run import IpexRunner
 from targets.ipex.stored import stored_weights
 from tests.targets.ipex.artifacts import model, written
@@ -54,6 +55,13 @@ def test_w8a8_rounds_inputs_as_well(tmp_path, small):
     plain = reference(small, artifact)
     error = np.abs(found - plain).max() / np.abs(plain).max()
     assert 1e-4 < error < 0.1
+
+
+def test_what_is_not_installed_is_named(tmp_path, small, monkeypatch):
+    artifact = written(small, tmp_path, "w8a8", smooth_quant="none")
+    monkeypatch.setattr(load, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="compressed-tensors"):
+        IpexRunner(artifact, threads=1)
 
 
 def test_batches_and_single_sequences_agree(tmp_path, small):
