@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from passes.encodings.kernels.bits import SIGN, bits_of, float_of
+from passes.encodings.kernels.bits import SIGN, ZERO, bits_of, float_of
 from passes.encodings.kernels.compiling import Bits, Bytes, Floats, Halves, Index, Words, compiled
+from passes.encodings.kernels.vectors import (
+    LANES,
+    greatest,
+    least,
+    load,
+    minus,
+    plus,
+    spread,
+    store_bytes,
+    times,
+)
+
+BLOCK, SIXTEEN = np.uint64(32), np.uint64(LANES)
 
 ROUND = np.float32(1.5 * 2**23)
 """Adding and subtracting it rounds a float32 below 2**22 to the nearest integer, ties to even."""
@@ -29,12 +42,16 @@ def round_codes(
     codes: Bytes,
 ) -> None:
     """Codes ``w * inverse`` to the nearest integer, ties to even, plus zero, within bounds."""
+    rounding, whole = spread(ROUND), width // SIXTEEN * SIXTEEN
+    low, high = spread(np.float32(lowest)), spread(np.float32(highest))
     for b in range(np.uint64(inverse.size)):
-        factor, shift = inverse[b], zero[b]
-        for i in range(width):
-            at = b * width + i
-            code = np.int32(((float_of(row[at]) * factor + ROUND) - ROUND) + shift)
-            codes[at] = np.uint8(min(max(code, lowest), highest))
+        start, factor, shift = b * width, spread(inverse[b]), spread(zero[b])
+        for i in range(start, start + whole, SIXTEEN):
+            value = minus(plus(times(load(row, i), factor), rounding), rounding)
+            store_bytes(least(greatest(plus(value, shift), low), high), codes, i)
+        for i in range(start + whole, start + width):
+            code = np.int32(((float_of(row[i]) * inverse[b] + ROUND) - ROUND) + zero[b])
+            codes[i] = np.uint8(min(max(code, lowest), highest))
 
 
 @compiled
@@ -51,28 +68,15 @@ def round_codes_away(row: Bits, width: Index, inverse: Floats, codes: Bytes) -> 
 
 @compiled
 def truncate_codes(
-    row: Bits, width: Index, minimum: Floats, inverse: Floats, half: np.float32, codes: Bytes
+    row: Bits, minimum: Floats, inverse: Floats, half: np.float32, codes: Bytes
 ) -> None:
-    """Codes of ggml's 4-bit formats: trunc((w - minimum) * inverse + half), at most 15."""
+    """Codes of ggml's 4-bit formats: trunc((w - minimum) * inverse + half), from 0 to 15."""
+    up, low, high = spread(half), spread(ZERO), spread(np.float32(15))
     for b in range(np.uint64(inverse.size)):
-        least, factor = minimum[b], inverse[b]
-        for i in range(width):
-            at = b * width + i
-            code = np.int32((float_of(row[at]) - least) * factor + half)
-            codes[at] = np.uint8(min(code, np.int32(15)))
-
-
-@compiled
-def clamp_codes(
-    row: Bits, width: Index, minimum: Floats, inverse: Floats, half: np.float32, codes: Bytes
-) -> None:
-    """As `truncate_codes`, where weights may lie below the minimum: their code is 0."""
-    for b in range(np.uint64(inverse.size)):
-        least, factor = minimum[b], inverse[b]
-        for i in range(width):
-            at = b * width + i
-            code = np.int32((float_of(row[at]) - least) * factor + half)
-            codes[at] = np.uint8(min(max(code, np.int32(0)), np.int32(15)))
+        start, least_weight, factor = b * BLOCK, spread(minimum[b]), spread(inverse[b])
+        for i in range(start, start + BLOCK, SIXTEEN):
+            value = plus(times(minus(load(row, i), least_weight), factor), up)
+            store_bytes(least(greatest(value, low), high), codes, i)
 
 
 @compiled

@@ -80,7 +80,7 @@ def ggml_q4_0(words: Words, kind: int, out: Words) -> int:
         if not halves_of(scale, halves):
             return OUT_OF_RANGE
         reciprocals(scale)
-        truncate_codes(row, width, minimum, scale, UP_FROM_EIGHT, codes)
+        truncate_codes(row, minimum, scale, UP_FROM_EIGHT, codes)
         stored = out[n * blocks : (n + 1) * blocks]
         store_heads(halves, stored, FIRST)
         pack_halves(codes.view(np.uint16), stored, SECOND)
@@ -110,7 +110,7 @@ def ggml_q4_1(words: Words, kind: int, out: Words) -> int:
         if not (halves_of(scale, halves) and halves_of(low, minima)):
             return OUT_OF_RANGE
         reciprocals(scale)
-        truncate_codes(row, width, low, scale, HALF_UP, codes)
+        truncate_codes(row, low, scale, HALF_UP, codes)
         stored = out[n * blocks : (n + 1) * blocks]
         store_heads(halves, stored, FIRST)
         store_heads(minima, stored, SECOND)

@@ -114,6 +114,21 @@ def store(context: Any, vector: Any, values: Any, start: Any) -> tuple[Any, Gene
 
 
 @_instruction
+def store_bytes(context: Any, vector: Any, codes: Any, start: Any) -> tuple[Any, Generate]:
+    """Write sixteen numbers to an array of bytes: truncated to integers, and these modulo 256."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
+        vector, codes, start = arguments
+        integers = builder.fptosi(vector, ir.VectorType(_INTEGER, LANES))
+        stored = builder.trunc(integers, ir.VectorType(ir.IntType(8), LANES))
+        data = context.make_array(signature.args[1])(context, builder, codes).data
+        pointer = builder.bitcast(builder.gep(data, [start]), stored.type.as_pointer())
+        builder.store(stored, pointer).align = 1
+
+    return types.void(_VECTOR, codes, types.uint64), generate
+
+
+@_instruction
 def where_above(
     context: Any, tested: Any, bound: Any, value: Any, other: Any
 ) -> tuple[Any, Generate]:

@@ -11,11 +11,11 @@ import numpy as np
 from passes.encodings.kernels.bits import float_of, halves_above, halves_of, reciprocals
 from passes.encodings.kernels.blocks import extremes, farthest
 from passes.encodings.kernels.codes import (
-    clamp_codes,
     pack_halves,
     round_codes,
     store_heads,
     store_nibbles,
+    truncate_codes,
 )
 from passes.encodings.kernels.compiling import (
     FINE,
@@ -71,7 +71,7 @@ def weighted_q4_0(words: Words, kind: int, importance: Floats, out: Words) -> in
         fit_signed(x, m, BLOCK, scale)
         halves_of(scale, halves)
         reciprocals(scale)
-        clamp_codes(rows, BLOCK, nothing, scale, UP_FROM_EIGHT, codes)
+        truncate_codes(rows, nothing, scale, UP_FROM_EIGHT, codes)
         stored = out[n * blocks : n * blocks + used]
         store_heads(halves, stored, FIRST)
         pack_halves(codes.view(np.uint16), stored, SECOND)
@@ -105,7 +105,7 @@ def weighted_q4_1(words: Words, kind: int, importance: Floats, out: Words) -> in
         halves_of(scale, halves)
         halves_of(low, minima)
         reciprocals(scale)
-        clamp_codes(rows, BLOCK, low, scale, HALF_UP, codes)
+        truncate_codes(rows, low, scale, HALF_UP, codes)
         stored = out[n * blocks : n * blocks + used]
         store_heads(halves, stored, FIRST)
         store_heads(minima, stored, SECOND)
