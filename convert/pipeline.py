@@ -42,6 +42,7 @@ from convert.resume import (
     hold_to_source,
     identity,
 )
+from convert.smoothing import Measure, measurer
 from convert.stream import WrittenFiles, source_bytes, write_layouts
 from golden.format import read
 from passes.encodings import warm_up
@@ -141,13 +142,12 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         weigh = cache(lambda: _weigh(request, checkpoint, source, inputs, reporter))
         prepared = [
             prepare(
-                checkpoint,
-                source,
-                artifact,
+                *(checkpoint, source, artifact),
                 tokenizer=request.tokenizer,
                 strict=request.strict,
                 observe=observe,
                 weighting=lambda: weigh().weighting,
+                measure=_measurer(request, checkpoint, source, inputs, reporter),
             )
             for artifact in artifacts
         ]
@@ -243,6 +243,15 @@ def _weigh(
     if line is not None:
         reporter.say(line)
     return chosen
+
+
+def _measurer(
+    request: RunRequest, checkpoint: Checkpoint, source: Source, inputs: Inputs, reporter: Reporter
+) -> Measure:
+    def digest() -> str:
+        return inputs.record().digest
+
+    return measurer(request.recipe, checkpoint, source.config, digest, request.out, reporter)
 
 
 def _golden(
@@ -381,7 +390,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
 
 
 def _calibration(item: Prepared) -> CalibrationRecord | None:
-    seen = item.observations
+    seen = item.observations or item.measured
     if seen is None:
         return None
     return CalibrationRecord(text_sha256=seen.text_sha256, tokens=seen.tokens)

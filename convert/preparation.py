@@ -16,12 +16,14 @@ from convert.errors import UnsupportedEncodingError, UnsupportedError
 from convert.graph import parameters
 from convert.parameter import Parameter
 from convert.recipe import Artifact
+from convert.smoothing import Measure, smoothing
 from convert.weights import Weight
 from passes.base import Pass
 from passes.cache_form import CacheForm
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
 from passes.quantize import Policy, Quantize
+from passes.smooth_quant import SmoothQuant
 from passes.tensor_parallel import TensorParallel
 from passes.weighting import AWAITING, Weighting, weightable_layers
 from targets import target as target_named
@@ -29,6 +31,7 @@ from targets.base import Layout, LayoutRequest, Source, Target
 
 if TYPE_CHECKING:
     from passes.calibration.observations import Observations
+    from passes.smoothing.measuring import Measured
 
 _TYPICAL_COLUMNS = 4096
 _EIGHT_BITS = 8
@@ -37,13 +40,16 @@ _PREFERRED_BLOCK = 16
 
 @dataclass(frozen=True)
 class Prepared:
-    """An artifact that is ready to be written; ``observations`` if it holds what they measured."""
+    """An artifact that is ready to be written; ``observations`` if it holds what they measured,
+    and what was ``measured`` of the inputs of its layers.
+    """
 
     artifact: Artifact
     target: Target
     model: ir.Model
     layout: Layout
     observations: Observations | None = None
+    measured: Measured | None = None
 
     @property
     def nbytes(self) -> int:
@@ -101,6 +107,7 @@ def prepare(
     strict: bool,
     observe: Callable[[], Observations | None] = lambda: None,
     weighting: Callable[[], Weighting | None] = lambda: None,
+    measure: Measure = lambda alphas: None,
 ) -> Prepared:
     """Build, rewrite, quantize and lay out one artifact.
 
@@ -110,6 +117,7 @@ def prepare(
         strict: Refuse where a tensor does not fit the encoding, rather than fall back.
         observe: Calibrates, if the artifact needs that; gives None where no text is wanted.
         weighting: Asked for if there are scales that can be weighted; gives None likewise.
+        measure: Measures the inputs of layers, if any take 8 bits; gives None as ``observe`` does.
 
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
@@ -118,16 +126,20 @@ def prepare(
     """
     target = _target_for(source.config, artifact)
     policy = _policy(target, artifact, strict)
+    smooth = smoothing(artifact, target, policy, measure)
 
     def request(rank: int | None = None) -> LayoutRequest:
         """What the target lays out for the whole model, or for one rank of several."""
         model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
-        for rewrite in _passes(target, artifact, policy, rank):
+        for rewrite in _passes(target, artifact, policy, rank, smooth.rewrite):
             rewrite(model)
         weigh = weighting() if any(weightable_layers(model)) else None
         if weigh is not None:
             weigh(model)
-        return LayoutRequest(source, model, tokenizer=tokenizer, options=options)
+        ranges = smooth.input_ranges(model)
+        return LayoutRequest(
+            source, model, tokenizer=tokenizer, options=options, input_ranges=ranges
+        )
 
     options = deployment_options(artifact)
     whole, ranks = request(), range(artifact.tensor_parallel or 0)
@@ -137,10 +149,11 @@ def prepare(
     seen = observe() if target.needs_observations(whole.model, options) else None
     if not ranks:
         layout = target.lay_out(replace(whole, observations=seen))
-        return Prepared(artifact, target, whole.model, layout, seen)
+        return Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
     parts = [replace(request(rank), observations=seen) for rank in ranks]
     _store_as_ranks_do(whole.model, [part.model for part in parts])
-    return Prepared(artifact, target, whole.model, target.lay_out_ranks(parts), seen)
+    layout = target.lay_out_ranks(parts)
+    return Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
 
 
 def deployment_options(artifact: Artifact) -> Mapping[str, Any]:
@@ -197,19 +210,24 @@ def _target_for(config: DecoderConfig, artifact: Artifact) -> Target:
 
 
 def _passes(
-    target: Target, artifact: Artifact, policy: Policy, rank: int | None
+    target: Target,
+    artifact: Artifact,
+    policy: Policy,
+    rank: int | None,
+    smooth: SmoothQuant | None = None,
 ) -> tuple[Pass, ...]:
-    """All passes, in order. A model is cut just before it gets a cache, which is then of a rank's
-    own heads, and before it is quantized, in blocks that then lie on one rank.
+    """All passes, in order. Inputs are smoothed while layers are whole. A model is cut just before
+    it gets a cache, which is then of a rank's own heads, and before it is quantized, in blocks
+    that then lie on one rank.
     """
     steps = tuple(target.passes(artifact.options))
+    at = next((i for i, step in enumerate(steps) if isinstance(step, CacheForm)), len(steps))
+    own: list[Pass] = [] if smooth is None else [smooth]
     if rank is not None:
-        at = next((i for i, step in enumerate(steps) if isinstance(step, CacheForm)), len(steps))
         names = (policy.default, *(name for _, name in policy.overrides))
         block = math.lcm(*(_block(encoding(name)) for name in names))
-        cut = TensorParallel(artifact.tensor_parallel or 0, rank, block=block)
-        steps = (*steps[:at], cut, *steps[at:])
-    return (*steps, Quantize(policy))
+        own.append(TensorParallel(artifact.tensor_parallel or 0, rank, block=block))
+    return (*steps[:at], *own, *steps[at:], Quantize(policy))
 
 
 def _block(stored: Encoding) -> int:

@@ -39,6 +39,7 @@ def identity(
         "versions": installed_versions(),
         "layout": _fingerprint(item.layout),
         "weighting": weighting,
+        "smoothing": item.model.metadata_props.get("smooth_quant.divisors"),
     }
     return dict(json.loads(json.dumps(described)))
 

@@ -118,6 +118,9 @@ _EIGHT_BIT = Thresholds(
 _FP8 = Thresholds(
     mean_kld=0.02, decoded_kld=0.04, top1=0.92, perplexity_ratio=1.04, weight_error=0.04
 )
+_W8A8 = Thresholds(
+    mean_kld=0.03, decoded_kld=0.06, top1=0.88, perplexity_ratio=1.05, weight_error=0.06
+)
 _FOUR_BIT = Thresholds(
     mean_kld=0.6, decoded_kld=1.0, top1=0.6, perplexity_ratio=1.7, weight_error=0.18
 )
@@ -125,6 +128,7 @@ _FOUR_BIT = Thresholds(
 _FAMILIES = (
     (re.compile(r"(f32|f16|bf16)$"), _EXACT),
     (re.compile(r"(q8|int8)(_|$)"), _EIGHT_BIT),
+    (re.compile(r"w8a8$"), _W8A8),
     (re.compile(r"fp8(_|$)"), _FP8),
     (re.compile(r"(q4|int4|nf4)(_|$)"), _FOUR_BIT),
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convert.weights import Weight
     from passes.base import Pass
     from passes.calibration.observations import Observations
+    from passes.calibration.observers import InputRange
     from passes.encodings.base import Encoding
     from targets.deployment import DeploymentPlan
 
@@ -147,6 +148,8 @@ class LayoutRequest:
         options: The target's own settings from the recipe; unknown keys are refused.
         observations: What calibration saw; None if the target does not need it, or there was no
             calibration.
+        input_ranges: By name of its weight, where the input of a layer lies that takes 8 bits, as
+            calibration saw it; empty unless the target has `fixed_input_ranges`.
     """
 
     source: Source
@@ -154,6 +157,7 @@ class LayoutRequest:
     tokenizer: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
     observations: Observations | None = None
+    input_ranges: Mapping[str, InputRange] = field(default_factory=dict)
 
 
 class Target(ABC):
@@ -187,6 +191,10 @@ class Target(ABC):
     power_of_two_groups: ClassVar[bool] = False
     """Whether the runtime takes no other group sizes."""
 
+    fused: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Linear layers of one module that the runtime makes one of, such as ``(("q_proj", "k_proj",
+    "v_proj"),)``: a mix stores them alike."""
+
     one_group_size: ClassVar[bool] = False
     """Whether all matrices of an artifact that are in groups must have groups of one size."""
 
@@ -198,6 +206,10 @@ class Target(ABC):
     `vector_encoding`."""
 
     default_encoding: ClassVar[str]
+
+    fixed_input_ranges: ClassVar[bool] = False
+    """Whether inputs of 8 bits are rounded in ranges that calibration finds, rather than token by
+    token when the model runs."""
 
     runs_in_torch: ClassVar[bool] = False
     """Whether its runner needs torch; the runners of others live without it, so as not to spend

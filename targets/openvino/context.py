@@ -10,12 +10,18 @@ import onnx_ir as ir
 from openvino import Node
 
 from convert.errors import UnsupportedError
+from passes.calibration.observers import InputRange
 
 
 class Context:
-    """The runtime's nodes of the values lowered so far."""
+    """The runtime's nodes of the values lowered so far.
 
-    def __init__(self) -> None:
+    Args:
+        input_ranges: By name of its weight, where the input of a layer of 8-bit inputs lies.
+    """
+
+    def __init__(self, input_ranges: Mapping[str, InputRange] | None = None) -> None:
+        self.input_ranges = input_ranges or {}
         self._nodes: dict[str, Node] = {}
         self._shared: dict[tuple[str, str], Node] = {}
         self._named: set[str] = set()

@@ -23,7 +23,7 @@ def model_files(request: LayoutRequest, stem: str) -> IrFiles:
         stem: Path in the artifact, without an ending.
     """
     options = Options.parse(request.options)
-    lowered = lower(request.model)
+    lowered = lower(request.model, request.input_ranges)
     compressed = any(weight.compressed for weight in lowered.weights)
     groups = [weight.group for weight in lowered.weights if weight.group is not None]
     group = min(groups, default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from openvino import opset13 as ops
 
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
+from passes.calibration.observers import InputRange
 from targets.openvino.context import Context
 from targets.openvino.operators import lower_node
 from targets.openvino.state import read_state
@@ -36,11 +38,16 @@ class Lowered:
     weights: tuple[StoredWeight, ...]
 
 
-def lower(model: ir.Model) -> Lowered:
+def lower(model: ir.Model, input_ranges: Mapping[str, InputRange] | None = None) -> Lowered:
     """Lower a decoder graph in the ``stateful`` cache form.
+
+    Args:
+        model: The graph.
+        input_ranges: By name of its weight, where the input of a layer of 8-bit inputs lies.
 
     Raises:
         UnsupportedError: An operator, an input or an encoding cannot be expressed.
+        UsageError: A layer of 8-bit inputs has no range.
     """
     form = model.metadata_props.get("kv_cache.form")
     if form != "stateful":
@@ -49,7 +56,7 @@ def lower(model: ir.Model) -> Lowered:
             expected="kv_cache.form = stateful",
             found=f"kv_cache.form = {form}",
         )
-    context, graph = Context(), model.graph
+    context, graph = Context(input_ranges), model.graph
     inputs = _lower_inputs(context, graph)
     weights = _lower_initializers(context, graph)
     variables = _lower_state(context, graph, inputs[0])

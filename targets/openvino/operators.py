@@ -18,6 +18,7 @@ from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.norm import layer_normalization, rms_normalization
 from targets.openvino.parallel.collectives import lower_collective
 from targets.openvino.rope import full_angles, rotate
+from targets.openvino.rounded_inputs import input_of
 from targets.openvino.window import windowed_mask
 
 _ADDED_SCORES = "a mask of added scores other than linear biases: paged attention would lose it"
@@ -66,7 +67,7 @@ def _matmul(context: Context, node: ir.Node) -> Sequence[Node]:
     if weight is None:
         return [ops.matmul(context.node(x), context.node(right), False, False)]
     # A weight stays compressed only as [out, in] under transpose_b, never behind a Transpose.
-    return [ops.matmul(context.node(x), context.node(weight), False, True)]
+    return [ops.matmul(input_of(context, x, weight), context.node(weight), False, True)]
 
 
 def _transposed_weight(value: ir.Value | None) -> ir.Value | None:

@@ -39,12 +39,15 @@ class OpenVinoTarget(Target):
         "nf4_g32",
         "nf4_dq",
         "nf4_dq_g32",
+        "w8a8",
     )
     families: ClassVar[frozenset[str]] = frozenset(
         {"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"}
     )
     eight_bit: ClassVar[str | None] = "int8"
+    table_encodings: ClassVar[Mapping[str, str]] = {"w8a8": "int8"}
     default_encoding: ClassVar[str] = "int8"
+    fixed_input_ranges: ClassVar[bool] = True
     option_names: ClassVar[tuple[str, ...]] = tuple(Options.__dataclass_fields__)
     fallbacks: ClassVar[tuple[str, ...]] = ("int8",)
     # OpenVINO 2026.4.1 multiplies one to three rows, as in decoding, by 4-bit weights in groups

@@ -1,0 +1,138 @@
+"""What 8-bit inputs of an artifact's layers need: divisors that smooth them, and their ranges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from convert.errors import UsageError
+from convert.graph import parameters
+from convert.recipe import NO_TEXT, Artifact, Recipe
+from passes.encodings import encoding
+from passes.quantize import Policy
+from passes.smooth_quant import SMOOTHED, SmoothQuant
+from targets.base import Target
+
+if TYPE_CHECKING:
+    from convert.architectures.base import DecoderConfig
+    from convert.checkpoint import Checkpoint
+    from convert.progress import Reporter
+    from passes.calibration.observers import InputRange
+    from passes.smoothing.measuring import Measured
+
+DEFAULT_ALPHA = 0.5
+GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Alphas that a search tries, group by group."""
+
+Alphas = tuple[float, ...]
+
+Measure = Callable[[Alphas], "Measured | None"]
+"""Calibrates with these alphas to choose from; gives None where no text is wanted."""
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """What is done about the inputs of layers that take 8 bits.
+
+    Args:
+        measured: What calibration found; None if nothing that it finds is needed.
+        rewrite: The pass that smooths them, if they shall be.
+    """
+
+    measured: Measured | None = None
+    rewrite: SmoothQuant | None = None
+
+    def input_ranges(self, model: ir.Model) -> Mapping[str, InputRange]:
+        """In which range each layer of a quantized graph rounds its inputs, by its weight."""
+        if self.measured is None:
+            return {}
+        group_of = json.loads(model.metadata_props.get(SMOOTHED, "{}"))
+        ranges = {}
+        for name, parameter in parameters(model).items():
+            if parameter.encoding is None or parameter.encoding.input_bits is None:
+                continue
+            if name in group_of:
+                ranges[name] = self.measured.smoothed[group_of[name]].within
+            elif name in self.measured.plain:
+                ranges[name] = self.measured.plain[name]
+        return ranges
+
+
+def measurer(
+    recipe: Recipe,
+    checkpoint: Checkpoint,
+    config: DecoderConfig,
+    digest: Callable[[], str],
+    out: Path,
+    reporter: Reporter,
+) -> Measure:
+    """Calibrates as a recipe says, once for the same alphas.
+
+    Args:
+        config: That of the checkpoint, normalized.
+        digest: Finds that of the whole checkpoint.
+        out: Folder of the artifacts, where what is measured is kept.
+    """
+
+    @cache
+    def measure(alphas: Alphas) -> Measured | None:
+        from convert.measuring import find_or_measure
+
+        if recipe.calibrate == NO_TEXT:
+            return None
+        text = Path(recipe.calibration_file) if recipe.calibration_file else None
+        return find_or_measure(
+            checkpoint, config, digest(), out, alphas, text=text, reporter=reporter
+        )
+
+    return measure
+
+
+def smoothing(artifact: Artifact, target: Target, policy: Policy, measure: Measure) -> Smoothing:
+    """What an artifact asks for, measured if need be.
+
+    Raises:
+        UsageError: It asks to smooth inputs that nothing rounds, or without a calibration.
+    """
+    stored = {policy.default, policy.embeddings, policy.head, *dict(policy.overrides).values()}
+    if not any(encoding(name).input_bits for name in stored):
+        if artifact.smooth_quant not in (None, "none"):
+            raise UsageError(
+                f"smooth_quant means nothing for {policy.default}",
+                expected="an encoding whose layers round their inputs to 8 bits, such as w8a8",
+                remedy="leave out smooth_quant, or choose w8a8",
+            )
+        return Smoothing()
+    alphas = _alphas(artifact)
+    if not alphas and not target.fixed_input_ranges:
+        return Smoothing()
+    measured = measure(alphas)
+    if measured is None:
+        raise UsageError(
+            f"{artifact.folder} needs a calibration: its layers round their inputs to 8 bits",
+            found="calibrate: none",
+            remedy="calibrate with a text, or choose int8, which leaves inputs as they are",
+        )
+    if not alphas:
+        return Smoothing(measured)
+    divisors = {name: found.divisors for name, found in measured.smoothed.items()}
+    return Smoothing(measured, SmoothQuant(divisors, policy))
+
+
+def _alphas(artifact: Artifact) -> Alphas:
+    """To choose from; empty if inputs shall stay as they are."""
+    match artifact.smooth_quant:
+        case None:
+            return (DEFAULT_ALPHA,)
+        case "none":
+            return ()
+        case "search":
+            return GRID
+        case alpha:
+            return (float(alpha),)

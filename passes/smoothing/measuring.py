@@ -1,0 +1,138 @@
+"""What 8-bit inputs need to know of a model: their ranges, and what smooths them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.graph import parameters
+from convert.weights import Floats
+from passes.calibration.execution import run
+from passes.calibration.held import Text
+from passes.calibration.observers import InputRange, Observer
+from passes.smoothing.fitting import Half, best_fit
+from passes.smoothing.groups import Group, groups
+from passes.smoothing.scaling import divisors
+
+SAMPLE_ROWS = 256
+"""Rows of the weights of one layer to measure errors on."""
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """What the inputs of a group of layers become.
+
+    Args:
+        alpha: See `passes.smoothing.scaling`.
+        divisors: One for each channel, or for those that share one.
+        within: The range in which to round what comes of the division.
+        error: Of the layers' outputs when inputs and weights are rounded to 8 bits: squared error
+            over squared size.
+    """
+
+    alpha: float
+    divisors: Floats
+    within: InputRange
+    error: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What calibration found out about the inputs of linear layers.
+
+    Args:
+        plain: The range in which to round each layer's input as it is, by name of the weight.
+        smoothed: By name of the group, for those whose inputs can be divided.
+        text_sha256: Of the calibration text.
+        tokens: How many there were.
+    """
+
+    plain: Mapping[str, InputRange]
+    smoothed: Mapping[str, Smoothed]
+    text_sha256: str
+    tokens: int
+
+
+def measure(
+    model: ir.Model,
+    texts: Sequence[Text],
+    alphas: Sequence[float],
+    advance: Callable[[int], None] = lambda count: None,
+    text_sha256: str = "",
+) -> Measured:
+    """Run ``model`` over ``texts`` and find how its layers' inputs are best divided and rounded.
+
+    Args:
+        model: The float graph of an architecture, without a cache.
+        texts: Tokens of each text.
+        alphas: To choose from, group by group; none to leave all inputs as they are.
+        advance: Told the bytes of weights that were just done with.
+        text_sha256: Of the file that the texts were taken from.
+
+    Raises:
+        TricastError: As `passes.calibration.execution.run` does.
+    """
+    watching = _Watching(model, alphas)
+    run(model, texts, (watching,), advance)
+    return Measured(watching.plain, watching.smoothed, text_sha256, sum(map(len, texts)))
+
+
+@dataclass
+class _Seen:
+    """What is held of a group until all its weights have passed."""
+
+    group: Group
+    halves: tuple[Half, Half]
+    largest: Floats
+    sample: list[Floats]
+    left: int
+
+
+class _Watching(Observer):
+    def __init__(self, model: ir.Model, alphas: Sequence[float]) -> None:
+        self.plain: dict[str, InputRange] = {}
+        self.smoothed: dict[str, Smoothed] = {}
+        self._alphas = alphas
+        self._rows = {name: held.weight.rows for name, held in parameters(model).items()}
+        self._group_of = {name: group for group in groups(model) for name in group.weights}
+        self._seen: dict[str, _Seen] = {}
+
+    def linear(self, weight: str, inputs: Floats) -> None:
+        group = self._group_of.get(weight, Group((weight,)))
+        if group.name not in self._seen:
+            middle = (len(inputs) + 1) // 2
+            halves = (Half.of(inputs[:middle]), Half.of(inputs[-middle:]))
+            left = sum(self._rows[name] for name in group.weights)
+            self._seen[group.name] = _Seen(group, halves, np.float32(0), [], left)
+
+    def weight(self, name: str, start: int, rows: Floats) -> None:
+        seen = self._seen[self._group_of.get(name, Group((name,))).name]
+        flat = rows.reshape(len(rows), -1)
+        if flat.shape[1] == seen.halves[0].low.size:  # a convolution has several taps a channel
+            seen.largest = np.maximum(seen.largest, np.maximum(flat.max(0), -flat.min(0)))
+            step = -(-self._rows[name] // SAMPLE_ROWS)
+            seen.sample.append(flat[-start % step :: step].copy())
+        seen.left -= len(rows)
+        if not seen.left:
+            self._settle(self._seen.pop(seen.group.name))
+
+    def _settle(self, seen: _Seen) -> None:
+        group, halves = seen.group, seen.halves
+        whole = halves[0].joined(halves[1])
+        if not seen.sample:
+            self.plain.update(dict.fromkeys(group.weights, whole.within(None)))
+            return
+        weights = np.concatenate(seen.sample)
+        plain = best_fit(halves, weights, seen.largest, None, (None,))
+        within = whole.within(None, plain.margin)
+        self.plain.update(dict.fromkeys(group.weights, within))
+        if group.fold is None or not self._alphas:
+            return
+        fit = best_fit(halves, weights, seen.largest, group.fold, self._alphas)
+        assert fit.alpha is not None
+        chosen = divisors(fit.alpha, whole.magnitudes, seen.largest, group.fold)
+        within = whole.within(chosen[group.fold.channels], fit.margin)
+        self.smoothed[group.name] = Smoothed(fit.alpha, chosen, within, fit.error)
