@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.convolution_weights import CollapsedTaps, Taps
+from convert.scaled_weights import ScaledWeight
 from convert.weight_views import ColumnRanges
 from convert.weights import Floats, RowRanges, Weight
 
@@ -29,6 +30,8 @@ class Moments:
 
     def of(self, weight: Weight) -> Floats | None:
         """Of each column of a matrix; None where they are not known."""
+        if isinstance(weight, ScaledWeight):
+            return _divided(self.of(weight.weight), weight.column_factors)
         found = self._found.get(weight.identity)
         if found is None:
             found = self._of_view(weight)
@@ -55,6 +58,10 @@ class Moments:
         """Each tap sees the tokens that the last one sees, but for a few at the ends."""
         channels = self._found.get(kernel.identity)
         return None if channels is None else np.tile(channels, columns // channels.size)
+
+
+def _divided(moments: Floats | None, by: Floats | None) -> Floats | None:
+    return moments if moments is None or by is None else moments / by**2
 
 
 def rounded(moments: NDArray[np.floating]) -> Floats:

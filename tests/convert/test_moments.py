@@ -7,6 +7,7 @@ import pytest
 
 from convert.convolution_weights import CollapsedTaps, Taps
 from convert.moments import Moments, rounded
+from convert.scaled_weights import ScaledWeight
 from convert.weight_views import ColumnRanges
 from convert.weights import ArrayWeight, RowRange, RowRanges
 
@@ -73,6 +74,19 @@ def test_each_tap_has_those_of_the_channels():
     assert found.of(Taps(second)) is None
     # A convolution's own columns go channel by channel: there are more of them than channels.
     assert found.of(first) is None
+
+
+def test_inputs_are_divided_by_what_columns_are_multiplied_with():
+    weight = ArrayWeight("w", np.ones((3, 4), np.float32))
+    moments = Moments()
+    moments.put(weight, np.array([4, 9, 16, 25], np.float32))
+    by_column, by_row = np.array([2, 3, 1, 0.5], np.float32), np.full(3, 7, np.float32)
+    np.testing.assert_array_equal(
+        moments.of(ScaledWeight(weight, by_column, by_row)), np.array([1, 1, 16, 100], np.float32)
+    )
+    assert np.array_equal(moments.of(ScaledWeight(weight, None, by_row)), moments.of(weight))
+    other = ArrayWeight("other", np.ones((3, 4), np.float32))
+    assert moments.of(ScaledWeight(other, by_column)) is None
 
 
 def test_rounding_is_to_the_nearest_bfloat16():
