@@ -22,8 +22,12 @@ _TENSORS_SHOWN = 5
 
 
 def thresholds(artifact: Artifact) -> Thresholds:
-    """The defaults of the artifact's encoding, with what the recipe sets instead."""
-    return thresholds_for(artifact.encoding or "").with_overrides(artifact.gate.given())
+    """The defaults of the artifact's encoding, with what the recipe sets instead: a largest KL
+    divergence that a mix of encodings was chosen for, and the thresholds of its gate.
+    """
+    goal = {} if artifact.max_kld is None else {"mean_kld": artifact.max_kld}
+    given = {**goal, **artifact.gate.given()}
+    return thresholds_for(artifact.encoding or "").with_overrides(given)
 
 
 def gate_artifact(

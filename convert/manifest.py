@@ -66,6 +66,21 @@ class WeightingRecord(_Strict):
     moments_sha256: str
 
 
+class MixRecord(_Strict):
+    """How a mix of encodings was chosen by measurement.
+
+    ``bits`` are those a weight of the whole model, ``kld`` the mean KL divergence in nats with all
+    weights stored so, on ``tokens`` tokens of the calibration text, ``predicted`` the sum of what
+    each weight alone costs, and ``costs`` that, by weight.
+    """
+
+    bits: float
+    kld: float
+    predicted: float
+    tokens: int
+    costs: dict[str, float]
+
+
 class GateRecord(_Strict):
     """The outcome of the gate; *unverified* means that it was skipped on request.
 
@@ -93,6 +108,7 @@ class Manifest(_Strict):
     versions: dict[str, str]
     calibration: CalibrationRecord | None = None
     weighting: WeightingRecord | None = None
+    mix: MixRecord | None = None
     gate: GateRecord
     notes: tuple[str, ...]
     tensors: tuple[TensorRecord, ...]

@@ -19,7 +19,7 @@ from passes.calibration.sensitivity import Asked, Sensitivity, Texts
 _FORM = 1
 """Raised when the same checkpoint, texts and encodings would give other sensitivities."""
 
-_DECISIVE_PACKAGES = ("numpy", "tricast")
+_DECISIVE_PACKAGES = ("numpy", "tokenizers", "transformers")
 
 Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

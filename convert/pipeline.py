@@ -30,6 +30,7 @@ from convert.manifest import (
     write_manifest,
 )
 from convert.memory import chunk_bytes, default_budget
+from convert.mixing_artifacts import Mixes
 from convert.opening import Opened, open_model
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
@@ -140,17 +141,17 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             source = open_source(checkpoint)
         observe = cache(lambda: _observe(request, checkpoint, source, inputs, reporter))
         weigh = cache(lambda: _weigh(request, checkpoint, source, inputs, reporter))
-        prepared = [
-            prepare(
-                *(checkpoint, source, artifact),
-                tokenizer=request.tokenizer,
-                strict=request.strict,
-                observe=observe,
-                weighting=lambda: weigh().weighting,
-                measure=_measurer(request, checkpoint, source, inputs, reporter),
-            )
-            for artifact in artifacts
-        ]
+        mixes = Mixes(request.recipe, checkpoint, source, request.out, inputs.record, reporter)
+        preparing = partial(
+            prepare,
+            *(checkpoint, source),
+            tokenizer=request.tokenizer,
+            strict=request.strict,
+            observe=observe,
+            weighting=lambda: weigh().weighting,
+            measure=_measurer(request, checkpoint, source, inputs, reporter),
+        )
+        prepared = [mixes.prepare(artifact, preparing) for artifact in artifacts]
         _require_space(request.out, prepared)
         one_pass = weigh().one_pass if any(item.is_weighted for item in prepared) else None
         pending = [_resume(request, checkpoint, inputs, item, one_pass, stack) for item in prepared]
@@ -372,6 +373,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         versions=installed_versions(),
         calibration=_calibration(item),
         weighting=written.weighting,
+        mix=item.mix.record() if item.mix else None,
         gate=gate,
         notes=item.layout.notes,
         tensors=tuple(

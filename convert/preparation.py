@@ -12,7 +12,7 @@ import onnx_ir as ir
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
 from convert.checkpoint import Checkpoint, require_tensors
-from convert.errors import UnsupportedEncodingError, UnsupportedError
+from convert.errors import UnsupportedEncodingError, UnsupportedError, UsageError
 from convert.graph import parameters
 from convert.parameter import Parameter
 from convert.recipe import Artifact
@@ -30,6 +30,7 @@ from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
 
 if TYPE_CHECKING:
+    from convert.mixing import Mix
     from passes.calibration.observations import Observations
     from passes.smoothing.measuring import Measured
 
@@ -50,6 +51,7 @@ class Prepared:
     layout: Layout
     observations: Observations | None = None
     measured: Measured | None = None
+    mix: Mix | None = None
 
     @property
     def nbytes(self) -> int:
@@ -76,6 +78,8 @@ def resolve_encoding(artifact: Artifact) -> Artifact:
     """
     target = target_named(artifact.format)
     name = artifact.encoding or target.default_encoding
+    if artifact.is_mix:
+        name = _beside_a_mix(target, artifact)
     if not {name, encoding(name).family} & set(target.encodings):
         raise UnsupportedEncodingError(
             f"target {target.name} does not store {name}",
@@ -83,6 +87,18 @@ def resolve_encoding(artifact: Artifact) -> Artifact:
             remedy="choose one of these, or another target",
         )
     return artifact.model_copy(update={"encoding": name})
+
+
+def _beside_a_mix(target: Target, artifact: Artifact) -> str:
+    """Encoding of what cannot be measured, should there be such linear layers."""
+    surplus = {"encoding": artifact.encoding, "method": artifact.method}
+    for key, value in surplus.items():
+        if value is not None:
+            raise UsageError(
+                f"{artifact.folder} names a goal that encodings are mixed for, and {key} {value}",
+                remedy=f"leave out {key}; candidates narrow what is mixed, overrides fix a part",
+            )
+    return target.eight_bit or target.default_encoding
 
 
 def open_source(checkpoint: Checkpoint) -> Source:

@@ -73,6 +73,9 @@ class Artifact(_Strict):
     max_kld: float | None = Field(
         None, gt=0, description="the smallest mix of encodings of at most this mean KL, in nats"
     )
+    candidates: tuple[str, ...] = Field(
+        (), description="encodings that a mix may use; default: all of the target's that it can"
+    )
     gate: Gate = Gate()
     tensor_parallel: int | None = Field(None, ge=2, description="ranks to cut the model for")
     options: dict[str, Any] = Field(default_factory=dict, description="the target's own settings")
@@ -87,6 +90,11 @@ class Artifact(_Strict):
         return "-".join(str(part) for part in parts if part is not None)
 
     @property
+    def is_mix(self) -> bool:
+        """Whether encodings are chosen by measurement, each weight its own."""
+        return self.target_bits is not None or self.max_kld is not None
+
+    @property
     def _stored_name(self) -> str | None:
         if self.target_bits is not None:
             return f"{self.target_bits:g}bits"
@@ -96,6 +104,8 @@ class Artifact(_Strict):
     def _one_goal(self) -> Artifact:
         if self.target_bits is not None and self.max_kld is not None:
             raise ValueError("target_bits and max_kld are two goals: name one of them")
+        if self.candidates and not self.is_mix:
+            raise ValueError("candidates without target_bits or max_kld: there is nothing to mix")
         return self
 
 

@@ -14,6 +14,7 @@ from convert.errors import OutputExistsError, ResumeError
 from convert.inputs import Inputs, changed_input
 from convert.journal import Identity, Journal
 from convert.manifest import MANIFEST_NAME, Manifest, installed_versions, read_manifest
+from convert.mixing_artifacts import without_mix
 from convert.preparation import Prepared
 from convert.recipe import Artifact
 from targets.base import Layout
@@ -104,12 +105,12 @@ def finished_earlier(
     """
     if not any(partial_folder(out, one.folder).exists() for one in artifacts):
         return {}
-    finished = {}
+    finished, status = {}, "passed" if gate else "unverified"
     for one in artifacts:
         if not (out / one.folder / MANIFEST_NAME).is_file():
             continue
         manifest = read_manifest(out / one.folder)
-        if manifest.recipe == one and manifest.gate.status == ("passed" if gate else "unverified"):
+        if without_mix(manifest.recipe, one) == one and manifest.gate.status == status:
             finished[one.folder] = manifest
             shutil.rmtree(partial_folder(out, one.folder), ignore_errors=True)
     return finished
