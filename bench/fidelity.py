@@ -3,8 +3,9 @@
     python -m bench.fidelity CHECKPOINT --text TEXT --ir ours=FOLDER --ir peer=FOLDER
 
 The text is any UTF-8 file that no artifact was calibrated on; windows of it are taken at even
-distances. The plugin computes in float32, so that weights are what is compared; options behind a
-name, ``--ir ours=FOLDER,KEY=VALUE``, are set as well, and ``--as-shipped`` leaves out the float32.
+distances. The plugin computes in float32 and rounds no activations, so that weights are what is
+compared; options behind a name, ``--ir ours=FOLDER,KEY=VALUE``, are set as well, and
+``--as-shipped`` leaves each IR the options that it carries.
 KL(original || IR) in nats is the mean over all positions, and top-1 how often both rank the same
 token first. Ratios are to the last IR.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WINDOWS, TOKENS = 12, 512
-FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
 def windows_of(ids: Sequence[int], windows: int, tokens: int) -> NDArray[np.int64]:
