@@ -86,7 +86,7 @@ def test_a_killed_stream_goes_on_with_what_is_missing(tmp_path, monkeypatch, ent
 
 def run_command(out: Path) -> list[str]:
     program = [sys.executable, "-m", "convert", "run", str(TINY_LLAMA), "--out", str(out)]
-    to = ["--to", "gguf:q8_0", "--to", "onnx:int8"]
+    to = ["--to", "gguf:q4_0", "--to", "onnx:int8"]
     return [*program, *to, "--no-gate", "--memory", "1MB"]
 
 
@@ -107,7 +107,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_in_the_same_bytes(tmp_path):
         with subprocess.Popen(run_command(out), cwd=ROOT) as run:
             time.sleep(moments.uniform(0, seconds))
             run.kill()
-        finished = out.is_dir() and {"gguf-q8_0", "onnx-int8"} <= {p.name for p in out.iterdir()}
+        finished = out.is_dir() and {"gguf-q4_0", "onnx-int8"} <= {p.name for p in out.iterdir()}
         if not finished:
             subprocess.run(run_command(out), cwd=ROOT, check=True)
         found = {path.relative_to(out) for path in out.rglob("*") if path.is_file()}
