@@ -20,6 +20,7 @@ Choose = Callable[[Exact], NDArray[np.floating]]
 
 BOTH_SIGNS = (1.0, 1.2, -0.9, -1.1)
 ONE_SIGN = (1.0, 1.15, 1.3)
+NEIGHBOURS = (0.94, 1.06)
 NF4_FACTORS = (1.0, 1.15, -0.95, -1.1)
 RANGE_FACTORS = (1.0, 1.12, 1.25)
 RANGE_ROUNDS = 2
@@ -93,7 +94,8 @@ def zeroed_scales(x: Floats, m: Floats, zero: Floats) -> tuple[Floats, Floats]:
         moved = np.clip(zero + np.float32(shift), 0, 15)
         better = fit.offer(np.float32(1) / fit.scale, nearest(moved))
         best[better] = moved[better]
-    fit.offer(np.float32(1) / fit.scale, nearest(best))
+    for each in NEIGHBOURS:
+        fit.offer(np.float32(each) / fit.scale, nearest(best))
     return fit.scale, best
 
 
