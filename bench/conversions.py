@@ -25,6 +25,8 @@ NEW = "checkpoint not seen before"
 """It has to be hashed in the same run; otherwise its hash is known (`convert.known_hashes`)."""
 OURS = "Tricast"
 SINGLE = ("gguf:q4_0", "gguf:q8_0", "gguf:bf16", "openvino:int4", "openvino:int8", "gaudi:bf16")
+PLAIN = ("gguf:q4_0", "openvino:int4")
+"""Encodings whose scales a text weights by default, without it: what the text costs."""
 TOGETHER = ("gguf:q4_0", "openvino:int8", "gaudi:bf16")
 
 # Two cores, tmpfs, the shape 1b; the copy took 6.5 s there. Wall seconds and peak memory.
@@ -59,6 +61,15 @@ def own(checkpoint: Path, out: Path) -> list[Contestant]:
         *(
             Contestant(" + ".join(to), OURS, (convert(checkpoint, out, to),), (out,))
             for to in everything
+        ),
+        *(
+            Contestant(
+                f"{to} --calibrate none",
+                OURS,
+                (convert(checkpoint, out, (to,), "--calibrate", "none"),),
+                (out,),
+            )
+            for to in PLAIN
         ),
         *(
             Contestant(
