@@ -24,6 +24,9 @@ ONE_GROUP = (
     "IPEX 2.8 cannot load {layer}: its rows are one group each, which it takes for no groups at "
     "all; choose a smaller group for it"
 )
+WRONG_IN_IPEX = {"bloom": "IPEX 2.8 computes 4-bit checkpoints of BLOOM wrongly; see docs/xeon.md"}
+"""Families whose GPTQ checkpoints IPEX loads but does not compute right."""
+
 TABLES = "embeddings and output head are stored in {dtype}, as the format has it"
 _TOKEN_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _TORCH_DTYPES = {"f32": "float32", "bf16": "bfloat16"}
@@ -52,7 +55,7 @@ def lay_out(request: LayoutRequest, max_shard_bytes: int = MAX_SHARD_BYTES) -> L
     files.append(json_file("generation_config.json", generation))
     if request.tokenizer:
         files += tokenizer_files(request.source.folder)
-    said = (*_notes(stored, dtype), *notes(request.model))
+    said = (*_notes(stored, dtype, request.source.config.family), *notes(request.model))
     return Layout(tuple(files), stored.tensors.jobs(weights.placements), said)
 
 
@@ -65,13 +68,14 @@ def _torch_dtype(stored: QuantizedCheckpoint) -> str:
     return _TORCH_DTYPES["f32" if kinds == {"f32"} else "bf16"]
 
 
-def _notes(stored: QuantizedCheckpoint, dtype: str) -> Iterator[str]:
+def _notes(stored: QuantizedCheckpoint, dtype: str, family: str) -> Iterator[str]:
     yield UNVERIFIED
     if stored.quantization is not None:
         yield TABLES.format(dtype=dtype)
         if stored.quantization["quant_method"] == "gptq":
             yield UNPACKED_BY_US
             yield from _in_one_group(stored)
+            yield from (note for name, note in WRONG_IN_IPEX.items() if name == family)
 
 
 def _in_one_group(stored: QuantizedCheckpoint) -> Iterator[str]:

@@ -194,3 +194,18 @@ def test_a_target_of_powers_of_two_gets_no_other_group(small):
     reasons = {tensor.name: tensor.fallback for tensor in coverage(bound)}
     assert reasons[Q_PROJ] == "the target takes groups of a power of two only, not int4_g48"
     assert reasons[DOWN_PROJ] == "int4_g48 does not fit rows of 72 weights"
+
+
+def test_a_target_of_one_group_size_gets_the_largest_that_fits_all():
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
+    graph = small_model("llama", **sizes).graph()
+    asked = policy("int4_sym_g64", power_of_two_groups=True)
+    one = replace(asked, one_group_size=True)
+    Quantize(asked)(graph)
+    layers = [each for each in coverage(graph) if each.role == "linear"]
+    assert {each.encoding for each in layers} == {"int4_sym_g64", "int4_sym_g32"}
+    Quantize(one)(graph)
+    layers = [each for each in coverage(graph) if each.role == "linear"]
+    assert {each.encoding for each in layers} == {"int4_sym_g32"}
+    assert all(each.fallback for each in layers)
+    assert sum("one group size" in str(each.fallback) for each in layers) == 12

@@ -9,7 +9,7 @@ import pytest
 from convert.errors import UnsupportedEncodingError, UnsupportedError, UsageError
 from convert.recipe import Override
 from passes.quantize import coverage
-from targets.ipex.layout import ONE_GROUP, TABLES, UNPACKED_BY_US, UNVERIFIED
+from targets.ipex.layout import ONE_GROUP, TABLES, UNPACKED_BY_US, UNVERIFIED, WRONG_IN_IPEX
 from targets.ipex.target import IpexTarget
 from tests.targets.ipex.artifacts import model, prepared
 
@@ -50,6 +50,12 @@ def test_one_group_size_that_fits_all_layers(tmp_path, llama):
 def test_rows_of_one_group_are_noted(tmp_path):
     made = prepared(model("llama", intermediate_size=128), tmp_path, "int4_sym_g64")
     assert made.layout.notes[-1] == ONE_GROUP.format(layer="model.layers.0.self_attn.q_proj.weight")
+
+
+def test_what_ipex_gets_wrong_is_noted(tmp_path):
+    bloom = model("bloom")
+    assert prepared(bloom, tmp_path, "int4_sym_g32").layout.notes[-1] == WRONG_IN_IPEX["bloom"]
+    assert prepared(bloom, tmp_path, "bf16").layout.notes == (UNVERIFIED,)
 
 
 def test_layers_that_no_group_fits_stay_floats_and_are_named(tmp_path):
