@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convert.architectures import architecture_of
+from convert.calibration_cost import TextRun, measured_rates, text_runs
 from convert.config_only import NamedConfig
 from convert.errors import DoesNotFitError
 from convert.preparation import deployment_options, resolve_encoding, stored_graph
@@ -46,11 +47,13 @@ class ArtifactPlan:
         artifact: Its description, the encoding resolved.
         weights: The bytes of its weights; files have headers and a tokenizer besides.
         deployment: What the devices it is for will hold; None if it names none.
+        text_runs: What it costs to run a text through the model, where that is needed.
     """
 
     artifact: Artifact
     weights: tuple[EncodedBytes, ...]
     deployment: DeploymentPlan | None
+    text_runs: tuple[TextRun, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -69,7 +72,9 @@ class ArtifactPlan:
             for row in rows
         ]
         deployment = self.deployment.lines() if self.deployment else []
-        return [f"{self.artifact.folder}: {self.nbytes:,} bytes of weights", *table, *deployment]
+        runs = [f"  to {run.line(measured_rates())}" for run in self.text_runs]
+        title = f"{self.artifact.folder}: {self.nbytes:,} bytes of weights"
+        return [title, *table, *runs, *deployment]
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values."""
@@ -88,6 +93,7 @@ class ArtifactPlan:
                 for one in self.weights
             ],
             "deployment": self.deployment.to_json() if self.deployment else None,
+            "calibration": [run.to_json(measured_rates()) for run in self.text_runs],
         }
 
 
@@ -152,12 +158,22 @@ def plan(model: NamedConfig, recipe: Recipe) -> Plan:
     architecture = architecture_of(model.raw)
     config = architecture.parse(model.raw)
     weights = unread_weights(architecture.parameters(config), model.raw)
+    original = architecture.build(config, weights)
 
     def planned(artifact: Artifact) -> ArtifactPlan:
         graph = stored_graph(model.raw, config, weights, artifact, strict=False)
         options = deployment_options(artifact)
-        deployment = target(artifact.format).plan_deployment(config, graph, options)
-        return ArtifactPlan(artifact, _by_encoding(coverage(graph)), deployment)
+        into = target(artifact.format)
+        deployment = into.plan_deployment(config, graph, options)
+        runs = text_runs(
+            recipe,
+            artifact,
+            config,
+            graph=original,
+            stored=graph,
+            observed=into.needs_observations(graph, options),
+        )
+        return ArtifactPlan(artifact, _by_encoding(coverage(graph)), deployment, runs)
 
     artifacts = tuple(planned(resolve_encoding(artifact)) for artifact in recipe.artifacts)
     parameters = sum(weight.rows * weight.columns for weight in weights.values())

@@ -1,0 +1,212 @@
+"""What it costs to run a text through a model for an artifact: time, memory and disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from convert import calibration_text, weighting
+from convert.architectures.base import DecoderConfig
+from convert.graph import parameters
+from convert.recipe import NO_TEXT, Artifact, Recipe
+from convert.weights import FloatType
+from passes.calibration.reading import BLOCK_BYTES, as_float32
+from passes.calibration.steps import plan
+from passes.weighting import weightable_layers
+
+_FLOAT_BYTES = 4
+_HELD_HIDDEN, _HELD_FFN = 4, 3
+"""Copies of the hidden states and of the MLP's inner values that are held at once, at most."""
+
+_WORK_HIDDEN, _WORK_FFN, _WORK_SCORES = 30, 10, 8
+"""Elements that are read or written a token and layer, in multiples of the hidden size, the MLP's
+and the attention scores: norms, rotation, softmax, activation, sums, what observers look at."""
+
+_SAMPLE = 1024
+_SECONDS_TO_MEASURE = 0.05
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does in a second.
+
+    Args:
+        operations: Multiplications and additions in a float32 matrix product.
+        elements: bfloat16 numbers that become float32.
+    """
+
+    operations: float
+    elements: float
+
+
+@dataclass(frozen=True)
+class TextRun:
+    """A text on its way through a model.
+
+    Args:
+        purpose: What it is run for.
+        tokens: Of the text.
+        own_read: Whether the weights are read for it alone, rather than as they are converted.
+        operations: In matrix products.
+        weights: How many become float32.
+        touched: Elements of other values that are read or written.
+        memory: Bytes of values and of blocks of weights, at most.
+        disk: Bytes that the newest snapshot takes until the run is over.
+        more: Work that comes on top and is not estimated; empty if there is none.
+    """
+
+    purpose: str
+    tokens: int
+    own_read: bool
+    operations: float
+    weights: int
+    touched: float
+    memory: int
+    disk: int
+    more: str = ""
+
+    def seconds(self, rates: Rates) -> float:
+        """Time on a machine with these rates."""
+        return self.operations / rates.operations + (self.weights + self.touched) / rates.elements
+
+    def line(self, rates: Rates) -> str:
+        """The run for a terminal."""
+        read = "" if self.own_read else ", as the weights are converted"
+        least = "at least " if self.more else ""
+        text = (
+            f"{self.purpose}: {self.tokens:,} tokens{read}: {least}{_duration(self.seconds(rates))}"
+            f", {self.memory / 1e6:,.0f} MB of memory, {self.disk / 1e6:,.1f} MB of disk"
+        )
+        return f"{text}; {self.more}" if self.more else text
+
+    def to_json(self, rates: Rates) -> dict[str, Any]:
+        """The run as plain values."""
+        return {
+            "purpose": self.purpose,
+            "tokens": self.tokens,
+            "own_read": self.own_read,
+            "operations": self.operations,
+            "seconds": round(self.seconds(rates), 1),
+            "memory": self.memory,
+            "disk": self.disk,
+            "not_estimated": self.more,
+        }
+
+
+def text_runs(
+    recipe: Recipe,
+    artifact: Artifact,
+    config: DecoderConfig,
+    *,
+    graph: ir.Model,
+    stored: ir.Model,
+    observed: bool,
+) -> tuple[TextRun, ...]:
+    """All runs of a text that an artifact needs; what one of them keeps, others use again.
+
+    Args:
+        config: That of the model, normalized.
+        graph: The float graph; its weights need not be readable.
+        stored: The graph with its encodings.
+        observed: Whether the target needs the model observed.
+    """
+    return tuple(
+        _text_run(*purpose, config=config, graph=graph)
+        for purpose in _purposes(recipe, artifact, stored, observed=observed)
+    )
+
+
+def _purposes(
+    recipe: Recipe, artifact: Artifact, stored: ir.Model, *, observed: bool
+) -> Iterator[tuple[str, int, bool, str]]:
+    """Purpose of each run, its tokens, whether it reads the weights itself, what is on top."""
+    if recipe.calibrate == NO_TEXT:
+        return
+    most = calibration_text.MOST_TOKENS
+    rounded = any(
+        parameter.encoding is not None and parameter.encoding.input_bits is not None
+        for parameter in parameters(stored).values()
+    )
+    if observed:
+        yield "measure what layers read", most, True, ""
+    if rounded:
+        search = "the search for alphas" if artifact.smooth_quant == "search" else ""
+        yield "measure inputs of 8 bits", most, True, search
+    if artifact.method is not None:
+        yield f"find codes by {artifact.method}", most, True, f"{artifact.method} itself"
+    elif artifact.is_mix:
+        yield "choose a mix", weighting.SAMPLE_TOKENS, True, "a run of each candidate"
+    elif any(weightable_layers(stored)):
+        own = recipe.calibration_file is not None
+        tokens = weighting.FILE_TOKENS if own else weighting.SAMPLE_TOKENS
+        yield "weight the scales", tokens, False, ""
+
+
+def _text_run(
+    purpose: str,
+    tokens: int,
+    own_read: bool,
+    more: str,
+    *,
+    config: DecoderConfig,
+    graph: ir.Model,
+) -> TextRun:
+    sequence = min(tokens, calibration_text.SEQUENCE_TOKENS, config.max_positions)
+    steps = [step for step in plan(graph, logits=False).steps if step.weight is not None]
+    sizes = {step.weight.name: step.weight for step in steps if step.weight is not None}
+    weights = sum(weight.rows * weight.columns for weight in sizes.values())
+    multiplied = sum(
+        step.weight.rows * step.weight.columns
+        for step in steps
+        if step.computes and step.weight is not None
+    )
+    scores = sequence * config.heads
+    attention = 4 * scores * config.head_dim * config.layers
+    touched = (
+        _WORK_HIDDEN * config.hidden + _WORK_FFN * config.ffn + _WORK_SCORES * scores
+    ) * config.layers
+    held = _HELD_HIDDEN * config.hidden + _HELD_FFN * config.ffn
+    return TextRun(
+        purpose=purpose,
+        tokens=tokens,
+        own_read=own_read,
+        operations=float(tokens) * (2 * multiplied + attention),
+        weights=weights,
+        touched=float(tokens) * touched,
+        memory=_FLOAT_BYTES * (tokens * held + 2 * sequence * scores) + 3 * BLOCK_BYTES,
+        disk=_FLOAT_BYTES * tokens * config.hidden,
+        more=more,
+    )
+
+
+@cache
+def measured_rates() -> Rates:
+    """What this machine does, measured in a moment, with the threads that numpy will use."""
+    square = np.ones((_SAMPLE, _SAMPLE), np.float32)
+    stored = square.astype(FloatType.BF16.numpy)
+    product = _repeats_a_second(lambda: square @ square)
+    conversion = _repeats_a_second(lambda: as_float32(stored).max())
+    return Rates(operations=2 * _SAMPLE**3 * product, elements=_SAMPLE**2 * conversion)
+
+
+def _repeats_a_second(work: Any) -> float:
+    work()
+    count, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < _SECONDS_TO_MEASURE:
+        work()
+        count += 1
+    return count / passed
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
