@@ -68,7 +68,9 @@ def gate_artifact(
             digest=record.digest,
             original=checkpoint.folder if item.loses_precision else None,
         )
-        graph = {name: parameter.weight for name, parameter in parameters(item.model).items()}
+        graph = {
+            name: item.meant(parameter.weight) for name, parameter in parameters(item.model).items()
+        }
         errors = weight_errors(item.target, folder, graph)
     for line in (*gate_lines(result), weight_line(errors[0], limits)):
         reporter.say(f"  {line}")

@@ -66,6 +66,14 @@ class WeightingRecord(_Strict):
     moments_sha256: str
 
 
+class CalibratedRecord(_Strict):
+    """How the codes of linear layers were found: the method, its text and the text's tokens."""
+
+    method: str
+    text_sha256: str
+    tokens: int
+
+
 class MixRecord(_Strict):
     """How a mix of encodings was chosen by measurement.
 
@@ -108,6 +116,7 @@ class Manifest(_Strict):
     versions: dict[str, str]
     calibration: CalibrationRecord | None = None
     weighting: WeightingRecord | None = None
+    calibrated: CalibratedRecord | None = None
     mix: MixRecord | None = None
     gate: GateRecord
     notes: tuple[str, ...]

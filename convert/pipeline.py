@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from convert.mixing_artifacts import Mixes
 from convert.opening import Opened, open_model
 from convert.preparation import Prepared, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
-from convert.recipe import NO_TEXT, Recipe
+from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.recording import find_or_record
 from convert.resume import (
     announcing_what_is_kept,
@@ -43,17 +43,14 @@ from convert.resume import (
     hold_to_source,
     identity,
 )
-from convert.smoothing import Measure, measurer
 from convert.stream import WrittenFiles, source_bytes, write_layouts
+from convert.text_runs import TextRuns
 from golden.format import read
 from passes.encodings import warm_up
 from passes.quantize import coverage
-from targets.base import Source
 
 if TYPE_CHECKING:
     from convert.one_pass import OnePass
-    from convert.weighting import ChosenWeighting
-    from passes.calibration.observations import Observations
 
 
 @dataclass(frozen=True)
@@ -129,34 +126,33 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))
         finished = finished_earlier(request.out, artifacts, gate=request.gate)
-        for name in finished:
-            reporter.say(f"{name}: finished by the interrupted run")
-        artifacts = [artifact for artifact in artifacts if artifact.folder not in finished]
-        for artifact in artifacts:
-            require_absent(request.out / artifact.folder)
+        artifacts = _still_to_make(request.out, artifacts, finished, reporter)
         with reporter.stage("open the checkpoint"):
             opened = request.opened or open_model(request.recipe, scratch.path)
             checkpoint, inputs = opened.checkpoint, opened.inputs
             stack.callback(checkpoint.close)
             source = open_source(checkpoint)
-        observe = cache(lambda: _observe(request, checkpoint, source, inputs, reporter))
-        weigh = cache(lambda: _weigh(request, checkpoint, source, inputs, reporter))
-        mixes = Mixes(request.recipe, checkpoint, source, request.out, inputs.record, reporter)
+        texts = TextRuns(
+            *(request.recipe, checkpoint, source, inputs, request.out, reporter),
+            restart=request.restart,
+        )
+        mixes = Mixes(request.recipe, checkpoint, source, request.out, texts.record, reporter)
         preparing = partial(
             prepare,
             *(checkpoint, source),
             tokenizer=request.tokenizer,
             strict=request.strict,
-            observe=observe,
-            weighting=lambda: weigh().weighting,
-            measure=_measurer(request, checkpoint, source, inputs, reporter),
+            observe=texts.observe,
+            weighting=texts.weighting,
+            calibrate=texts.calibrate,
+            measure=texts.measure,
         )
         prepared = [mixes.prepare(artifact, preparing) for artifact in artifacts]
         _require_space(request.out, prepared)
-        one_pass = weigh().one_pass if any(item.is_weighted for item in prepared) else None
+        one_pass = texts.weigh().one_pass if any(item.is_weighted for item in prepared) else None
         pending = [_resume(request, checkpoint, inputs, item, one_pass, stack) for item in prepared]
         compare = request.gate and prepared
-        golden = _golden(request, checkpoint, inputs, reporter) if compare else None
+        golden = _golden(request, checkpoint, texts.record(), reporter) if compare else None
         written = _write(request, checkpoint, prepared, pending, one_pass, chunk_size, reporter)
         with reporter.stage("hold to the checkpoint"):
             hold_to_source(inputs, [journal for _, journal in pending], finished)
@@ -165,6 +161,17 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         original = Original(checkpoint, inputs.record(), golden)
         made = _finish(request, original, written, reporter)
         return (*(request.out / name for name in finished), *made)
+
+
+def _still_to_make(
+    out: Path, artifacts: list[Artifact], finished: Mapping[str, Manifest], reporter: Reporter
+) -> list[Artifact]:
+    for name in finished:
+        reporter.say(f"{name}: finished by the interrupted run")
+    left = [artifact for artifact in artifacts if artifact.folder not in finished]
+    for artifact in left:
+        require_absent(out / artifact.folder)
+    return left
 
 
 def _resume(
@@ -198,68 +205,9 @@ def _require_space(out: Path, prepared: list[Prepared]) -> None:
         )
 
 
-def _observe(
-    request: RunRequest,
-    checkpoint: Checkpoint,
-    source: Source,
-    inputs: Inputs,
-    reporter: Reporter,
-) -> Observations | None:
-    """What calibration sees; None where the recipe wants none."""
-    from convert.observing import find_or_observe
-
-    recipe = request.recipe
-    if recipe.calibrate == NO_TEXT:
-        return None
-    with reporter.stage("hash the checkpoint"):
-        record = inputs.record()
-    return find_or_observe(
-        checkpoint,
-        source.config,
-        record.digest,
-        request.out,
-        text=Path(recipe.calibration_file) if recipe.calibration_file else None,
-        reporter=reporter,
-    )
-
-
-def _weigh(
-    request: RunRequest,
-    checkpoint: Checkpoint,
-    source: Source,
-    inputs: Inputs,
-    reporter: Reporter,
-) -> ChosenWeighting:
-    from convert.weighting import choose_weighting
-
-    chosen = choose_weighting(
-        request.recipe,
-        checkpoint,
-        source.config,
-        inputs,
-        request.out,
-        restart=request.restart,
-    )
-    line = chosen.line()
-    if line is not None:
-        reporter.say(line)
-    return chosen
-
-
-def _measurer(
-    request: RunRequest, checkpoint: Checkpoint, source: Source, inputs: Inputs, reporter: Reporter
-) -> Measure:
-    def digest() -> str:
-        return inputs.record().digest
-
-    return measurer(request.recipe, checkpoint, source.config, digest, request.out, reporter)
-
-
 def _golden(
-    request: RunRequest, checkpoint: Checkpoint, inputs: Inputs, reporter: Reporter
+    request: RunRequest, checkpoint: Checkpoint, record: SourceRecord, reporter: Reporter
 ) -> Path:
-    with reporter.stage("hash the checkpoint"):
-        record = inputs.record()
     if request.golden is not None:
         read(request.golden).require_model(digest=record.digest)
         return request.golden
@@ -373,6 +321,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         versions=installed_versions(),
         calibration=_calibration(item),
         weighting=written.weighting,
+        calibrated=item.calibrated.record if item.calibrated else None,
         mix=item.mix.record() if item.mix else None,
         gate=gate,
         notes=item.layout.notes,

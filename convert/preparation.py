@@ -30,6 +30,7 @@ from targets import target as target_named
 from targets.base import Layout, LayoutRequest, Source, Target
 
 if TYPE_CHECKING:
+    from convert.calibrated import Calibrated
     from convert.mixing import Mix
     from passes.calibration.observations import Observations
     from passes.smoothing.measuring import Measured
@@ -38,11 +39,14 @@ _TYPICAL_COLUMNS = 4096
 _EIGHT_BITS = 8
 _PREFERRED_BLOCK = 16
 
+Calibrate = Callable[[str, ir.Model], "Calibrated"]
+"""Finds the codes of a quantized graph by a method."""
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """An artifact that is ready to be written; ``observations`` if it holds what they measured,
-    and what was ``measured`` of the inputs of its layers.
+    """An artifact that is ready to be written; ``observations`` if it holds what they measured, the
+    ``mix`` that it is, if it is one, and what was ``measured`` of the inputs of its layers.
     """
 
     artifact: Artifact
@@ -51,6 +55,7 @@ class Prepared:
     layout: Layout
     observations: Observations | None = None
     measured: Measured | None = None
+    calibrated: Calibrated | None = None
     mix: Mix | None = None
 
     @property
@@ -62,6 +67,10 @@ class Prepared:
     def is_weighted(self) -> bool:
         """Whether scales are chosen by second moments, see `passes.weighting`."""
         return self.model.metadata_props.get(AWAITING, "0") != "0"
+
+    def meant(self, weight: Weight) -> Weight:
+        """What is stored for a weight, where codes were found for it, else the weight itself."""
+        return self.calibrated.codes.meant(weight) if self.calibrated else weight
 
     @property
     def loses_precision(self) -> bool:
@@ -123,6 +132,7 @@ def prepare(
     strict: bool,
     observe: Callable[[], Observations | None] = lambda: None,
     weighting: Callable[[], Weighting | None] = lambda: None,
+    calibrate: Calibrate | None = None,
     measure: Measure = lambda alphas: None,
 ) -> Prepared:
     """Build, rewrite, quantize and lay out one artifact.
@@ -133,6 +143,7 @@ def prepare(
         strict: Refuse where a tensor does not fit the encoding, rather than fall back.
         observe: Calibrates, if the artifact needs that; gives None where no text is wanted.
         weighting: Asked for if there are scales that can be weighted; gives None likewise.
+        calibrate: Finds the codes of a quantized graph by the artifact's method.
         measure: Measures the inputs of layers, if any take 8 bits; gives None as ``observe`` does.
 
     Raises:
@@ -140,6 +151,7 @@ def prepare(
         UsageError: An option of the artifact is wrong.
         DoesNotFitError: The devices that the artifact is for cannot hold it.
     """
+    _require_whole_weights(artifact)
     target = _target_for(source.config, artifact)
     policy = _policy(target, artifact, strict)
     smooth = smoothing(artifact, target, policy, measure)
@@ -149,13 +161,12 @@ def prepare(
         model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
         for rewrite in _passes(target, artifact, policy, rank, smooth.rewrite):
             rewrite(model)
-        weigh = weighting() if any(weightable_layers(model)) else None
+        awaited = artifact.method is None and any(weightable_layers(model))
+        weigh = weighting() if awaited else None
         if weigh is not None:
             weigh(model)
-        ranges = smooth.input_ranges(model)
-        return LayoutRequest(
-            source, model, tokenizer=tokenizer, options=options, input_ranges=ranges
-        )
+        asked = LayoutRequest(source, model, tokenizer=tokenizer, options=options)
+        return replace(asked, input_ranges=smooth.input_ranges(model))
 
     options = deployment_options(artifact)
     whole, ranks = request(), range(artifact.tensor_parallel or 0)
@@ -165,11 +176,30 @@ def prepare(
     seen = observe() if target.needs_observations(whole.model, options) else None
     if not ranks:
         layout = target.lay_out(replace(whole, observations=seen))
-        return Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
+        made = Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
+        return _with_codes(made, calibrate)
     parts = [replace(request(rank), observations=seen) for rank in ranks]
     _store_as_ranks_do(whole.model, [part.model for part in parts])
     layout = target.lay_out_ranks(parts)
     return Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
+
+
+def _require_whole_weights(artifact: Artifact) -> None:
+    if artifact.method is not None and artifact.tensor_parallel is not None:
+        raise UsageError(
+            f"{artifact.folder} is cut for several devices, and {artifact.method} finds codes of "
+            "whole weights",
+            remedy="leave out the method, or tensor_parallel",
+        )
+
+
+def _with_codes(made: Prepared, calibrate: Calibrate | None) -> Prepared:
+    """An artifact that copies the codes which its method finds, if it names one."""
+    method = made.artifact.method
+    if method is None or calibrate is None:
+        return made
+    found = calibrate(method, made.model)
+    return replace(made, layout=found.codes.put_into(made.layout), calibrated=found)
 
 
 def deployment_options(artifact: Artifact) -> Mapping[str, Any]:

@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from convert.errors import UsageError
 from convert.graph import parameters
-from convert.recipe import NO_TEXT, Artifact, Recipe
+from convert.recipe import Artifact
 from passes.encodings import encoding
 from passes.quantize import Policy
 from passes.smooth_quant import SMOOTHED, SmoothQuant
 from targets.base import Target
 
 if TYPE_CHECKING:
-    from convert.architectures.base import DecoderConfig
-    from convert.checkpoint import Checkpoint
-    from convert.progress import Reporter
     from passes.calibration.observers import InputRange
     from passes.smoothing.measuring import Measured
 
@@ -62,36 +57,6 @@ class Smoothing:
             elif name in self.measured.plain:
                 ranges[name] = self.measured.plain[name]
         return ranges
-
-
-def measurer(
-    recipe: Recipe,
-    checkpoint: Checkpoint,
-    config: DecoderConfig,
-    digest: Callable[[], str],
-    out: Path,
-    reporter: Reporter,
-) -> Measure:
-    """Calibrates as a recipe says, once for the same alphas.
-
-    Args:
-        config: That of the checkpoint, normalized.
-        digest: Finds that of the whole checkpoint.
-        out: Folder of the artifacts, where what is measured is kept.
-    """
-
-    @cache
-    def measure(alphas: Alphas) -> Measured | None:
-        from convert.measuring import find_or_measure
-
-        if recipe.calibrate == NO_TEXT:
-            return None
-        text = Path(recipe.calibration_file) if recipe.calibration_file else None
-        return find_or_measure(
-            checkpoint, config, digest(), out, alphas, text=text, reporter=reporter
-        )
-
-    return measure
 
 
 def smoothing(artifact: Artifact, target: Target, policy: Policy, measure: Measure) -> Smoothing:

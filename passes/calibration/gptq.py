@@ -6,6 +6,9 @@ q_i)``: it depends on the columns up to ``j`` alone, and is 0 if column ``j`` ca
 sum_{i<j} L[j, i] / L[j, j] (w_i - q_i)``. To round that number leaves an error that costs
 ``L[j, j]²`` times its square, whatever follows. (Frantar et al., 2023, compute the same from the
 Cholesky factor of the inverse.)
+
+Columns with large inputs come first, so that many others can make up for them; but those of one
+group together, so that its scale can be chosen when it is reached.
 """
 
 from __future__ import annotations
@@ -26,7 +29,6 @@ CANDIDATES = (0.92, 0.96, 1.04)
 """Factors on a group's scale that are tried besides 1."""
 
 _PANEL = 256
-_ONE = np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -34,28 +36,45 @@ class Factor:
     """The triangular factor of a layer's second moments, each row divided by its last element.
 
     Args:
+        order: Numbers of the columns in the order of rounding.
         feedback: ``[columns, columns]``; what is above the diagonal is not used.
         costs: Squares of the elements on the diagonal.
     """
 
+    order: NDArray[np.int64]
     feedback: Floats
     costs: Floats
 
 
-def factor_of(inputs: Floats, damping: float = DAMPING) -> Factor:
-    """The factor of ``XᵀX`` for the inputs ``X [tokens, columns]`` of a layer."""
+def factor_of(inputs: Floats, group: int) -> Factor:
+    """The factor of ``XᵀX`` for the inputs ``X [tokens, columns]`` of a layer.
+
+    Args:
+        inputs: What the layer is multiplied with.
+        group: Columns that stay together.
+    """
+    order = order_of(np.einsum("tc,tc->c", inputs, inputs, dtype=np.float64), group)
     # Turned around, L is the usual lower factor with its transpose behind it.
-    turned = np.ascontiguousarray(inputs[:, ::-1])
+    turned = inputs[:, order[::-1]]
     moments = turned.T @ turned
     diagonal = np.einsum("ii->i", moments)
     mean = float(diagonal.mean(dtype=np.float64)) or 1.0
-    added = np.float32(damping * mean)
+    added = np.float32(DAMPING * mean)
     diagonal += added
     lower = cholesky(moments)
     factor = np.ascontiguousarray(lower[::-1, ::-1].T)
     scale = np.einsum("ii->i", factor).copy()
     factor /= scale[:, None]
-    return Factor(factor, scale * scale)
+    return Factor(order, factor, scale * scale)
+
+
+def order_of(moments: NDArray[np.float64], group: int) -> NDArray[np.int64]:
+    """Columns by falling second moments: whole groups, and within each group."""
+    groups = moments.reshape(-1, group)
+    ranked = np.argsort(-groups.sum(1), kind="stable")
+    within = np.argsort(-groups[ranked], axis=1, kind="stable")
+    order: NDArray[np.int64] = (ranked[:, None] * group + within).reshape(-1)
+    return order
 
 
 def cholesky(moments: Floats) -> Floats:
@@ -86,18 +105,20 @@ def round_rows(rows: Floats, factor: Factor, grid: Grid) -> tuple[Bytes, ...]:
     Raises:
         UnsupportedEncodingError: A weight is too large.
     """
-    columns = rows.shape[1]
-    weights = np.ascontiguousarray(rows.T)
+    weights = np.ascontiguousarray(rows[:, factor.order].T)
     errors = np.empty_like(weights)
     places = np.empty(weights.shape, np.uint8)
-    scales: list[Scales] = []
-    for first in range(0, columns, grid.group):
+    scales: dict[int, Scales] = {}
+    for first in range(0, len(weights), grid.group):
         group = slice(first, first + grid.group)
         wanted = weights[group].copy()
         if first:
             wanted += factor.feedback[group, :first] @ errors[:first]
-        scales.append(_round_group(weights[group], wanted, factor, group, grid, errors, places))
-    return grid.pack(np.ascontiguousarray(places.T), scales)
+        number = int(factor.order[first]) // grid.group
+        scales[number] = _round_group(weights[group], wanted, factor, group, grid, errors, places)
+    in_place = np.empty(rows.shape, np.uint8)
+    in_place[:, factor.order] = places.T
+    return grid.pack(in_place, [scales[number] for number in sorted(scales)])
 
 
 def _round_group(
@@ -132,14 +153,14 @@ def _round_group(
         )
         return found[0], found[1], losses
 
-    best = grid.choose(np.ascontiguousarray(wanted.T), costs)
-    errors[group], places[group], least = attempt(best)
+    best = chosen = grid.choose(np.ascontiguousarray(wanted.T), costs)
+    errors[group], places[group], least = attempt(chosen)
     for candidate in CANDIDATES:
-        scales = best_scales = best.scaled(candidate)
+        scales = chosen.scaled(candidate)
         found, levels, losses = attempt(scales)
         better: NDArray[np.bool_] = losses < least
         np.copyto(errors[group], found, where=better)
         np.copyto(places[group], levels, where=better)
         np.copyto(least, losses, where=better)
-        best = best.replaced(best_scales, better)
+        best = best.replaced(scales, better)
     return best

@@ -66,14 +66,14 @@ class _Rounder(Observer):
     def __init__(self, encodings: Mapping[str, Encoding], keep: Keep, find: Find) -> None:
         self._encodings, self._keep, self._find = encodings, keep, find
         self._inputs: Floats | None = None
-        self._factor: Factor | None = None
+        self._factors: dict[int, Factor] = {}
         self._last: _Rounded | None = None
 
     def linear(self, weight: str, inputs: Floats) -> None:
         if weight not in self._encodings:
             return
         if self._inputs is None or not np.array_equal(self._inputs, inputs):
-            self._factor, self._inputs = None, inputs.copy()
+            self._factors, self._inputs = {}, inputs.copy()
 
     def weight(self, name: str, start: int, rows: Floats) -> None:
         self._last = None
@@ -83,12 +83,17 @@ class _Rounder(Observer):
         stop = start + len(rows)
         planes = self._find(name, start, stop)
         if planes is None:
-            assert self._inputs is not None
-            if self._factor is None:
-                self._factor = factor_of(self._inputs)
-            planes = round_rows(rows, self._factor, require_grid(encoding))
+            grid = require_grid(encoding)
+            planes = round_rows(rows, self._factor(grid.group), grid)
             self._keep(name, start, stop, planes)
         self._last = _Rounded(start, encoding.decode(planes, *rows.shape))
+
+    def _factor(self, group: int) -> Factor:
+        """That of the last inputs, which several layers may have in common."""
+        assert self._inputs is not None
+        if group not in self._factors:
+            self._factors[group] = factor_of(self._inputs, group)
+        return self._factors[group]
 
     def to_arrays(self) -> Arrays:
         """Nothing: what was rounded was handed over."""

@@ -5,12 +5,12 @@ import pytest
 
 from convert.errors import UnsupportedEncodingError, UnsupportedError, UsageError
 from convert.graph import parameters
+from targets.checkpoint_modules import linear_layers
 from targets.gaudi.checkpoint_tensors import (
     attention_modules,
     checkpoint_tensors,
     needs_calibration,
 )
-from targets.checkpoint_modules import linear_layers
 from targets.gaudi.options import GaudiOptions
 from tests.support.models import small_model
 from tests.targets.gaudi.test_compressed_tensors import encoded

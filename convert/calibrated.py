@@ -1,0 +1,190 @@
+"""Codes found by a calibrated method: those that are kept beside the artifacts, or found now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import onnx_ir as ir
+
+from convert.architectures import architecture_of
+from convert.architectures.base import DecoderConfig
+from convert.calibration_text import CalibrationText, calibration_text
+from convert.checkpoint import Checkpoint
+from convert.errors import UnsupportedTokenizerError, UsageError
+from convert.graph import Role, parameters, roles
+from convert.kept_codes import KeptCodes
+from convert.manifest import CalibratedRecord, SourceRecord
+from convert.progress import Reporter
+from convert.recipe import NO_TEXT, SHIPPED_TEXT
+from convert.weights import Weight
+from passes.calibration.execution import bytes_to_read
+from passes.calibration.observations import tokens_digest
+from passes.calibration.rounding import Rounding
+from passes.calibration.snapshots import Snapshots
+from passes.calibration.steps import plan
+from passes.encodings.base import Encoding
+from passes.encodings.grids import grid_of
+
+METHODS = ("gptq",)
+
+FITTING = "int4, int4_sym or nf4 with any group size, q4_0 or q4_1"
+"""Encodings that codes can be found for, in words."""
+
+MOST_TOKENS = 2048
+SEQUENCE_TOKENS = 512
+
+_DECISIVE_PACKAGES = ("numpy", "numba", "tokenizers", "transformers")
+_FORM = 1
+"""Raised when the same checkpoint, text and encodings would give other codes."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Codes, and what the manifest says of them."""
+
+    codes: KeptCodes
+    record: CalibratedRecord
+
+
+def find_codes(
+    method: str,
+    model: ir.Model,
+    checkpoint: Checkpoint,
+    config: DecoderConfig,
+    hashed: Callable[[], SourceRecord],
+    out: Path,
+    *,
+    text: str,
+    reporter: Reporter,
+) -> Calibrated:
+    """The codes of a quantized graph's linear layers, from the folder ``out`` or found now and
+    kept there.
+
+    Args:
+        method: Of a recipe.
+        model: The quantized graph, of which only the encodings count.
+        checkpoint: The model.
+        config: That of the checkpoint, normalized.
+        hashed: Gives the hashes of the whole checkpoint.
+        out: Folder of the artifacts.
+        text: What a recipe says under ``calibrate``.
+        reporter: Told of progress.
+
+    Raises:
+        UsageError: The method is not built, the graph has no layer that it is for, or there is
+            to be no text.
+        UnsupportedTokenizerError: The checkpoint has no tokenizer to read a text with.
+        UnsupportedError: The model cannot be run for calibration.
+        MissingFileError: There is no such text.
+        BrokenInputError: The model's own activations are not finite.
+    """
+    _require_possible(method, text)
+    graph = architecture_of(checkpoint.config).build(config, checkpoint.weights)
+    layers = layers_of(graph)
+    encodings = encodings_to_find(model, layers)
+    if not encodings:
+        raise UsageError(
+            f"{method} finds codes of 4 bits, and this artifact has no linear layers of 4 bits",
+            expected=FITTING,
+            remedy="choose one of these encodings, or leave out the method",
+        )
+    read = _read(checkpoint.folder, config, None if text == SHIPPED_TEXT else Path(text))
+    codes = KeptCodes(out / codes_name(hashed().digest, method, read, encodings), encodings, layers)
+    if codes.is_complete:
+        reporter.say(f"{method}: {codes.folder.name} is there already")
+    else:
+        _round(graph, read, encodings, codes, reporter)
+    tokens = sum(map(len, read.sequences))
+    record = CalibratedRecord(method=method, text_sha256=read.sha256, tokens=tokens)
+    return Calibrated(codes, record)
+
+
+def _require_possible(method: str, text: str) -> None:
+    if method not in METHODS:
+        raise UsageError(
+            f"there is no program for the method {method} yet",
+            expected=" or ".join(METHODS),
+            remedy="choose that, or leave out the method",
+        )
+    if text == NO_TEXT:
+        raise UsageError(
+            f"{method} needs a text, and calibration is switched off",
+            remedy="leave out the method, or --calibrate none",
+        )
+
+
+def _round(
+    graph: ir.Model,
+    text: CalibrationText,
+    encodings: Mapping[str, Encoding],
+    codes: KeptCodes,
+    reporter: Reporter,
+) -> None:
+    rounding = Rounding(graph, text.sequences, encodings, codes.keep, codes.find)
+    snapshots = Snapshots(codes.folder / "state", codes.folder.name)
+    title = f"gptq on {sum(map(len, text.sequences))} tokens"
+    with reporter.transfer(title, bytes_to_read(graph)) as advance:
+        rounding.run(advance, snapshots)
+    snapshots.remove()
+
+
+def _read(folder: Path, config: DecoderConfig, text: Path | None) -> CalibrationText:
+    try:
+        return calibration_text(
+            folder,
+            text,
+            sequence_tokens=min(SEQUENCE_TOKENS, config.max_positions),
+            most_tokens=MOST_TOKENS,
+        )
+    except UnsupportedTokenizerError as error:
+        raise UnsupportedTokenizerError(
+            "calibration cannot read a text without the model's tokenizer",
+            found=error.what,
+            remedy="add the tokenizer to the checkpoint, or leave out the method",
+        ) from error
+
+
+def layers_of(graph: ir.Model) -> dict[str, Weight]:
+    """The weights of a float graph's linear layers by name."""
+    return {
+        step.weight.name: step.weight
+        for step in plan(graph, logits=False).steps
+        if step.weight is not None and step.node.op_type == "MatMul"
+    }
+
+
+def encodings_to_find(model: ir.Model, weights: Mapping[str, Weight]) -> dict[str, Encoding]:
+    """How the linear layers of a quantized graph are stored whose codes can be found.
+
+    Args:
+        model: The quantized graph.
+        weights: See `layers_of`.
+    """
+    names = {weight.identity: name for name, weight in weights.items()}
+    role_of, found = roles(model), {}
+    for name, held in parameters(model).items():
+        known = names.get(held.weight.identity)
+        if (
+            known is not None
+            and role_of[name] in (Role.LINEAR, Role.HEAD)
+            and held.encoding is not None
+            and grid_of(held.encoding) is not None
+        ):
+            found[known] = held.encoding
+    return found
+
+
+def codes_name(
+    digest: str, method: str, text: CalibrationText, encodings: Mapping[str, Encoding]
+) -> str:
+    """Folder name of codes: the same exactly if it would hold the same."""
+    versions = [metadata.version(package) for package in _DECISIVE_PACKAGES]
+    stored = {name: encoding.name for name, encoding in encodings.items()}
+    tokens = tokens_digest(text.sequences)
+    key = json.dumps([_FORM, digest, method, tokens, stored, versions], sort_keys=True)
+    return f"{method}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -1,0 +1,142 @@
+"""What a run learns by running texts through the model: each thing when an artifact asks for it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convert.recipe import NO_TEXT
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from convert.calibrated import Calibrated
+    from convert.checkpoint import Checkpoint
+    from convert.inputs import Inputs
+    from convert.manifest import SourceRecord
+    from convert.progress import Reporter
+    from convert.recipe import Recipe
+    from convert.smoothing import Alphas
+    from convert.weighting import ChosenWeighting
+    from passes.calibration.observations import Observations
+    from passes.smoothing.measuring import Measured
+    from passes.weighting import Weighting
+    from targets.base import Source
+
+
+class TextRuns:
+    """The texts of a run, and what they were found to do.
+
+    Args:
+        recipe: Names the text, or wants none.
+        checkpoint: The model.
+        source: The same as targets see it.
+        inputs: Its files.
+        out: Folder of the artifacts, where what was found is kept.
+        reporter: Told of what is run.
+        restart: Begin anew what an interrupted run left.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        checkpoint: Checkpoint,
+        source: Source,
+        inputs: Inputs,
+        out: Path,
+        reporter: Reporter,
+        *,
+        restart: bool,
+    ) -> None:
+        self._recipe, self._checkpoint, self._source = recipe, checkpoint, source
+        self._inputs, self._out, self._reporter = inputs, out, reporter
+        self._restart = restart
+        self.observe = cache(self._observe)
+        self.weigh = cache(self._weigh)
+        self.measure = cache(self._measure)
+
+    def record(self) -> SourceRecord:
+        """Hashes of the checkpoint."""
+        with self._reporter.stage("hash the checkpoint"):
+            return self._inputs.record()
+
+    def calibrate(self, method: str, model: ir.Model) -> Calibrated:
+        """The codes of a quantized graph, found by a calibrated method.
+
+        Raises:
+            TricastError: See `convert.calibrated.find_codes`.
+        """
+        from convert.calibrated import find_codes
+
+        return find_codes(
+            method,
+            model,
+            self._checkpoint,
+            self._source.config,
+            self.record,
+            self._out,
+            text=self._recipe.calibrate,
+            reporter=self._reporter,
+        )
+
+    def weighting(self) -> Weighting | None:
+        """What makes a quantized graph's scales wait for the moments of `weigh`; None for none."""
+        return self.weigh().weighting
+
+    @property
+    def _text(self) -> Path | None:
+        file = self._recipe.calibration_file
+        return Path(file) if file else None
+
+    def _observe(self) -> Observations | None:
+        """What calibration sees; None where the recipe wants none."""
+        from convert.observing import find_or_observe
+
+        if self._recipe.calibrate == NO_TEXT:
+            return None
+        return find_or_observe(
+            self._checkpoint,
+            self._source.config,
+            self.record().digest,
+            self._out,
+            text=self._text,
+            reporter=self._reporter,
+        )
+
+    def _measure(self, alphas: Alphas) -> Measured | None:
+        """What the inputs of layers are; None where the recipe wants no text.
+
+        Args:
+            alphas: Of SmoothQuant, to choose from.
+        """
+        from convert.measuring import find_or_measure
+
+        if self._recipe.calibrate == NO_TEXT:
+            return None
+        return find_or_measure(
+            self._checkpoint,
+            self._source.config,
+            self.record().digest,
+            self._out,
+            alphas,
+            text=self._text,
+            reporter=self._reporter,
+        )
+
+    def _weigh(self) -> ChosenWeighting:
+        """How scales are chosen; tells the user."""
+        from convert.weighting import choose_weighting
+
+        chosen = choose_weighting(
+            self._recipe,
+            self._checkpoint,
+            self._source.config,
+            self._inputs,
+            self._out,
+            restart=self._restart,
+        )
+        line = chosen.line()
+        if line is not None:
+            self._reporter.say(line)
+        return chosen
