@@ -54,9 +54,10 @@ class TextRuns:
         self._restart = restart
         self.observe = cache(self._observe)
         self.weigh = cache(self._weigh)
+        self.record = cache(self._record)
         self.measure = cache(self._measure)
 
-    def record(self) -> SourceRecord:
+    def _record(self) -> SourceRecord:
         """Hashes of the checkpoint."""
         with self._reporter.stage("hash the checkpoint"):
             return self._inputs.record()

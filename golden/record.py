@@ -59,8 +59,9 @@ def record(
     config = folder / "config.json"
     if not config.is_file():
         raise MissingFileError(f"{folder.name} holds no config.json")
+    fits = memory.fits(folder)
     words = tokenization.load(folder) if tokenizer else None
-    if layered or not memory.fits(folder):
+    if layered or not fits:
         original: reference.Reference = layers.load(folder, threads)
     else:
         original = reference.load(folder, threads)

@@ -119,7 +119,7 @@ _FP8 = Thresholds(
     mean_kld=0.02, decoded_kld=0.04, top1=0.92, perplexity_ratio=1.04, weight_error=0.04
 )
 _W8A8 = Thresholds(
-    mean_kld=0.03, decoded_kld=0.06, top1=0.88, perplexity_ratio=1.05, weight_error=0.06
+    mean_kld=0.03, decoded_kld=0.06, top1=0.92, perplexity_ratio=1.04, weight_error=0.06
 )
 _FOUR_BIT = Thresholds(
     mean_kld=0.6, decoded_kld=1.0, top1=0.6, perplexity_ratio=1.7, weight_error=0.18

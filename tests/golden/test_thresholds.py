@@ -36,6 +36,8 @@ def test_inputs_of_eight_bits_are_allowed_a_little_more():
     w8a8, eight, four = map(thresholds_for, ("w8a8", "int8", "int4"))
     assert eight.mean_kld < w8a8.mean_kld == 0.03 < four.mean_kld
     assert w8a8.weight_error <= eight.weight_error
+    assert w8a8.top1 >= eight.top1
+    assert w8a8.perplexity_ratio <= eight.perplexity_ratio
 
 
 def test_fp8_is_allowed_no_more_than_other_encodings_of_8_bits():

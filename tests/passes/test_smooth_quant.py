@@ -71,7 +71,7 @@ def test_so_do_they_where_the_head_has_inputs_of_eight_bits():
     ffn=st.integers(1, 40),
 )
 def test_heads_may_share_value_heads_of_any_number_and_size(kv_heads, shared, half, ffn):
-    sizes = {"hidden_size": 30, "num_hidden_layers": 1, "intermediate_size": ffn}
+    sizes = {"hidden_size": 36, "num_hidden_layers": 1, "intermediate_size": ffn}
     heads = {"num_attention_heads": kv_heads * shared, "num_key_value_heads": kv_heads}
     assert_exact(small_model("llama", **sizes, **heads, head_dim=2 * half))
 
