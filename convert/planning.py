@@ -45,7 +45,8 @@ class ArtifactPlan:
 
     Args:
         artifact: Its description, the encoding resolved.
-        weights: The bytes of its weights; files have headers and a tokenizer besides.
+        weights: The bytes of its weights; files have headers and a tokenizer besides. Of a mix,
+            which is found by measuring, what its tensors would have in 8 bits.
         deployment: What the devices it is for will hold; None if it names none.
         text_runs: What it costs to run a text through the model, where that is needed.
     """
@@ -56,15 +57,19 @@ class ArtifactPlan:
     text_runs: tuple[TextRun, ...] = ()
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all weights together."""
+    def nbytes(self) -> int | None:
+        """Bytes of all weights together; the most that a mix may have, None if none is set."""
+        if self.artifact.target_bits is not None:
+            return int(self.artifact.target_bits * sum(one.elements for one in self.weights) / 8)
+        if self.artifact.is_mix:
+            return None
         return sum(one.nbytes for one in self.weights)
 
     def lines(self) -> list[str]:
         """The plan for a terminal."""
         rows = [
             (one.role, one.encoding, f"{one.tensors:,} tensors", f"{one.nbytes:,} bytes")
-            for one in self.weights
+            for one in self._known
         ]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
         table = [
@@ -73,8 +78,20 @@ class ArtifactPlan:
         ]
         deployment = self.deployment.lines() if self.deployment else []
         runs = [f"  to {run.line(measured_rates())}" for run in self.text_runs]
-        title = f"{self.artifact.folder}: {self.nbytes:,} bytes of weights"
-        return [title, *table, *runs, *deployment]
+        return [f"{self.artifact.folder}: {self._size}", *table, *runs, *deployment]
+
+    @property
+    def _known(self) -> tuple[EncodedBytes, ...]:
+        """The weights whose encodings are known before anything is measured."""
+        return () if self.artifact.is_mix else self.weights
+
+    @property
+    def _size(self) -> str:
+        if self.nbytes is None:
+            return "a mix of encodings and its bytes are found by measuring, in a run"
+        if self.artifact.is_mix:
+            return f"at most {self.nbytes:,} bytes of weights; a run finds the mix by measuring"
+        return f"{self.nbytes:,} bytes of weights"
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values."""
@@ -90,7 +107,7 @@ class ArtifactPlan:
                     "elements": one.elements,
                     "bytes": one.nbytes,
                 }
-                for one in self.weights
+                for one in self._known
             ],
             "deployment": self.deployment.to_json() if self.deployment else None,
             "calibration": [run.to_json(measured_rates()) for run in self.text_runs],

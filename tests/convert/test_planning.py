@@ -120,3 +120,15 @@ def test_a_family_that_the_target_cannot_express_is_refused():
         patch.setattr(GgufTarget, "families", frozenset({"llama"}))
         with pytest.raises(UnsupportedError, match="cannot express qwen3"):
             plan(NamedConfig("m", raw), recipe(Artifact(format="gguf")))
+
+
+def test_of_a_mix_the_most_bytes_are_planned_and_no_encodings():
+    [bits, kld] = plan(
+        TINY, recipe(Artifact(format="gguf", target_bits=5), Artifact(format="gguf", max_kld=0.1))
+    ).artifacts
+    elements = sum(one.elements for one in bits.weights)
+    assert bits.nbytes == bits.to_json()["bytes"] == 5 * elements // 8
+    assert f"at most {bits.nbytes:,} bytes" in bits.lines()[0]
+    assert kld.nbytes is kld.to_json()["bytes"] is None
+    assert bits.to_json()["weights"] == kld.to_json()["weights"] == []
+    assert not any("q8_0" in line for line in (*bits.lines(), *kld.lines()))
