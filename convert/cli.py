@@ -68,7 +68,10 @@ Calibrate = Annotated[
     ),
 ]
 Method = Annotated[
-    str | None, typer.Option("--method", help="Calibrated codes: gptq, awq or autoround.")
+    str | None,
+    typer.Option(
+        "--method", help="How codes are found: gptq. Default: scales weighted in one pass."
+    ),
 ]
 SmoothQuant = Annotated[
     str | None, typer.Option("--smooth-quant", help="Its alpha (0 to 1), 'search' or 'none'.")

@@ -60,7 +60,7 @@ class Artifact(_Strict):
     head: str | None = Field(None, description="encoding of the output head")
     overrides: tuple[Override, ...] = ()
     method: Literal["gptq", "awq", "autoround"] | None = Field(
-        None, description="how calibrated codes are found; default: scales weighted in one pass"
+        None, description="how codes are found (built: gptq); default: scales weighted in one pass"
     )
     smooth_quant: Annotated[float, Field(ge=0, le=1)] | Literal["search", "none"] | None = Field(
         None,
