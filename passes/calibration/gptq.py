@@ -22,11 +22,9 @@ from convert.weights import Floats
 from passes.encodings.base import Bytes
 from passes.encodings.grids import Grid, Scales
 
-DAMPING = 0.01
-"""Share of the mean second moment that is added to each, as if inputs had so much noise."""
-
-CANDIDATES = (0.92, 0.96, 1.04)
-"""Factors on a group's scale that are tried besides 1."""
+DAMPING = 0.1
+"""Share of the mean second moment that is added to each, as if inputs had so much noise: some
+thousand tokens say little of how a thousand inputs go together."""
 
 _PANEL = 256
 
@@ -130,37 +128,18 @@ def _round_group(
     errors: Floats,
     places: Bytes,
 ) -> Scales:
-    """Round columns with the best of several scales for each row."""
+    """Round the columns of a group with the scales that suit what is wanted of them."""
     from passes.encodings.kernels.feedback import round_in_order
 
-    feedback = np.ascontiguousarray(factor.feedback[group, group])
-    costs = factor.costs[group]
-
-    def attempt(scales: Scales) -> tuple[Floats, Bytes, Floats]:
-        found = np.empty_like(weights), np.empty(weights.shape, np.uint8)
-        losses = np.empty(weights.shape[1], np.float32)
-        round_in_order(
-            weights,
-            wanted,
-            feedback,
-            costs,
-            grid.midpoints,
-            grid.levels,
-            scales.grid(),
-            found[0],
-            losses,
-            found[1],
-        )
-        return found[0], found[1], losses
-
-    best = chosen = grid.choose(np.ascontiguousarray(wanted.T), costs)
-    errors[group], places[group], least = attempt(chosen)
-    for candidate in CANDIDATES:
-        scales = chosen.scaled(candidate)
-        found, levels, losses = attempt(scales)
-        better: NDArray[np.bool_] = losses < least
-        np.copyto(errors[group], found, where=better)
-        np.copyto(places[group], levels, where=better)
-        np.copyto(least, losses, where=better)
-        best = best.replaced(scales, better)
-    return best
+    scales = grid.choose(np.ascontiguousarray(wanted.T), factor.costs[group])
+    round_in_order(
+        weights,
+        wanted,
+        np.ascontiguousarray(factor.feedback[group, group]),
+        grid.midpoints,
+        grid.levels,
+        scales.grid(),
+        errors[group],
+        places[group],
+    )
+    return scales

@@ -46,21 +46,6 @@ class Scales:
             [each.astype(np.float32) for each in (self.scales, self.zeros, self.minima)]
         )
 
-    def scaled(self, factor: float) -> Scales:
-        """The same with other scales, where float16 can hold them."""
-        with np.errstate(over="ignore"):
-            wanted = (self.scales.astype(np.float32) * np.float32(factor)).astype(np.float16)
-        fits = np.isfinite(wanted)
-        return Scales(np.where(fits, wanted, self.scales), self.zeros, self.minima)
-
-    def replaced(self, other: Scales, where: NDArray[np.bool_]) -> Scales:
-        """Those of ``other`` in some rows."""
-        return Scales(
-            np.where(where, other.scales, self.scales),
-            np.where(where, other.zeros, self.zeros),
-            np.where(where, other.minima, self.minima),
-        )
-
 
 class Grid(ABC):
     """The grid of an encoding.

@@ -15,12 +15,10 @@ def round_in_order(
     weights: Floats,
     wanted: Floats,
     feedback: Floats,
-    costs: Floats,
     midpoints: Floats,
     levels: Floats,
     grid: Floats,
     errors: Floats,
-    losses: Floats,
     places: Bytes,
 ) -> None:
     """Round a group of columns to ``scale * (level - zero) + minimum``.
@@ -32,12 +30,10 @@ def round_in_order(
         weights: ``[group, rows]``.
         wanted: ``[group, rows]``: the weights, and what the errors of earlier groups add.
         feedback: ``[group, group]``; what is not below the diagonal is not read.
-        costs: ``[group]``: what a squared error of 1 in a column costs.
         midpoints: ``[levels - 1]``, ascending.
         levels: Ascending.
         grid: ``[3, rows]``: scales, zeros and minima.
         errors: ``[group, rows]``, set.
-        losses: ``[rows]``, set to what the errors cost that no later column can make up for.
         places: ``[group, rows]``, set to the numbers of the levels.
     """
     group, rows = weights.shape
@@ -48,7 +44,6 @@ def round_in_order(
         for r in range(lanes):
             scale = grid[0, first + r]
             inverse[r] = np.float32(0) if scale == 0 else np.float32(1) / scale
-            losses[first + r] = np.float32(0)
         for c in range(group):
             for r in range(lanes):
                 value[r] = wanted[c, first + r]
@@ -68,5 +63,3 @@ def round_in_order(
                 places[c, first + r] = place[r]
                 rounded = np.float32(step * grid[0, first + r]) + grid[2, first + r]
                 errors[c, first + r] = weights[c, first + r] - rounded
-                missed = value[r] - rounded
-                losses[first + r] += costs[c] * missed * missed
