@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
-from convert.calibration_text import CalibrationText, calibration_text
+from convert.calibration_text import CalibrationText, required_text
 from convert.checkpoint import Checkpoint
-from convert.errors import UnsupportedTokenizerError, UsageError
+from convert.errors import UsageError
 from convert.graph import Role, parameters, roles
 from convert.kept_codes import KeptCodes
 from convert.manifest import CalibratedRecord, SourceRecord
@@ -134,19 +134,8 @@ def _round(
 
 
 def _read(folder: Path, config: DecoderConfig, text: Path | None) -> CalibrationText:
-    try:
-        return calibration_text(
-            folder,
-            text,
-            sequence_tokens=min(SEQUENCE_TOKENS, config.max_positions),
-            most_tokens=MOST_TOKENS,
-        )
-    except UnsupportedTokenizerError as error:
-        raise UnsupportedTokenizerError(
-            "calibration cannot read a text without the model's tokenizer",
-            found=error.what,
-            remedy="add the tokenizer to the checkpoint, or leave out the method",
-        ) from error
+    length = min(SEQUENCE_TOKENS, config.max_positions)
+    return required_text(folder, text, sequence_tokens=length, most_tokens=MOST_TOKENS)
 
 
 def layers_of(graph: ir.Model) -> dict[str, Weight]:

@@ -141,3 +141,29 @@ def _tokenize_in_transformers(folder: Path, passages: Sequence[str]) -> list[lis
 
     tokenizer = tokenization.load(folder)
     return [tokenization.prompt_ids(tokenizer, text) for text in passages]
+
+
+def required_text(
+    folder: Path,
+    path: Path | None,
+    *,
+    sequence_tokens: int,
+    most_tokens: int = MOST_TOKENS,
+) -> CalibrationText:
+    """`calibration_text` for what cannot do without it.
+
+    Raises:
+        UnsupportedTokenizerError: There is no tokenizer, or it cannot be loaded.
+        UsageError: The file is no text, or an empty one.
+        MissingFileError: There is no such text.
+    """
+    try:
+        return calibration_text(
+            folder, path, sequence_tokens=sequence_tokens, most_tokens=most_tokens
+        )
+    except UnsupportedTokenizerError as error:
+        raise UnsupportedTokenizerError(
+            "calibration cannot read a text without the model's tokenizer",
+            found=error.what,
+            remedy="add the tokenizer to the checkpoint, or choose what needs no calibration",
+        ) from error

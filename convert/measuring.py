@@ -15,11 +15,10 @@ from convert.architectures.base import DecoderConfig
 from convert.calibration_text import (
     MOST_TOKENS,
     SEQUENCE_TOKENS,
-    calibration_text,
+    required_text,
     text_digest,
 )
 from convert.checkpoint import Checkpoint
-from convert.errors import UnsupportedTokenizerError
 from convert.progress import Reporter
 from convert.smoothing import Alphas
 from passes.calibration.execution import bytes_to_read
@@ -140,15 +139,8 @@ def _measure(
     text: Path | None,
     reporter: Reporter,
 ) -> Measured:
-    try:
-        length = min(SEQUENCE_TOKENS, config.max_positions)
-        read = calibration_text(checkpoint.folder, text, sequence_tokens=length)
-    except UnsupportedTokenizerError as error:
-        raise UnsupportedTokenizerError(
-            "calibration cannot read a text without the model's tokenizer",
-            found=error.what,
-            remedy="add the tokenizer to the checkpoint, or choose what needs no calibration",
-        ) from error
+    length = min(SEQUENCE_TOKENS, config.max_positions)
+    read = required_text(checkpoint.folder, text, sequence_tokens=length)
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     title = f"measure inputs of layers on {sum(map(len, read.sequences))} tokens"
     with reporter.transfer(title, bytes_to_read(model)) as advance:

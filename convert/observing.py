@@ -13,11 +13,11 @@ from convert.architectures.base import DecoderConfig
 from convert.calibration_text import (
     MOST_TOKENS,
     SEQUENCE_TOKENS,
-    calibration_text,
+    required_text,
     text_digest,
 )
 from convert.checkpoint import Checkpoint
-from convert.errors import BrokenInputError, UnsupportedTokenizerError
+from convert.errors import BrokenInputError
 from convert.progress import Reporter
 from passes.calibration.execution import bytes_to_read
 from passes.calibration.observations import Observations, observe
@@ -96,18 +96,8 @@ def _observe(
     reporter: Reporter,
 ) -> Observations:
     """The file's name says which checkpoint and text it is of."""
-    try:
-        read = calibration_text(
-            checkpoint.folder,
-            text,
-            sequence_tokens=min(SEQUENCE_TOKENS, config.max_positions),
-        )
-    except UnsupportedTokenizerError as error:
-        raise UnsupportedTokenizerError(
-            "calibration cannot read a text without the model's tokenizer",
-            found=error.what,
-            remedy="add the tokenizer to the checkpoint, or choose what needs no calibration",
-        ) from error
+    length = min(SEQUENCE_TOKENS, config.max_positions)
+    read = required_text(checkpoint.folder, text, sequence_tokens=length)
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     count = sum(map(len, read.sequences))
     snapshots = Snapshots(snapshot, identity_of(model, snapshot.name, read.sequences))
