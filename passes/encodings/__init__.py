@@ -1,4 +1,6 @@
-"""The encodings by name. A new one is a file in this folder and a line in `ENCODINGS`."""
+"""The encodings by name. A new one is a file in this folder and a line in `_NAMED`; if it is a type
+of ggml, the GGUF target stores it, too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from convert.weights import FloatType
 from passes.encodings.base import Encoding
 from passes.encodings.floats import FloatEncoding
 from passes.encodings.fp8 import Fp8Rows, Fp8Tensor
+from passes.encodings.ggml import BlockEncoding
 from passes.encodings.int4 import int4, int4_sym
 from passes.encodings.int8 import INT8, INT8_ASYM
 from passes.encodings.integers import SMALLEST_GROUP
@@ -43,6 +46,11 @@ _GROUPED_BY_POWERS_OF_TWO: dict[str, Callable[[int], Encoding]] = {
 ENCODINGS: tuple[str, ...] = tuple(_NAMED)
 """Names to choose from. Besides, ``int4_g<N>`` and ``int4_sym_g<N>`` exist for every group
 N >= 16, ``nf4_g<N>`` and ``nf4_dq_g<N>`` for every power of two N >= 16."""
+
+GGML_TYPES: tuple[str, ...] = tuple(
+    name for name, known in _NAMED.items() if isinstance(known, BlockEncoding)
+)
+"""Names of those that are ggml's block types; in upper case they are ggml's names."""
 
 
 def encoding(name: str) -> Encoding:

@@ -45,6 +45,12 @@ class CompiledEncoding(Encoding):
         return planes
 
     def encode_into(self, rows: Rows, planes: tuple[Bytes, ...]) -> None:
+        if self.fit(rows.shape[1]) is not self:
+            raise UnsupportedEncodingError(
+                f"rows of {rows.shape[1]} weights do not fit encoding {self.name!r}",
+                expected="rows that divide into its blocks or groups",
+                remedy="ask the encoding's fit for one that these rows fit",
+            )
         contiguous = np.ascontiguousarray(rows)
         words = contiguous.view(np.uint16)
         # One flag for all callers, because numba compiles again for each combination of flags.

@@ -1,4 +1,4 @@
-"""What ggml's block formats share: interleaved blocks of 32 weights, rounded as ggml does."""
+"""What ggml's block formats share: whole blocks of weights, the parts of each side by side."""
 
 from __future__ import annotations
 
@@ -16,41 +16,48 @@ Floats = NDArray[np.float32]
 
 
 class BlockEncoding(CompiledEncoding):
-    """A ggml block format; `encode` equals ``quantize_row_*_ref`` of ggml-quants.c.
+    """A type of ggml, called as there in lower case: see ``block_*`` in its ggml-common.h."""
 
-    One difference: where a scale is so small that its reciprocal is infinite, ggml's codes are
-    undefined; here they are those of a zero weight. The stored scale is zero either way.
-    """
+    block: int = BLOCK
+    """Weights of a block."""
 
     block_bytes: int
 
     @abstractmethod
-    def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
-        """Reference: the halves at the head of each block ``[n, 1]``, and the bytes of codes."""
-
-    @abstractmethod
     def decode_blocks(self, blocks: Bytes) -> Floats:
-        """Weights ``[n, 32]`` of blocks ``[n, block_bytes]``."""
+        """Weights ``[n, block]`` of blocks ``[n, block_bytes]``."""
 
     def block_words(self, plane: Bytes) -> Words:
         """A plane as words of 16 bits, one block a row."""
         return plane.view(np.uint16).reshape(-1, self.block_bytes // 2)
 
     def planes(self, columns: int) -> tuple[Plane, ...]:
-        return (Plane("blocks", "u8", (columns // BLOCK * self.block_bytes,)),)
+        return (Plane("blocks", "u8", (columns // self.block * self.block_bytes,)),)
 
     def fit(self, columns: int, *, power_of_two: bool = False) -> Encoding | None:
-        return self if columns % BLOCK == 0 else None
+        return self if columns % self.block == 0 else None
+
+    def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> Floats:
+        return self.decode_blocks(planes[0].reshape(-1, self.block_bytes)).reshape(rows, columns)
+
+
+class RoundedBlocks(BlockEncoding):
+    """Formats whose `encode` equals ``quantize_row_*_ref`` of ggml-quants.c, unless weighted.
+
+    One difference: where a scale is so small that its reciprocal is infinite, ggml's codes are
+    undefined; here they are those of a zero weight. The stored scale is zero either way.
+    """
+
+    @abstractmethod
+    def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
+        """Reference: the halves at the head of each block ``[n, 1]``, and the bytes of codes."""
 
     def reference(self, rows: Rows) -> tuple[Bytes, ...]:
-        blocks = rows.astype(np.float32).reshape(-1, BLOCK)
+        blocks = rows.astype(np.float32).reshape(-1, self.block)
         with np.errstate(all="ignore"):
             heads, codes = self.encode_blocks(blocks)
         self.checked(rows, np.concatenate(heads))
         return (np.concatenate([*(head.view(np.uint8) for head in heads), codes], 1).reshape(-1),)
-
-    def decode(self, planes: tuple[Bytes, ...], rows: int, columns: int) -> Floats:
-        return self.decode_blocks(planes[0].reshape(-1, self.block_bytes)).reshape(rows, columns)
 
 
 def reciprocal(scale: Floats) -> Floats:

@@ -11,8 +11,8 @@ from passes.encodings.compiled import Words
 from passes.encodings.fitting import importance_of, rescaled, side_by_side, signed_scales
 from passes.encodings.ggml import (
     BLOCK,
-    BlockEncoding,
     Floats,
+    RoundedBlocks,
     pack_halves,
     read_half,
     reciprocal,
@@ -21,7 +21,7 @@ from passes.encodings.ggml import (
 from passes.encodings.weighting import WeightableEncoding
 
 
-class Q4_0(WeightableEncoding, BlockEncoding):  # noqa: N801 - the format's name
+class Q4_0(WeightableEncoding, RoundedBlocks):  # noqa: N801 - the format's name
     """18 bytes a block: float16 scale, 16 bytes of codes."""
 
     name = "q4_0"
@@ -41,7 +41,7 @@ class Q4_0(WeightableEncoding, BlockEncoding):  # noqa: N801 - the format's name
         return weighted_q4_0(words, kind, importance, self.block_words(planes[0]))
 
     def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
-        return BlockEncoding.reference(self, rows)
+        return RoundedBlocks.reference(self, rows)
 
     def weighted_reference(self, rows: Rows, importance: Floats) -> tuple[Bytes, ...]:
         blocks = rows.astype(np.float32).reshape(-1, BLOCK)

@@ -17,8 +17,8 @@ from passes.encodings.fitting import (
 )
 from passes.encodings.ggml import (
     BLOCK,
-    BlockEncoding,
     Floats,
+    RoundedBlocks,
     pack_halves,
     read_half,
     reciprocal,
@@ -27,7 +27,7 @@ from passes.encodings.ggml import (
 from passes.encodings.weighting import WeightableEncoding
 
 
-class Q4_1(WeightableEncoding, BlockEncoding):  # noqa: N801 - the format's name
+class Q4_1(WeightableEncoding, RoundedBlocks):  # noqa: N801 - the format's name
     """20 bytes a block: float16 scale, float16 minimum, 16 bytes of codes."""
 
     name = "q4_1"
@@ -47,7 +47,7 @@ class Q4_1(WeightableEncoding, BlockEncoding):  # noqa: N801 - the format's name
         return weighted_q4_1(words, kind, importance, self.block_words(planes[0]))
 
     def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
-        return BlockEncoding.reference(self, rows)
+        return RoundedBlocks.reference(self, rows)
 
     def weighted_reference(self, rows: Rows, importance: Floats) -> tuple[Bytes, ...]:
         blocks = rows.astype(np.float32).reshape(-1, BLOCK)

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from passes.encodings.base import Bytes
 from passes.encodings.compiled import Words
-from passes.encodings.ggml import BlockEncoding, Floats, read_half, reciprocal
+from passes.encodings.ggml import Floats, RoundedBlocks, read_half, reciprocal
 
 
-class Q8_0(BlockEncoding):  # noqa: N801 - the format's name
+class Q8_0(RoundedBlocks):  # noqa: N801 - the format's name
     """34 bytes a block: float16 scale, 32 signed bytes."""
 
     name = "q8_0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UnsupportedTokenizerError
-from targets.base import Layout, LayoutRequest, Runner, Target
+from passes.encodings import GGML_TYPES
+from targets.base import Assignment, Layout, LayoutRequest, Runner, Target
 from targets.gguf.families import FAMILIES
 from targets.gguf.file_names import first_file
+from targets.gguf.file_types import FALLBACKS, MIXES
 from targets.gguf.options import Options
 
 if TYPE_CHECKING:
+    from convert.architectures.base import DecoderConfig
     from passes.base import Pass
 
 
@@ -24,7 +27,7 @@ class GgufTarget(Target):
 
     name: ClassVar[str] = "gguf"
     summary: ClassVar[str] = "one file for llama.cpp: Arm servers, laptops, phones"
-    encodings: ClassVar[tuple[str, ...]] = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1")
+    encodings: ClassVar[tuple[str, ...]] = ("f32", "f16", "bf16", *GGML_TYPES)
     families: ClassVar[frozenset[str]] = frozenset(FAMILIES)
     refusals: ClassVar[Mapping[str, str]] = {
         "yuan": "llama.cpp has no graph for Yuan, whose queries and keys pass two convolutions",
@@ -32,7 +35,19 @@ class GgufTarget(Target):
     requires_tokenizer: ClassVar[bool] = True
     eight_bit: ClassVar[str | None] = "q8_0"
     default_encoding: ClassVar[str] = "q4_0"
+    mixes: ClassVar[Mapping[str, str]] = MIXES
+    fallback_of: ClassVar[Mapping[str, str]] = FALLBACKS
+    fallbacks: ClassVar[tuple[str, ...]] = ("f16",)
     option_names: ClassVar[tuple[str, ...]] = tuple(Options.__dataclass_fields__)
+
+    def assign(
+        self, name: str, config: DecoderConfig, parameters: Iterable[str], *, imatrix: bool
+    ) -> Assignment | None:
+        if name not in MIXES or not {"q6_k", "q5_0", "q5_1"} <= set(GGML_TYPES):
+            return None
+        from targets.gguf.mixes import assign
+
+        return assign(name, config, parameters, imatrix=imatrix)
 
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:
         Options.parse(options)

@@ -31,9 +31,13 @@ def ready(name):
     return chosen.bound(3.0) if isinstance(chosen, Fp8Tensor) else chosen
 
 
+def width_of(chosen):
+    """Columns of a group or block, if there are any."""
+    return getattr(chosen, "group", None) or getattr(chosen, "block", 32)
+
+
 def columns_for(name):
-    step = 1 if name in ANY_COLUMNS else 32
-    group = getattr(encoding(name), "group", None) or step
+    group = 1 if name in ANY_COLUMNS else width_of(encoding(name))
     return st.integers(1, 5 if group > 1 else 70).map(lambda count: count * group)
 
 
@@ -56,7 +60,7 @@ def test_the_kernel_equals_the_reference_bit_for_bit(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_planes_have_the_size_they_announce(name):
     chosen = ready(name)
-    columns = 3 * (getattr(chosen, "group", None) or 32)
+    columns = 3 * width_of(chosen)
     planes = chosen.encode(np.ones((5, columns), np.float32))
     announced = chosen.planes(columns)
     assert [plane.size for plane in planes] == [plane.nbytes(5) for plane in announced]
@@ -66,7 +70,7 @@ def test_planes_have_the_size_they_announce(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_chunks_put_together_equal_the_whole(name):
     chosen = ready(name)
-    columns = 3 * (getattr(chosen, "group", None) or 32)
+    columns = 3 * width_of(chosen)
     rows = np.random.default_rng(1).standard_normal((29, columns), np.float32)
     whole = chosen.encode(rows)
     for size in (ROW_ALIGNMENT, 3 * ROW_ALIGNMENT):
@@ -77,7 +81,7 @@ def test_chunks_put_together_equal_the_whole(name):
 @pytest.mark.parametrize("name", EVERY)
 def test_encode_into_fills_the_given_arrays(name):
     chosen = ready(name)
-    columns = 3 * (getattr(chosen, "group", None) or 32)
+    columns = 3 * width_of(chosen)
     rows = np.random.default_rng(2).standard_normal((3, columns), np.float32)
     planes = chosen.empty_planes(3, columns)
     for plane in planes:
@@ -111,7 +115,7 @@ def test_threads_may_encode_at_once():
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_weight_that_is_not_finite_is_refused(name, dtype, bad):
-    rows = np.ones((3, 128), dtype)
+    rows = np.ones((3, 256), dtype)
     rows[1, 77] = bad
     for encode in (ready(name).encode, ready(name).reference):
         with pytest.raises(NonFiniteWeightError, match="NaN or infinite"):
@@ -135,7 +139,7 @@ def test_a_weight_that_is_not_finite_is_refused(name, dtype, bad):
     ],
 )
 def test_a_weight_too_large_for_its_storage_is_refused(name, fine, too_large):
-    rows = np.zeros((2, 128), np.float32)
+    rows = np.zeros((2, 256), np.float32)
     rows[1, 5] = fine
     encoding(name).encode(rows)
     rows[1, 5] = too_large
@@ -147,7 +151,7 @@ def test_a_weight_too_large_for_its_storage_is_refused(name, fine, too_large):
 @pytest.mark.parametrize("name", EVERY)
 def test_zeros_decode_to_zeros(name):
     chosen = ready(name)
-    columns = 2 * (getattr(chosen, "group", None) or 32)
+    columns = 2 * width_of(chosen)
     planes = chosen.encode(np.zeros((3, columns), np.float32))
     assert not chosen.decode(planes, 3, columns).any()
 
@@ -165,6 +169,15 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(name):
     with pytest.raises(UnsupportedEncodingError, match="there is no encoding") as caught:
         encoding(name)
     assert "q4_0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"), [("q4_0", 48), ("q8_0", 8), ("int4_g48", 64), ("nf4", 96), ("nf4_dq", 8)]
+)
+def test_rows_that_do_not_fit_are_refused(name, columns):
+    chosen = encoding(name)
+    with pytest.raises(UnsupportedEncodingError, match=f"rows of {columns} weights do not fit"):
+        chosen.encode_into(np.ones((3, columns), np.float32), chosen.empty_planes(3, 2304))
 
 
 def test_warming_up_runs_the_kernel_of_every_encoding(monkeypatch):
