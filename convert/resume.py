@@ -40,7 +40,7 @@ def identity(
         "versions": installed_versions(),
         "layout": _fingerprint(item.layout),
         "weighting": weighting,
-        "smoothing": item.model.metadata_props.get("smooth_quant.divisors"),
+        "smoothing": item.model.metadata_props.get("divided_inputs.divisors"),
     }
     return dict(json.loads(json.dumps(described)))
 

@@ -14,7 +14,8 @@ from convert.graph import parameters
 from convert.recipe import Artifact
 from passes.encodings import encoding
 from passes.quantize import Policy
-from passes.smooth_quant import SMOOTHED, SmoothQuant
+from passes.smooth_quant import SmoothQuant
+from passes.smoothing.division import DIVIDED
 from targets.base import Target
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Smoothing:
         """In which range each layer of a quantized graph rounds its inputs, by its weight."""
         if self.measured is None:
             return {}
-        group_of = json.loads(model.metadata_props.get(SMOOTHED, "{}"))
+        group_of = json.loads(model.metadata_props.get(DIVIDED, "{}"))
         ranges = {}
         for name, parameter in parameters(model).items():
             if parameter.encoding is None or parameter.encoding.input_bits is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from passes.awq import Awq
 from passes.base import Pass
 from passes.kv_cache import DynamicCache, StatefulCache
 from passes.lfa_fusion import LfaFusion
@@ -14,6 +15,7 @@ from passes.weighting import Weighting
 PASSES: tuple[type[Pass], ...] = (
     LfaFusion,
     SmoothQuant,
+    Awq,
     TensorParallel,
     DynamicCache,
     StatefulCache,

@@ -16,7 +16,8 @@ from passes.encodings import ENCODINGS
 from passes.kv_cache import StatefulCache
 from passes.lfa_fusion import LfaFusion
 from passes.quantize import Policy, Quantize
-from passes.smooth_quant import DIGEST, SMOOTHED, SmoothQuant
+from passes.smooth_quant import SmoothQuant
+from passes.smoothing.division import DIGEST, DIVIDED
 from passes.smoothing.groups import groups
 from passes.tensor_parallel import TensorParallel
 from tests.support.models import position_ids, random_ids, small_model
@@ -60,7 +61,7 @@ def test_logits_stay_as_they_are(family):
 def test_so_do_they_where_the_head_has_inputs_of_eight_bits():
     policy = dataclasses.replace(POLICY, head="w8a8")
     model = assert_exact(small_model("llama", tie_word_embeddings=False), policy)
-    assert "lm_head.weight" in json.loads(model.metadata_props[SMOOTHED])
+    assert "lm_head.weight" in json.loads(model.metadata_props[DIVIDED])
 
 
 @settings(max_examples=8, deadline=None)
@@ -96,7 +97,7 @@ def test_a_layer_of_other_precision_keeps_the_input_that_it_shares():
     q_proj = "model.layers.0.self_attn.q_proj.weight"
     policy = dataclasses.replace(POLICY, overrides=((q_proj, "bf16"),))
     model = assert_exact(small_model("qwen2"), policy)
-    smoothed = json.loads(model.metadata_props[SMOOTHED])
+    smoothed = json.loads(model.metadata_props[DIVIDED])
     assert not {q_proj, q_proj.replace("q_proj", "v_proj")} & smoothed.keys()
     assert q_proj.replace("layers.0", "layers.1") in smoothed
     assert any("2 layers" in note and "other precision" in note for note in notes(model))
@@ -152,7 +153,7 @@ def test_a_graph_that_is_smoothed_or_quantized_already_is_refused():
     model = small_model("llama").graph()
     rewrite = SmoothQuant(some_divisors(model), POLICY)
     rewrite(model)
-    with pytest.raises(PassRefusedError, match="smoothed already"):
+    with pytest.raises(PassRefusedError, match="divided already"):
         rewrite(model)
     model = small_model("llama").graph()
     Quantize(POLICY)(model)

@@ -19,7 +19,7 @@ from convert.preparation import open_source, prepare, resolve_encoding
 from convert.recipe import Artifact
 from convert.weight_errors import weight_errors
 from passes.calibration.observers import InputRange
-from passes.smooth_quant import SMOOTHED
+from passes.smoothing.division import DIVIDED
 from passes.smoothing.measuring import measure
 from targets.openvino.rounded_inputs import levels, rounded
 from targets.openvino.run import EXACT, OpenVinoRunner
@@ -132,7 +132,7 @@ def test_logits_are_those_of_the_original_with_these_weights_and_inputs(
         how = (step, round(-low / step), 0, 255)
         return lambda module, given: (torch.fake_quantize_per_tensor_affine(given[0], *how),)
 
-    for name, group in json.loads(item.model.metadata_props[SMOOTHED]).items():
+    for name, group in json.loads(item.model.metadata_props[DIVIDED]).items():
         module = model.get_submodule(name.removesuffix(".weight"))
         module.register_forward_pre_hook(rounding(group))
     expected = dataclasses.replace(small, torch_model=model).logits(ids)[0]
