@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from convert.graph import ATTENTION_MASK, INPUT_IDS, POSITION_IDS
 from convert.parameter import Parameter
 from passes.calibration.reading import as_float32
 from passes.calibration.snapshots import Arrays
+from passes.calibration.spill import SMALLEST_BYTES, Spill, Spilled
+from passes.calibration.steps import Step
 
 Array = NDArray[Any]
 Text = Sequence[int]
@@ -29,14 +31,22 @@ class HeldValues:
         model: The graph, whose inputs are filled in.
         texts: Tokens of each text.
         reads: How often each value will be released; it is dropped then.
+        spill: Where large values of texts go that are put away; without it they stay in memory.
     """
 
-    def __init__(self, model: ir.Model, texts: Sequence[Text], reads: Counter[ir.Value]) -> None:
+    def __init__(
+        self,
+        model: ir.Model,
+        texts: Sequence[Text],
+        reads: Counter[ir.Value],
+        spill: Spill | None = None,
+    ) -> None:
         lengths = [len(text) for text in texts]
         self._first_alike = [lengths.index(length) for length in lengths]
         self._reads = reads.copy()
         self._numbers = {value: number for number, value in enumerate(reads)}
-        self._held: dict[ir.Value, dict[int, Array]] = {}
+        self._held: dict[ir.Value, dict[int, Array | Spilled]] = {}
+        self._spill = spill
         for value in model.graph.inputs:
             self.put(value, {text: _fed(value, tokens) for text, tokens in enumerate(texts)})
 
@@ -56,26 +66,44 @@ class HeldValues:
     def get(self, value: ir.Value, text: int) -> Array:
         """What a value is for a text."""
         held = self._held[value]
-        return held[text] if text in held else held[self._first_alike[text]]
+        return self._loaded(held[text] if text in held else held[self._first_alike[text]])
 
     def put(self, value: ir.Value, found: Mapping[int, Array]) -> None:
-        """Hold a value, by text, if something will read it."""
+        """Hold a value, by text, if something will read it; further texts may follow."""
         if self._reads[value]:
-            self._held[value] = dict(found)
+            self._held.setdefault(value, {}).update(found)
 
-    def ending(self, values: Sequence[ir.Value]) -> list[ir.Value]:
-        """Those of the values that are held for each text and that nothing else reads later."""
-        everyone = len(self._first_alike)
-        return [
-            value
-            for value, count in Counter(values).items()
-            if self._reads[value] == count and len(self._held.get(value, ())) == everyone
-        ]
+    def put_away(self, text: int) -> None:
+        """Move what is large of a text to disk, if there is a place for it, and lay out the rest
+        as if it came from there: how sums are taken may depend on it.
+        """
+        for held in self._held.values():
+            array = held.get(text)
+            if isinstance(array, np.ndarray):
+                if self._spill is not None and array.nbytes >= SMALLEST_BYTES:
+                    held[text] = self._spill.put(array)
+                else:
+                    held[text] = np.asarray(array, order="C")
+
+    def ending(self, steps: Sequence[Step]) -> list[list[ir.Value]]:
+        """Of the values that each of the next steps reads, those that nothing reads after it, but
+        for values that texts have in common.
+        """
+        everyone, left = len(self._first_alike), self._reads.copy()
+        own = {value for value, held in self._held.items() if len(held) == everyone}
+        found = []
+        for step in steps:
+            left.subtract(step.inputs)
+            found.append(
+                [value for value in dict.fromkeys(step.inputs) if value in own and not left[value]]
+            )
+            own.update(step.node.outputs if step.by_text else ())
+        return found
 
     def drop(self, values: Sequence[ir.Value], text: int) -> None:
         """Drop values for one text, before the others are done with."""
         for value in values:
-            del self._held[value][text]
+            self._forget(self._held[value].pop(text, None))
 
     def settle(self) -> None:
         """Lay out in memory what is held as it will be when it comes from a snapshot: how sums are
@@ -83,16 +111,22 @@ class HeldValues:
         """
         for held in self._held.values():
             for text, array in held.items():
-                held[text] = np.asarray(array, order="C")
+                if isinstance(array, np.ndarray):
+                    held[text] = np.asarray(array, order="C")
 
     def to_arrays(self) -> Arrays:
-        """All values that are held now, for `from_arrays`."""
+        """All values that are held now, for `from_arrays`; what is on disk is read when it is asked
+        for.
+        """
         self.settle()
-        return {
-            f"{self._numbers[value]}.{text}": array
-            for value, held in self._held.items()
-            for text, array in held.items()
-        }
+        return _Loading(
+            self._loaded,
+            {
+                f"{self._numbers[value]}.{text}": array
+                for value, held in self._held.items()
+                for text, array in held.items()
+            },
+        )
 
     def from_arrays(self, arrays: Arrays) -> None:
         """Hold what another one did whose values were released as often as those of this one."""
@@ -101,12 +135,43 @@ class HeldValues:
         for name, array in arrays.items():
             number, _, text = name.partition(".")
             self._held.setdefault(values[number], {})[int(text)] = array
+            self.put_away(int(text))
 
     def release(self, value: ir.Value) -> None:
         """Count one use of a value as done."""
         self._reads[value] -= 1
         if not self._reads[value]:
-            self._held.pop(value, None)
+            for array in self._held.pop(value, {}).values():
+                self._forget(array)
+
+    def _loaded(self, array: Array | Spilled) -> Array:
+        if isinstance(array, Spilled):
+            assert self._spill is not None
+            return self._spill.get(array)
+        return array
+
+    def _forget(self, array: Array | Spilled | None) -> None:
+        if isinstance(array, Spilled):
+            assert self._spill is not None
+            self._spill.free(array)
+
+
+class _Loading(Mapping[str, Array]):
+    """Arrays of which some are on disk."""
+
+    def __init__(
+        self, load: Callable[[Array | Spilled], Array], held: Mapping[str, Array | Spilled]
+    ) -> None:
+        self._load, self._held = load, held
+
+    def __getitem__(self, name: str) -> Array:
+        return self._load(self._held[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
 
 
 def constant(value: ir.Value) -> Array | None:

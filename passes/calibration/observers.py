@@ -149,7 +149,7 @@ class SecondMoments(Observer):
         return {**below("sums", self.sums), **below("tokens", counts)}
 
     def from_arrays(self, arrays: Arrays) -> None:
-        self.sums = within("sums", arrays)
+        self.sums = dict(within("sums", arrays))
         self.tokens = {name: int(count) for name, count in within("tokens", arrays).items()}
 
 

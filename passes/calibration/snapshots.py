@@ -94,15 +94,41 @@ class Snapshots:
         self._path.with_name(f"{self._path.name}.partial").unlink(missing_ok=True)
 
 
-def below(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+class Named(Mapping[str, NDArray[Any]]):
+    """Arrays under other names, or of several places; each is asked for when it is asked for here.
+
+    Args:
+        places: Where to find each: arrays, and its name among them.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[Arrays, str]]) -> None:
+        self._places = places
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        arrays, known_as = self._places[name]
+        return arrays[known_as]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def joined(*several: Arrays) -> Named:
+    """All arrays; their names differ."""
+    return Named({name: (arrays, name) for arrays in several for name in arrays})
+
+
+def below(prefix: str, arrays: Arrays) -> Named:
     """The arrays under longer names."""
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+    return Named({f"{prefix}.{name}": (arrays, name) for name in arrays})
 
 
-def within(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+def within(prefix: str, arrays: Arrays) -> Named:
     """What `below` was given."""
     start = f"{prefix}."
-    return {name[len(start) :]: arrays[name] for name in arrays if name.startswith(start)}
+    return Named({name[len(start) :]: (arrays, name) for name in arrays if name.startswith(start)})
 
 
 def identity_of(model: ir.Model, *more: Any) -> str:
