@@ -32,7 +32,7 @@ from convert.manifest import (
 from convert.memory import chunk_bytes, default_budget
 from convert.mixing_artifacts import Mixes
 from convert.opening import Opened, open_model
-from convert.preparation import Prepared, open_source, prepare, resolve_encoding
+from convert.preparation import Prepared, main_encoding, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.recording import find_or_record
@@ -120,7 +120,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         threads=request.threads,
         artifacts=len(artifacts),
     )
-    kernels = {"f32", *(str(artifact.encoding) for artifact in artifacts)}
+    kernels = {"f32", *map(main_encoding, artifacts)}
     in_background(partial(warm_up, kernels, weighted=request.recipe.calibrate != NO_TEXT))
     with ExitStack() as stack:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))

@@ -27,7 +27,7 @@ from passes.smooth_quant import SmoothQuant
 from passes.tensor_parallel import TensorParallel
 from passes.weighting import AWAITING, Weighting, weightable_layers
 from targets import target as target_named
-from targets.base import Layout, LayoutRequest, Source, Target
+from targets.base import Assignment, Layout, LayoutRequest, Source, Target
 
 if TYPE_CHECKING:
     from convert.calibrated import Calibrated
@@ -75,7 +75,7 @@ class Prepared:
     @property
     def loses_precision(self) -> bool:
         """Whether the encoding alone moves the logits so far that it would hide a mistake."""
-        return _bits(self.artifact.encoding or self.target.default_encoding) < _EIGHT_BITS
+        return _bits(main_encoding(self.artifact)) < _EIGHT_BITS
 
 
 def resolve_encoding(artifact: Artifact) -> Artifact:
@@ -89,13 +89,20 @@ def resolve_encoding(artifact: Artifact) -> Artifact:
     name = artifact.encoding or target.default_encoding
     if artifact.is_mix:
         name = _beside_a_mix(target, artifact)
-    if not {name, encoding(name).family} & set(target.encodings):
+    if name not in target.mixes and not {name, encoding(name).family} & set(target.encodings):
         raise UnsupportedEncodingError(
             f"target {target.name} does not store {name}",
-            expected=f"one of {', '.join(target.encodings)}",
+            expected=f"one of {', '.join(dict.fromkeys((*target.encodings, *target.mixes)))}",
             remedy="choose one of these, or another target",
         )
     return artifact.model_copy(update={"encoding": name})
+
+
+def main_encoding(artifact: Artifact) -> str:
+    """The encoding of most linear layers, if nothing in the artifact or in the model departs."""
+    target = target_named(artifact.format)
+    name = artifact.encoding or target.default_encoding
+    return target.mixes.get(name, name)
 
 
 def _beside_a_mix(target: Target, artifact: Artifact) -> str:
@@ -134,6 +141,7 @@ def prepare(
     weighting: Callable[[], Weighting | None] = lambda: None,
     calibrate: Calibrate | None = None,
     measure: Measure = lambda alphas: None,
+    imatrix: bool = False,
 ) -> Prepared:
     """Build, rewrite, quantize and lay out one artifact.
 
@@ -145,6 +153,7 @@ def prepare(
         weighting: Asked for if there are scales that can be weighted; gives None likewise.
         calibrate: Finds the codes of a quantized graph by the artifact's method.
         measure: Measures the inputs of layers, if any take 8 bits; gives None as ``observe`` does.
+        imatrix: Whether scales are weighted by an imatrix file, see `Target.assign`.
 
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
@@ -153,7 +162,8 @@ def prepare(
     """
     _require_whole_weights(artifact)
     target = _target_for(source.config, artifact)
-    policy = _policy(target, artifact, strict)
+    assigned = _assigned(artifact, source.config, checkpoint.weights, imatrix)
+    policy = _policy(target, artifact, strict, assigned)
     smooth = smoothing(artifact, target, policy, measure)
 
     def request(rank: int | None = None) -> LayoutRequest:
@@ -165,7 +175,9 @@ def prepare(
         weigh = weighting() if awaited else None
         if weigh is not None:
             weigh(model)
-        asked = LayoutRequest(source, model, tokenizer=tokenizer, options=options)
+        asked = LayoutRequest(
+            source, model, tokenizer=tokenizer, options=options, encoding=_named(artifact)
+        )
         return replace(asked, input_ranges=smooth.input_ranges(model))
 
     options = deployment_options(artifact)
@@ -221,6 +233,7 @@ def stored_graph(
     artifact: Artifact,
     *,
     strict: bool,
+    imatrix: bool = False,
 ) -> ir.Model:
     """The graph of an artifact with the encoding of each parameter; no file, no weight read.
 
@@ -230,6 +243,7 @@ def stored_graph(
         weights: Every parameter of the model; their shapes are enough.
         artifact: With its encoding resolved.
         strict: As for `prepare`.
+        imatrix: As for `prepare`.
 
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
@@ -237,7 +251,8 @@ def stored_graph(
     """
     target = _target_for(config, artifact)
     model = architecture_of(raw_config).build(config, weights)
-    for rewrite in _passes(target, artifact, _policy(target, artifact, strict), None):
+    policy = _policy(target, artifact, strict, _assigned(artifact, config, weights, imatrix))
+    for rewrite in _passes(target, artifact, policy, None):
         rewrite(model)
     return model
 
@@ -300,19 +315,38 @@ def _store_as_ranks_do(whole: ir.Model, ranks: Sequence[ir.Model]) -> None:
             break
 
 
-def _policy(target: Target, artifact: Artifact, strict: bool) -> Policy:
+def _named(artifact: Artifact) -> str | None:
+    """The encoding that a recipe names; a mix found by measurement has none."""
+    return None if artifact.is_mix else artifact.encoding
+
+
+def _assigned(
+    artifact: Artifact, config: DecoderConfig, weights: Mapping[str, Weight], imatrix: bool
+) -> Assignment | None:
+    target = target_named(artifact.format)
+    name = artifact.encoding or target.default_encoding
+    return target.assign(name, config, weights, imatrix=imatrix) if name in target.mixes else None
+
+
+def _policy(
+    target: Target, artifact: Artifact, strict: bool, assigned: Assignment | None
+) -> Policy:
     def stored(name: str) -> str:
         return target.stored_as(name, artifact.options)
 
-    main = artifact.encoding or target.default_encoding
-    tables = _table_encoding(target, main)
+    main = main_encoding(artifact)
+    if assigned is None:
+        tables = _table_encoding(target, main)
+        assigned = Assignment(main, tables, tables)
     return Policy(
-        default=stored(main),
-        embeddings=stored(artifact.embeddings or tables),
-        head=stored(artifact.head or tables),
+        default=stored(assigned.default),
+        embeddings=stored(artifact.embeddings or assigned.embeddings),
+        head=stored(artifact.head or assigned.head),
         overrides=tuple((item.pattern, stored(item.encoding)) for item in artifact.overrides),
         allowed=target.encodings,
         fallbacks=target.fallbacks,
+        fallback_of=target.fallback_of,
+        assigned=assigned.layers,
         vectors=target.vector_encodings.get(encoding(main).family, target.vector_encoding),
         power_of_two_groups=target.power_of_two_groups,
         one_group_size=target.one_group_size,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
@@ -29,6 +30,8 @@ class Policy:
             pattern that matches decides.
         allowed: What the target stores. A group size set by name counts as its family.
         fallbacks: Tried in order for rows that the asked encoding does not fit.
+        fallback_of: By name of an encoding: what is tried before those; what that has here, next.
+        assigned: By name of a linear layer's matrix: its encoding, if it is not the default.
         vectors: For norms and biases; None keeps the float type of the checkpoint.
         power_of_two_groups: Whether the target takes no other group sizes.
         one_group_size: Whether the target takes one for all: the largest power of two that fits
@@ -42,6 +45,8 @@ class Policy:
     overrides: tuple[tuple[str, str], ...]
     allowed: tuple[str, ...]
     fallbacks: tuple[str, ...] = ("bf16",)
+    fallback_of: Mapping[str, str] = field(default_factory=dict)
+    assigned: Mapping[str, str] = field(default_factory=dict)
     vectors: str | None = "f32"
     power_of_two_groups: bool = False
     one_group_size: bool = False
@@ -139,7 +144,7 @@ class Quantize(Pass):
     def _asked(self, name: str, role: Role, parameter: Parameter) -> Encoding:
         policy = self.policy
         by_role = {
-            Role.LINEAR: policy.default,
+            Role.LINEAR: policy.assigned.get(name, policy.default),
             Role.EMBEDDING: policy.embeddings,
             Role.HEAD: policy.head,
             Role.OTHER: policy.vectors or parameter.weight.dtype.value,
@@ -160,7 +165,7 @@ class Quantize(Pass):
         return f"{asked.name} does not fit rows of {columns} weights"
 
     def _fit(self, name: str, asked: Encoding, columns: int) -> Encoding:
-        for candidate in (asked, *(encoding(fallback) for fallback in self.policy.fallbacks)):
+        for candidate in (asked, *self._fallbacks(asked)):
             fitted = candidate.fit(columns, power_of_two=self.policy.power_of_two_groups)
             if fitted is not None:
                 return fitted
@@ -170,6 +175,13 @@ class Quantize(Pass):
             found=f"fallbacks {', '.join(self.policy.fallbacks) or 'none'}",
             remedy="override this tensor with an encoding that fits every row, such as bf16",
         )
+
+    def _fallbacks(self, asked: Encoding) -> Iterator[Encoding]:
+        name = self.policy.fallback_of.get(asked.name)
+        while name is not None:
+            yield encoding(name)
+            name = self.policy.fallback_of.get(name)
+        yield from map(encoding, self.policy.fallbacks)
 
 
 def coverage(model: ir.Model) -> tuple[TensorCoverage, ...]:

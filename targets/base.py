@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from targets.deployment import DeploymentPlan
 
 __all__ = (
+    "Assignment",
     "Columns",
     "Layout",
     "LayoutRequest",
@@ -150,6 +151,7 @@ class LayoutRequest:
             calibration.
         input_ranges: By name of its weight, where the input of a layer lies that takes 8 bits, as
             calibration saw it; empty unless the target has `fixed_input_ranges`.
+        encoding: What the recipe asks for, if it names it: an encoding or one of `Target.mixes`.
     """
 
     source: Source
@@ -158,6 +160,24 @@ class LayoutRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     observations: Observations | None = None
     input_ranges: Mapping[str, InputRange] = field(default_factory=dict)
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The encodings of an artifact's tensors under a name that stands for several.
+
+    Args:
+        default: Of linear layers.
+        embeddings: Of embeddings, tied ones included.
+        head: Of a head of its own.
+        layers: Of linear layers that have another, by name.
+    """
+
+    default: str
+    embeddings: str
+    head: str
+    layers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(ABC):
@@ -187,6 +207,13 @@ class Target(ABC):
     fallbacks: ClassVar[tuple[str, ...]] = ("bf16",)
     """Encodings tried in order for a matrix whose rows the asked one does not fit; the last
     fits every row."""
+
+    fallback_of: ClassVar[Mapping[str, str]] = {}
+    """By name of an encoding: what is tried before `fallbacks` where it does not fit."""
+
+    mixes: ClassVar[Mapping[str, str]] = {}
+    """Names that stand for an encoding of each tensor by rules of the runtime's own tools, see
+    `assign`, and the encoding that most linear layers have then."""
 
     power_of_two_groups: ClassVar[bool] = False
     """Whether the runtime takes no other group sizes."""
@@ -227,6 +254,19 @@ class Target(ABC):
             UnsupportedEncodingError: The hardware has no such encoding.
         """
         return encoding
+
+    def assign(
+        self, name: str, config: DecoderConfig, parameters: Iterable[str], *, imatrix: bool
+    ) -> Assignment | None:
+        """The encodings that one of `mixes` stands for; None for an encoding.
+
+        Args:
+            name: What a recipe's ``encoding`` says.
+            config: Of the model.
+            parameters: Their names.
+            imatrix: Whether scales are weighted by an imatrix file, which a tool may look at.
+        """
+        return None
 
     @abstractmethod
     def passes(self, options: Mapping[str, Any]) -> Sequence[Pass]:

@@ -28,7 +28,7 @@ def lay_out(request: LayoutRequest, options: Options) -> Layout:
     vocabulary, notes = vocabulary_of(request.source.folder, config.vocab)
     writer = new_writer(family.architecture, options.split_max_size or 0)
     generation = read_json(request.source.folder / "generation_config.json")
-    add_general(writer, request.source, tensors, generation)
+    add_general(writer, request.source, tensors, generation, request.encoding)
     add_hyperparameters(writer, config, family)
     add_vocabulary(writer, vocabulary)
     add_tensor_infos(writer, tensors)

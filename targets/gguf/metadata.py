@@ -11,6 +11,7 @@ from typing import Any
 from convert.architectures.base import DecoderConfig, Rope
 from targets.base import Source
 from targets.gguf.families import Family
+from targets.gguf.file_types import number_of
 from targets.gguf.tensors import StoredTensor
 
 _SAMPLING = {
@@ -28,6 +29,7 @@ def add_general(
     source: Source,
     tensors: Sequence[StoredTensor],
     generation: Mapping[str, Any],
+    asked: str | None = None,
 ) -> None:
     """Write the ``general.*`` keys: type, name, licence, parameters, kind of file.
 
@@ -36,6 +38,7 @@ def add_general(
         source: The checkpoint; its model card, if any, gives licence, languages, base models.
         tensors: What the file holds.
         generation: ``generation_config.json``; empty if there is none.
+        asked: The type of file or encoding that the recipe names.
     """
     import gguf
 
@@ -55,7 +58,7 @@ def add_general(
         setattr(about, attribute, generation.get(key))
     writer.add_type(gguf.GGUFType.MODEL)
     about.set_gguf_meta_model(writer)
-    writer.add_file_type(_file_type(tensors))
+    writer.add_file_type(number_of(asked, _most(tensors)))
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
@@ -115,14 +118,10 @@ def _add_rope_scaling(writer: Any, rope: Rope) -> None:
             writer.add_rope_scaling_attn_factors(rope.attention_factor / inherent)
 
 
-def _file_type(tensors: Sequence[StoredTensor]) -> int:
-    """The kind of file by the encoding that stores most weights."""
-    import gguf
-
+def _most(tensors: Sequence[StoredTensor]) -> str:
+    """The encoding that stores most weights."""
     weights: Counter[str] = Counter()
     for tensor in tensors:
         if len(tensor.weight.shape) > 1:
             weights[tensor.encoding.name] += math.prod(tensor.weight.shape)
-    most = weights.most_common(1)[0][0].upper()
-    kinds = gguf.LlamaFileType
-    return int(kinds.ALL_F32 if most == "F32" else kinds[f"MOSTLY_{most}"])
+    return weights.most_common(1)[0][0]

@@ -53,7 +53,7 @@ def stored_tensors(
     Raises:
         UnsupportedConfigError: llama.cpp has no name for a parameter.
     """
-    names = _name_map(family.architecture, config.layers)
+    names = name_map(family.architecture, config.layers)
     parameters = [
         value.const_value
         for value in model.graph.initializers.values()
@@ -63,7 +63,7 @@ def stored_tensors(
     return (*stored, *_rope_factors(config.rope, config.head_dim))
 
 
-def _name_map(architecture: str, layers: int) -> Any:
+def name_map(architecture: str, layers: int) -> Any:
     """The gguf package's map from names of the checkpoint."""
     import gguf
 
@@ -71,11 +71,17 @@ def _name_map(architecture: str, layers: int) -> Any:
     return gguf.get_tensor_name_map(kinds[architecture], layers)
 
 
+def stored_name(name: str, names: Any, family: Family) -> str | None:
+    """A parameter's name in the GGUF, by the map; None if it has none."""
+    found: str | None = names.get_name(name.removeprefix(family.prefix), try_suffixes=_SUFFIXES)
+    return found
+
+
 def _stored(
     parameter: Parameter, names: Any, config: DecoderConfig, family: Family
 ) -> StoredTensor:
     weight = parameter.weight
-    name = names.get_name(weight.name.removeprefix(family.prefix), try_suffixes=_SUFFIXES)
+    name = stored_name(weight.name, names, family)
     if name is None:
         raise UnsupportedConfigError(
             f"llama.cpp's architecture {family.architecture!r} has no tensor for {weight.name!r}"
