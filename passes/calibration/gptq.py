@@ -27,6 +27,7 @@ DAMPING = 0.1
 thousand tokens say little of how a thousand inputs go together."""
 
 _PANEL = 256
+_TURNED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,26 +45,35 @@ class Factor:
     costs: Floats
 
 
-def factor_of(inputs: Floats, group: int) -> Factor:
-    """The factor of ``XᵀX`` for the inputs ``X [tokens, columns]`` of a layer.
+def factor_of(moments: Floats, group: int) -> Factor:
+    """The factor of the second moments of a layer's inputs.
 
     Args:
-        inputs: What the layer is multiplied with.
+        moments: ``XᵀX [columns, columns]`` for the inputs ``X [tokens, columns]``.
         group: Columns that stay together.
     """
-    order = order_of(np.einsum("tc,tc->c", inputs, inputs, dtype=np.float64), group)
+    order = order_of(np.einsum("ii->i", moments).astype(np.float64), group)
     # Turned around, L is the usual lower factor with its transpose behind it.
-    turned = inputs[:, order[::-1]]
-    moments = turned.T @ turned
-    diagonal = np.einsum("ii->i", moments)
+    turned = moments[np.ix_(order[::-1], order[::-1])]
+    diagonal = np.einsum("ii->i", turned)
     mean = float(diagonal.mean(dtype=np.float64)) or 1.0
-    added = np.float32(DAMPING * mean)
-    diagonal += added
-    lower = cholesky(moments)
-    factor = np.ascontiguousarray(lower[::-1, ::-1].T)
+    diagonal += np.float32(DAMPING * mean)
+    factor = _turned_around(cholesky(turned)).T
     scale = np.einsum("ii->i", factor).copy()
     factor /= scale[:, None]
     return Factor(order, factor, scale * scale)
+
+
+def _turned_around(matrix: Floats) -> Floats:
+    """The matrix with its rows and columns in the opposite order, in the same memory."""
+    flat = matrix.reshape(-1)
+    for start in range(0, flat.size // 2, _TURNED):
+        stop = min(start + _TURNED, flat.size // 2)
+        front, back = flat[start:stop], flat[flat.size - stop : flat.size - start]
+        kept = front.copy()
+        front[:] = back[::-1]
+        back[:] = kept[::-1]
+    return matrix
 
 
 def order_of(moments: NDArray[np.float64], group: int) -> NDArray[np.int64]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from convert.weights import Floats, Weight
@@ -18,6 +17,8 @@ from passes.calibration.observers import Observer
 from passes.calibration.products import LinearProduct
 from passes.calibration.reading import Block
 from passes.calibration.snapshots import Arrays
+from passes.calibration.spill import Spill
+from passes.calibration.steps import Step
 from passes.encodings.base import Bytes, Encoding
 from passes.encodings.grids import require_grid
 
@@ -36,7 +37,10 @@ class Rounding(Execution):
         texts: Tokens.
         encodings: How to store each weight that is to be rounded, by its name.
         keep: Takes what was rounded.
-        find: Gives what need not be rounded again.
+        find: Gives what need not be rounded again. Where texts are more than one batch, it must
+            also give what was just kept.
+        batch_tokens: See `execution.BATCH_TOKENS`.
+        spill: Room for values of more than one batch.
     """
 
     def __init__(
@@ -46,9 +50,23 @@ class Rounding(Execution):
         encodings: Mapping[str, Encoding],
         keep: Keep,
         find: Find = lambda name, start, stop: None,
+        *,
+        batch_tokens: int | None = None,
+        spill: Spill | None = None,
     ) -> None:
         self._rounder = _Rounder(encodings, keep, find)
-        super().__init__(model, texts, (self._rounder,), logits=False)
+        super().__init__(
+            model,
+            texts,
+            (self._rounder,),
+            logits=False,
+            batch_tokens=batch_tokens,
+            spill=spill,
+        )
+
+    def before(self, step: Step) -> None:
+        if step.weight is not None:
+            self._rounder.begin(step.weight.name, step.inputs[0])
 
     def linear(self, weight: Weight, inputs: Sequence[Floats]) -> LinearProduct:
         return _RoundedProduct(weight, inputs, self._rounder)
@@ -56,6 +74,7 @@ class Rounding(Execution):
 
 @dataclass(frozen=True)
 class _Rounded:
+    name: str
     start: int
     rows: Floats
 
@@ -65,18 +84,29 @@ class _Rounder(Observer):
 
     def __init__(self, encodings: Mapping[str, Encoding], keep: Keep, find: Find) -> None:
         self._encodings, self._keep, self._find = encodings, keep, find
-        self._inputs: Floats | None = None
+        self._read: ir.Value | None = None
+        self._reader = ""
+        self._moments: Floats | None = None
         self._factors: dict[int, Factor] = {}
         self._last: _Rounded | None = None
 
+    def begin(self, weight: str, read: ir.Value) -> None:
+        """Told what the next layer reads: several may read the same."""
+        self._last = None
+        if weight in self._encodings and read is not self._read:
+            self._read, self._reader = read, weight
+            self._moments, self._factors = None, {}
+
     def linear(self, weight: str, inputs: Floats) -> None:
-        if weight not in self._encodings:
+        if weight != self._reader:
             return
-        if self._inputs is None or not np.array_equal(self._inputs, inputs):
-            self._factors, self._inputs = {}, inputs.copy()
+        seen = inputs.T @ inputs
+        if self._moments is None:
+            self._moments = seen
+        else:
+            self._moments += seen
 
     def weight(self, name: str, start: int, rows: Floats) -> None:
-        self._last = None
         encoding = self._encodings.get(name)
         if encoding is None:
             return
@@ -86,13 +116,13 @@ class _Rounder(Observer):
             grid = require_grid(encoding)
             planes = round_rows(rows, self._factor(grid.group), grid)
             self._keep(name, start, stop, planes)
-        self._last = _Rounded(start, encoding.decode(planes, *rows.shape))
+        self._last = _Rounded(name, start, encoding.decode(planes, *rows.shape))
 
     def _factor(self, group: int) -> Factor:
         """That of the last inputs, which several layers may have in common."""
-        assert self._inputs is not None
+        assert self._moments is not None
         if group not in self._factors:
-            self._factors[group] = factor_of(self._inputs, group)
+            self._factors[group] = factor_of(self._moments, group)
         return self._factors[group]
 
     def to_arrays(self) -> Arrays:
@@ -104,9 +134,15 @@ class _Rounder(Observer):
 
     def instead_of(self, block: Block) -> Block:
         """The block as it was rounded, if it was."""
-        if self._last is None:
+        name = block.weight.name
+        encoding = self._encodings.get(name)
+        if encoding is None:
             return block
-        assert self._last.start == block.start
+        if self._last is None or (self._last.name, self._last.start) != (name, block.start):
+            planes = self._find(name, block.start, block.stop)
+            assert planes is not None
+            rows = encoding.decode(planes, *block.values.shape)
+            self._last = _Rounded(name, block.start, rows)
         return Block(block.weight, block.start, block.stop, self._last.rows)
 
 

@@ -28,7 +28,7 @@ def correlated(tokens, columns, seed=0):
 @pytest.mark.parametrize("columns", [1, 30, 300, 512])
 def test_the_factor_is_that_of_the_damped_second_moments(columns):
     inputs = correlated(2 * columns + 3, columns)
-    factor = factor_of(inputs, columns if columns % 30 else 30)
+    factor = factor_of(inputs.T @ inputs, columns if columns % 30 else 30)
     lower = np.tril(factor.feedback.astype(np.float64)) * np.sqrt(factor.costs)[:, None]
     moments = inputs.T.astype(np.float64) @ inputs
     moments += DAMPING * np.diag(moments).mean() * np.eye(columns)
@@ -37,7 +37,7 @@ def test_the_factor_is_that_of_the_damped_second_moments(columns):
 
 
 def test_a_factor_of_inputs_that_are_all_zero_corrects_nothing():
-    factor = factor_of(np.zeros((4, 20), np.float32), 20)
+    factor = factor_of(np.zeros((20, 20), np.float32), 20)
     assert np.array_equal(np.tril(factor.feedback), np.eye(20))
     assert np.isfinite(factor.costs).all() and (factor.costs > 0).all()
 
@@ -57,7 +57,7 @@ def test_outputs_are_nearer_than_with_weighted_scales_alone(name):
     weights = np.random.default_rng(1).standard_normal((rows, 96)).astype(np.float32)
     stored = encoding(name)
     grid = require_grid(stored)
-    planes = round_rows(weights, factor_of(inputs, grid.group), grid)
+    planes = round_rows(weights, factor_of(inputs.T @ inputs, grid.group), grid)
     weighted = stored.weighted((inputs**2).mean(0))
     outputs = [
         inputs @ (weights - stored.decode(each, rows, 96)).T
@@ -79,7 +79,8 @@ def test_without_correlations_codes_are_those_of_the_chosen_scales(rows):
 
 
 def test_rows_do_not_depend_on_each_other():
-    factor = factor_of(correlated(100, 64), 32)
+    inputs = correlated(100, 64)
+    factor = factor_of(inputs.T @ inputs, 32)
     weights = np.random.default_rng(3).standard_normal((16, 64)).astype(np.float32)
     grid = require_grid(encoding("q4_0"))
     [whole] = round_rows(weights, factor, grid)

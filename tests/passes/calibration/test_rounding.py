@@ -5,7 +5,9 @@ import pytest
 
 from convert.graph import parameters
 from convert.weights import ArrayWeight
+from passes.calibration import held
 from passes.calibration.rounding import Rounding
+from passes.calibration.spill import Spill
 from passes.encodings import encoding
 from tests.support.models import SmallModel, random_ids, small_model
 
@@ -20,7 +22,7 @@ def small():
     return small_model("llama", tie_word_embeddings=False)
 
 
-def rounded(small, names, find=None):
+def rounded(small, names, find=None, **more):
     found = {}
 
     def keep(name, start, stop, planes):
@@ -28,8 +30,8 @@ def rounded(small, names, find=None):
         found[name] = planes
 
     encodings = dict.fromkeys(names, STORED)
-    more = (find,) if find else ()
-    Rounding(small.graph(), TEXTS, encodings, keep, *more).run(lambda count: None)
+    find = find or (lambda name, start, stop: found.get(name))
+    Rounding(small.graph(), TEXTS, encodings, keep, find, **more).run(lambda count: None)
     return found
 
 
@@ -64,3 +66,22 @@ def test_what_is_found_is_used_and_not_rounded_again(small):
     assert set(again) == {SECOND}
     for found, wanted in zip(again[SECOND], both[SECOND], strict=True):
         assert np.array_equal(found, wanted)
+
+
+def test_codes_are_the_same_whether_values_are_on_disk(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(held, "SMALLEST_BYTES", 1)
+    names = [name for name in parameters(small.graph()) if name.endswith("proj.weight")]
+    spill = Spill(tmp_path)
+    on_disk = rounded(small, names, batch_tokens=30, spill=spill)
+    assert spill.nbytes > 10_000
+    in_memory = rounded(small, names, batch_tokens=30)
+    assert set(on_disk) == set(names) == set(in_memory)
+    for name, planes in in_memory.items():
+        for found, wanted in zip(on_disk[name], planes, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_batches_add_up_to_the_same_moments(small):
+    name = "model.layers.0.self_attn.q_proj.weight"  # what it reads depends on no product
+    whole, [codes, *_] = rounded(small, [name])[name], rounded(small, [name], batch_tokens=30)[name]
+    assert np.mean(codes == whole[0]) > 0.99
