@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -22,7 +23,7 @@ from convert.manifest import CalibratedRecord, SourceRecord
 from convert.progress import Reporter
 from convert.recipe import NO_TEXT, SHIPPED_TEXT
 from convert.weights import Weight
-from passes.calibration.execution import bytes_to_read
+from passes.calibration.execution import BATCH_TOKENS, bytes_to_read, room_for
 from passes.calibration.observations import tokens_digest
 from passes.calibration.rounding import Rounding
 from passes.calibration.snapshots import Snapshots
@@ -61,6 +62,8 @@ def find_codes(
     *,
     text: str,
     reporter: Reporter,
+    most_tokens: int | None = None,
+    restart: bool = False,
 ) -> Calibrated:
     """The codes of a quantized graph's linear layers, from the folder ``out`` or found now and
     kept there.
@@ -74,6 +77,8 @@ def find_codes(
         out: Folder of the artifacts.
         text: What a recipe says under ``calibrate``.
         reporter: Told of progress.
+        most_tokens: Of the text; None for `MOST_TOKENS`.
+        restart: Begin anew what an interrupted run left.
 
     Raises:
         UsageError: The method is not built, the graph has no layer that it is for, or there is
@@ -93,11 +98,14 @@ def find_codes(
             expected=FITTING,
             remedy="choose one of these encodings, or leave out the method",
         )
-    read = _read(checkpoint.folder, config, None if text == SHIPPED_TEXT else Path(text))
+    own = None if text == SHIPPED_TEXT else Path(text)
+    read = _read(checkpoint.folder, config, own, most_tokens or MOST_TOKENS)
     codes = KeptCodes(out / codes_name(hashed().digest, method, read, encodings), encodings, layers)
     if codes.is_complete:
         reporter.say(f"{method}: {codes.folder.name} is there already")
     else:
+        if restart:
+            shutil.rmtree(codes.folder, ignore_errors=True)
         _round(graph, read, encodings, codes, reporter)
     tokens = sum(map(len, read.sequences))
     record = CalibratedRecord(method=method, text_sha256=read.sha256, tokens=tokens)
@@ -125,17 +133,28 @@ def _round(
     codes: KeptCodes,
     reporter: Reporter,
 ) -> None:
-    rounding = Rounding(graph, text.sequences, encodings, codes.keep, codes.find)
     snapshots = Snapshots(codes.folder / "state", codes.folder.name)
     title = f"gptq on {sum(map(len, text.sequences))} tokens"
-    with reporter.transfer(title, bytes_to_read(graph)) as advance:
-        rounding.run(advance, snapshots)
+    with room_for(text.sequences, codes.folder) as spill:
+        rounding = Rounding(
+            graph,
+            text.sequences,
+            encodings,
+            codes.keep,
+            codes.find,
+            batch_tokens=BATCH_TOKENS,
+            spill=spill,
+        )
+        with reporter.transfer(title, bytes_to_read(graph)) as advance:
+            rounding.run(advance, snapshots)
     snapshots.remove()
 
 
-def _read(folder: Path, config: DecoderConfig, text: Path | None) -> CalibrationText:
+def _read(
+    folder: Path, config: DecoderConfig, text: Path | None, most_tokens: int
+) -> CalibrationText:
     length = min(SEQUENCE_TOKENS, config.max_positions)
-    return required_text(folder, text, sequence_tokens=length, most_tokens=MOST_TOKENS)
+    return required_text(folder, text, sequence_tokens=length, most_tokens=most_tokens)
 
 
 def layers_of(graph: ir.Model) -> dict[str, Weight]:

@@ -67,6 +67,14 @@ Calibrate = Annotated[
         "'sample' (the shipped text) or 'none'.",
     ),
 ]
+CalibrationTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--calibration-tokens",
+        min=32,
+        help="Tokens of that text, at most, for activation ranges and --method. Default: 2048.",
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -113,6 +121,7 @@ def run(
     golden: GoldenFile = None,
     prompts: Prompts = None,
     calibrate: Calibrate = None,
+    calibration_tokens: CalibrationTokens = None,
     method: Method = None,
     smooth_quant: SmoothQuant = None,
     target_bits: TargetBits = None,
@@ -150,6 +159,7 @@ def run(
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
         prompts=prompts, calibrate=calibrate, keep_failed=keep_failed, restart=restart,
         memory=memory, split_max_size=split_max_size, threads=threads,
+        calibration_tokens=calibration_tokens,
     )  # fmt: skip
 
 

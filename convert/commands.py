@@ -36,11 +36,13 @@ def run(
     memory: str | None,
     split_max_size: str | None,
     threads: int,
+    calibration_tokens: int | None = None,
 ) -> None:
     """Carry out `convert run`.
 
     Args:
         common: What every artifact is to have, by the recipe's keys; None leaves the recipe's.
+        calibration_tokens: See `Recipe.calibration_tokens`.
 
     Raises:
         TricastError: See `convert.pipeline.run`.
@@ -51,6 +53,8 @@ def run(
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
     chosen = _recipe(model, recipe, to, revision, common, prompts, calibrate)
+    if calibration_tokens is not None:
+        chosen = chosen.model_copy(update={"calibration_tokens": calibration_tokens})
     opened = open_early(chosen)
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline

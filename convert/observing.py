@@ -28,18 +28,19 @@ _FORM = 1
 """Raised when the same checkpoint and text would give other observations."""
 
 
-def observations_name(digest: str, text: Path | None) -> str:
+def observations_name(digest: str, text: Path | None, most_tokens: int = MOST_TOKENS) -> str:
     """File name of observations: the same exactly if it would hold the same.
 
     Args:
         digest: Of the whole checkpoint.
         text: The user's calibration text; None for the shipped one.
+        most_tokens: Of the text.
 
     Raises:
         MissingFileError: The text cannot be read.
     """
     versions = [metadata.version(package) for package in _DECISIVE_PACKAGES]
-    key = json.dumps([_FORM, digest, text_digest(text), SEQUENCE_TOKENS, MOST_TOKENS, versions])
+    key = json.dumps([_FORM, digest, text_digest(text), SEQUENCE_TOKENS, most_tokens, versions])
     return f"observations-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
@@ -51,6 +52,8 @@ def find_or_observe(
     *,
     text: Path | None,
     reporter: Reporter,
+    most_tokens: int | None = None,
+    restart: bool = False,
 ) -> Observations:
     """What ``checkpoint`` does on a text, from the folder ``out`` or seen now and kept there.
 
@@ -59,6 +62,8 @@ def find_or_observe(
         digest: Of the whole checkpoint.
         out: Folder of the artifacts.
         text: The user's calibration text; None for the shipped one.
+        most_tokens: Of the text; None for `MOST_TOKENS`.
+        restart: Begin anew what an interrupted run left.
 
     Raises:
         UnsupportedTokenizerError: The checkpoint has no tokenizer to read a text with.
@@ -66,12 +71,15 @@ def find_or_observe(
         MissingFileError: There is no such text.
         BrokenInputError: The model's own activations are not finite.
     """
-    path = out / observations_name(digest, text)
+    most_tokens = most_tokens or MOST_TOKENS
+    path = out / observations_name(digest, text, most_tokens)
     found = _found(path)
     if found is not None:
         reporter.say(f"calibrate: {path.name} is there already")
         return found
-    made = _observe(checkpoint, config, text, snapshot_path(path), reporter)
+    if restart:
+        snapshot_path(path).unlink(missing_ok=True)
+    made = _observe(checkpoint, config, text, most_tokens, snapshot_path(path), reporter)
     out.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -92,12 +100,13 @@ def _observe(
     checkpoint: Checkpoint,
     config: DecoderConfig,
     text: Path | None,
+    most_tokens: int,
     snapshot: Path,
     reporter: Reporter,
 ) -> Observations:
     """The file's name says which checkpoint and text it is of."""
     length = min(SEQUENCE_TOKENS, config.max_positions)
-    read = required_text(checkpoint.folder, text, sequence_tokens=length)
+    read = required_text(checkpoint.folder, text, sequence_tokens=length, most_tokens=most_tokens)
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     count = sum(map(len, read.sequences))
     snapshots = Snapshots(snapshot, identity_of(model, snapshot.name, read.sequences))
@@ -105,7 +114,14 @@ def _observe(
         reporter.say("calibrate: going on where an interrupted run was")
     title = f"calibrate on {count} tokens"
     with reporter.transfer(title, bytes_to_read(model)) as advance:
-        return observe(model, read.sequences, advance, text_sha256=read.sha256, snapshots=snapshots)
+        return observe(
+            model,
+            read.sequences,
+            advance,
+            text_sha256=read.sha256,
+            snapshots=snapshots,
+            scratch=snapshot.parent,
+        )
 
 
 def _found(path: Path) -> Observations | None:

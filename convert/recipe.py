@@ -122,6 +122,12 @@ class Recipe(_Strict):
         description="text whose activations are measured where an artifact needs that: a file "
         f"beside the recipe, {SHIPPED_TEXT} (the shipped text) or {NO_TEXT}",
     )
+    calibration_tokens: int | None = Field(
+        None,
+        ge=32,
+        description="tokens of the text, at most, where the model is read for them alone: ranges "
+        "of activations, and methods such as gptq",
+    )
     artifacts: tuple[Artifact, ...] = Field(min_length=1)
 
     @property

@@ -79,6 +79,8 @@ class TextRuns:
             self._out,
             text=self._recipe.calibrate,
             reporter=self._reporter,
+            most_tokens=self._recipe.calibration_tokens,
+            restart=self._restart,
         )
 
     def weighting(self) -> Weighting | None:
@@ -103,6 +105,8 @@ class TextRuns:
             self._out,
             text=self._text,
             reporter=self._reporter,
+            most_tokens=self._recipe.calibration_tokens,
+            restart=self._restart,
         )
 
     def _measure(self, alphas: Alphas) -> Measured | None:

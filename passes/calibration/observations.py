@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated
 
 import onnx_ir as ir
@@ -84,6 +85,7 @@ def observe(
     observers: Sequence[Observer] = (),
     text_sha256: str | None = None,
     snapshots: Snapshots | None = None,
+    scratch: Path | None = None,
 ) -> Observations:
     """The largest magnitudes in ``model`` while it reads ``texts``.
 
@@ -94,12 +96,13 @@ def observe(
         observers: More of them, to watch in the same run.
         text_sha256: Of the file that the texts were taken from, if there is one.
         snapshots: Where an earlier run may have left off, and this one keeps how far it is.
+        scratch: Folder with room for the values of many texts, see `execution.run`.
 
     Raises:
         TricastError: As `execution.run` does.
     """
     inputs, weights, heads = LargestInputs(), LargestWeights(), LargestHeads()
-    run(model, texts, (inputs, weights, heads, *observers), advance, snapshots)
+    run(model, texts, (inputs, weights, heads, *observers), advance, snapshots, scratch)
     return Observations(
         inputs=inputs.largest,
         weights=weights.largest,
