@@ -16,6 +16,7 @@ from convert.errors import (
     UnsupportedConfigError,
     UsageError,
 )
+from convert.expert_tensors import expert_by_expert
 from convert.sources import safetensors_files
 from convert.sources.downloads import Downloads
 from convert.sources.shards import read_json_object
@@ -251,14 +252,16 @@ def _give_time_of(originals: tuple[Path, ...], folder: Path) -> None:
 
 
 def _open_folder(folder: Path, label: str, snapshot: Snapshot | None = None) -> Checkpoint:
-    from convert.architectures import base_prefix
+    from convert.architectures import base_prefix, expert_names
 
     config = read_json_object(folder / "config.json")
     _refuse_quantized(folder, config)
     weights, files, downloads = _open_weights(folder, snapshot)
     weights = with_base_prefix(weights, base_prefix(config))
-    names = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
-    others = tuple(folder / name for name in names if (folder / name).is_file())
+    names = expert_names(config)
+    weights = weights if names is None else expert_by_expert(weights, names)
+    known = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
+    others = tuple(folder / name for name in known if (folder / name).is_file())
     weight_files = tuple(folder / name for name in files)
     return Checkpoint(label, folder, config, weights, (*others, *weight_files), downloads)
 

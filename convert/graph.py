@@ -36,11 +36,14 @@ def after(past: int) -> str:
 
 
 class Role(Enum):
-    """What a parameter does in the graph."""
+    """What a parameter does in the graph. A router says what the outputs of others count: it has
+    next to no bytes, and a token that it sends elsewhere is wholly another's.
+    """
 
     EMBEDDING = "embedding"
     HEAD = "head"
     LINEAR = "linear"
+    ROUTER = "router"
     OTHER = "other"
 
 
@@ -61,6 +64,17 @@ def roles(model: ir.Model) -> dict[str, Role]:
 def attention_nodes(model: ir.Model) -> list[ir.Node]:
     """The Attention nodes, one a layer, in order of the layers."""
     return [node for node in model.graph if node.op_type == "Attention"]
+
+
+def expert_splits(model: ir.Model) -> list[ir.Node]:
+    """The nodes that deal tokens out to experts, one a layer that has some: a Split into parts
+    whose sizes are computed.
+    """
+    return [
+        node
+        for node in model.graph
+        if node.op_type == "Split" and len(node.inputs) > 1 and _is_computed(node.inputs[1])
+    ]
 
 
 def is_causal_padding(node: ir.Node) -> bool:
@@ -106,6 +120,10 @@ def remove_dead_nodes(model: ir.Model) -> None:
             del graph.initializers[name]
 
 
+def _is_computed(value: ir.Value | None) -> bool:
+    return value is not None and value.producer() is not None
+
+
 def _role(value: ir.Value) -> Role:
     consumers = value.consumers()
     if any(node.op_type == "Gather" for node in consumers):
@@ -119,7 +137,15 @@ def _role(value: ir.Value) -> Role:
     ]
     if any(_gives_logits(product.outputs[0]) for product in products):
         return Role.HEAD
+    if products and all(_weighs_others(product.outputs[0]) for product in products):
+        return Role.ROUTER
     return Role.LINEAR if products else Role.OTHER
+
+
+def _weighs_others(value: ir.Value) -> bool:
+    """Whether nothing reads a value but what makes shares of it: it says how much others count."""
+    readers = value.consumers()
+    return bool(readers) and all(node.op_type in ("Softmax", "Sigmoid") for node in readers)
 
 
 def _gives_logits(value: ir.Value) -> bool:

@@ -14,6 +14,7 @@ from convert.graph import (
     SEQUENCE,
     TOTAL_SEQUENCE,
     after,
+    expert_splits,
     find_value,
     initializer,
     remove_dead_nodes,
@@ -50,6 +51,9 @@ class StaticCache(CacheForm):
         if min(self.batch, self.tokens) < 1 or self.tokens > self.length:
             sizes = f"batch {self.batch}, {self.tokens} tokens and {self.length} slots"
             raise PassRefusedError(f"a cache cannot have {sizes}", graph_name)
+        for node in expert_splits(model):
+            reason = "how many tokens visit an expert is known only when the model runs"
+            raise PassRefusedError(reason, str(node.name))
         for name in (QUERY_SLOTS, KEY_SLOTS):
             if find_value(model, name) is None:
                 raise PassRefusedError(f"the graph computes no {name}", graph_name)

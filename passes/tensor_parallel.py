@@ -20,7 +20,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from convert.errors import PassRefusedError
-from convert.graph import parameters, remove_dead_nodes
+from convert.graph import expert_splits, parameters, remove_dead_nodes
 from passes.base import Pass
 from passes.cache_form import FORM
 from passes.sharding.collectives import declare, is_collective
@@ -62,6 +62,8 @@ class TensorParallel(Pass):
             raise PassRefusedError(f"there is no rank {self.rank} of {self.ranks}", graph)
         if RANKS in model.metadata_props:
             raise PassRefusedError("the graph is one rank's already", graph)
+        for node in expert_splits(model):
+            raise PassRefusedError("experts cannot be dealt out to ranks", str(node.name))
         if FORM in model.metadata_props:
             raise PassRefusedError("the graph has a KV cache already, of all heads", graph)
         encoded = [name for name, parameter in parameters(model).items() if parameter.encoding]

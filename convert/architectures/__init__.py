@@ -9,12 +9,18 @@ from convert.architectures.base import Architecture
 from convert.architectures.bloom import Bloom
 from convert.architectures.llama import Llama
 from convert.architectures.mistral import Mistral
+from convert.architectures.mixtral import Mixtral
 from convert.architectures.qwen2 import Qwen2
+from convert.architectures.qwen2_moe import Qwen2Moe
 from convert.architectures.qwen3 import Qwen3
+from convert.architectures.qwen3_moe import Qwen3Moe
 from convert.architectures.yuan import Yuan
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
+from convert.expert_tensors import ExpertNames
 
-ARCHITECTURES: tuple[Architecture, ...] = (Bloom(), Llama(), Mistral(), Qwen2(), Qwen3(), Yuan())
+ARCHITECTURES: tuple[Architecture, ...] = (
+    *(Bloom(), Llama(), Mistral(), Mixtral(), Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Yuan()),
+)
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
@@ -55,6 +61,18 @@ def base_prefix(config: Mapping[str, Any]) -> str:
         return architecture_of(config).base_prefix
     except (BrokenInputError, UnsupportedArchitectureError):
         return ""
+
+
+def expert_names(config: Mapping[str, Any]) -> ExpertNames | None:
+    """What a checkpoint calls the parts of a mixture of experts, if the architecture has one.
+
+    Returns:
+        None for an unknown architecture, too: refusing it is for `architecture_of`.
+    """
+    try:
+        return architecture_of(config).expert_names
+    except (BrokenInputError, UnsupportedArchitectureError):
+        return None
 
 
 def _named_classes(auto_map: Any) -> frozenset[str]:

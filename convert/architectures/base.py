@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import onnx_ir as ir
 
+from convert.expert_tensors import ExpertNames
 from convert.weights import Weight
 
 Shape = tuple[int, ...]
@@ -42,17 +43,43 @@ class Rope:
 
 
 @dataclass(frozen=True)
+class Experts:
+    """A mixture of experts: many MLPs, of which a router chooses a few for each token.
+
+    Args:
+        count: How many a layer has.
+        used: How many of them a token visits.
+        ffn: Inner width of each.
+        normalized: Whether a token's weights of the experts it visits are made to sum to 1.
+        layers: Whether each layer has experts; the others have one MLP, as usual.
+        shared_ffn: Inner width of one more MLP that all tokens visit, at a weight of its own;
+            None if there is none.
+        names: Of the modules in a checkpoint.
+    """
+
+    count: int
+    used: int
+    ffn: int
+    normalized: bool
+    layers: tuple[bool, ...]
+    shared_ffn: int | None = None
+    names: ExpertNames = field(default_factory=ExpertNames)
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """Configuration of a decoder in one dialect, whatever the checkpoint's config called it.
 
     Args:
-        family: ``model_type`` of the checkpoint: bloom, llama, mistral, qwen2, qwen3, yuan.
+        family: ``model_type`` of the checkpoint: bloom, llama, mistral, mixtral, qwen2,
+            qwen2_moe, qwen3, qwen3_moe, yuan.
         rope: None where nothing is rotated: positions enter as linear biases (ALiBi).
         windows: Sliding window of each layer in tokens; None for full attention.
         activated: Which of the MLP's two inner products the activation sits on.
         localized_filter: Whether queries and keys read their input through two short causal
             convolutions over the sequence.
         residual_of_norm: Whether a layer adds what its norms put out, rather than what they read.
+        experts: Of the layers whose MLP is a mixture of them; None if all layers have one MLP.
     """
 
     family: str
@@ -76,6 +103,7 @@ class DecoderConfig:
     activated: Literal["gate", "up"] = "gate"
     localized_filter: bool = False
     residual_of_norm: bool = False
+    experts: Experts | None = None
 
 
 class Architecture(ABC):
@@ -87,6 +115,9 @@ class Architecture(ABC):
     base_prefix: ClassVar[str]
     """What the names of the parameters without the head begin with. A checkpoint that was saved
     without a head has its names without it."""
+
+    expert_names: ClassVar[ExpertNames | None] = None
+    """What checkpoints call the parts of a mixture of experts, if models may have one."""
 
     remote_classes: ClassVar[frozenset[str]] = frozenset()
     """Classes that ``auto_map`` of a genuine checkpoint names, if transformers has no class for

@@ -52,7 +52,8 @@ def linear(
     turned = b.op(
         "Transpose", matrix, name=f"{scope}.Transpose", shape=b.shape(matrix)[::-1], perm=(1, 0)
     )
-    shape = (BATCH, SEQUENCE, b.shape(matrix)[0])
+    assert x.shape is not None
+    shape = (*x.shape[:-1], b.shape(matrix)[0])
     y = b.op("MatMul", x, turned, name=f"{scope}.MatMul", output=output, shape=shape)
     if bias:
         y = b.op("Add", y, b.parameter(f"{scope}.bias"), name=f"{scope}.Add")
@@ -140,7 +141,7 @@ def attend(
         query: ``[B, H, S, D]``; keys and values may have fewer heads.
         mask: bool, or f32 to be added to the scores; ``[B, 1 or H, S, T]``.
     """
-    heads, head_dim = _size(query, 1), _size(query, 3)
+    heads, head_dim = size_of(query, 1), size_of(query, 3)
     mixed = b.op(
         "Attention",
         query,
@@ -175,7 +176,7 @@ def _heads(
 
 def cut_by_head(b: GraphBuilder, x: ir.Value, scope: str, count: int) -> ir.Value:
     """``[B, S, H·W]`` as ``[B, S, H, W]``."""
-    width = _size(x, 2) // count
+    width = size_of(x, 2) // count
     shape = b.integers(f"shape_{count}_{width}", 0, 0, count, width)
     sizes = (BATCH, SEQUENCE, count, width)
     return b.op("Reshape", x, shape, name=f"{scope}.Reshape", shape=sizes)
@@ -183,7 +184,7 @@ def cut_by_head(b: GraphBuilder, x: ir.Value, scope: str, count: int) -> ir.Valu
 
 def heads_first(b: GraphBuilder, x: ir.Value, scope: str) -> ir.Value:
     """``[B, S, H, W]`` turned to ``[B, H, S, W]``."""
-    shape = (BATCH, _size(x, 2), SEQUENCE, _size(x, 3))
+    shape = (BATCH, size_of(x, 2), SEQUENCE, size_of(x, 3))
     return b.op("Transpose", x, name=f"{scope}.heads", shape=shape, perm=(0, 2, 1, 3))
 
 
@@ -194,11 +195,15 @@ def gated_mlp(b: GraphBuilder, x: ir.Value, scope: str, config: DecoderConfig) -
     """
     gate = linear(b, x, f"{scope}.gate_proj", bias=config.mlp_bias)
     up = linear(b, x, f"{scope}.up_proj", bias=config.mlp_bias)
-    active, plain = (gate, up) if config.activated == "gate" else (up, gate)
+    gated = gate_with_silu(b, *((gate, up) if config.activated == "gate" else (up, gate)), scope)
+    return linear(b, gated, f"{scope}.down_proj", bias=config.mlp_bias)
+
+
+def gate_with_silu(b: GraphBuilder, active: ir.Value, plain: ir.Value, scope: str) -> ir.Value:
+    """``silu(active) · plain``."""
     sigmoid = b.op("Sigmoid", active, name=f"{scope}.act_fn.Sigmoid")
     silu = b.op("Mul", active, sigmoid, name=f"{scope}.act_fn.Mul")
-    gated = b.op("Mul", silu, plain, name=f"{scope}.Mul")
-    return linear(b, gated, f"{scope}.down_proj", bias=config.mlp_bias)
+    return b.op("Mul", silu, plain, name=f"{scope}.Mul")
 
 
 def gelu_mlp(b: GraphBuilder, x: ir.Value, scope: str) -> ir.Value:
@@ -208,7 +213,7 @@ def gelu_mlp(b: GraphBuilder, x: ir.Value, scope: str) -> ir.Value:
     return linear(b, active, f"{scope}.dense_4h_to_h", bias=True)
 
 
-def _size(x: ir.Value, axis: int) -> int:
+def size_of(x: ir.Value, axis: int) -> int:
     """Length of an axis that is known."""
     assert x.shape is not None
     size = x.shape[axis]

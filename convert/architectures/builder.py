@@ -17,7 +17,7 @@ from convert.weights import Weight
 OPSET = 24
 IR_VERSION = 11
 
-Dim = int | str
+Dim = int | str | ir.SymbolicDim
 """Length of an axis: a number, or the name of one that is known only when the graph runs."""
 
 
@@ -109,6 +109,27 @@ class GraphBuilder:
         packed = [ir.AttrInt64("axis", axis), ir.AttrInt64("num_outputs", len(parts))]
         self._nodes.append(ir.Node("", "Split", (x,), packed, outputs=parts, name=name))
         return tuple(parts)
+
+    def several(
+        self,
+        kind: str,
+        *inputs: ir.Value,
+        name: str,
+        outputs: Mapping[str, tuple[Iterable[Dim], ir.DataType]],
+        **attributes: int,
+    ) -> tuple[ir.Value, ...]:
+        """Append a node with several outputs.
+
+        Args:
+            outputs: Shape and type of each by its name.
+        """
+        found = [
+            ir.Value(name=each, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+            for each, (shape, dtype) in outputs.items()
+        ]
+        packed = [ir.AttrInt64(key, item) for key, item in attributes.items()]
+        self._nodes.append(ir.Node("", kind, inputs, packed, outputs=found, name=name))
+        return tuple(found)
 
     def model(self, outputs: Sequence[ir.Value], name: str) -> ir.Model:
         """The finished model."""

@@ -12,9 +12,10 @@ from convert.architectures import blocks
 from convert.architectures.base import Architecture, DecoderConfig, Shape
 from convert.architectures.builder import GraphBuilder
 from convert.architectures.dialect import ConfigReader
+from convert.architectures.experts import expert_parameters, routed_mlp
 from convert.architectures.filtering import filter_parameters, kept_tokens, localized_filter
 from convert.architectures.masks import mask, slots
-from convert.architectures.rope_dialect import parse_rope
+from convert.architectures.rope_dialect import DEFAULT_THETA, parse_rope
 from convert.graph import (
     ATTENTION_MASK,
     BATCH,
@@ -41,6 +42,8 @@ class Decoder(Architecture):
     family: ClassVar[str]
     default_max_positions: ClassVar[int]
     default_tied: ClassVar[bool] = False
+    default_theta: ClassVar[float] = DEFAULT_THETA
+    default_norm_eps: ClassVar[float] = 1e-6
 
     @abstractmethod
     def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
@@ -88,8 +91,8 @@ class Decoder(Architecture):
             ffn=reader.integer("intermediate_size"),
             vocab=reader.integer("vocab_size"),
             max_positions=max_positions,
-            norm_eps=reader.number("rms_norm_eps", 1e-6),
-            rope=parse_rope(reader, max_positions),
+            norm_eps=reader.number("rms_norm_eps", self.default_norm_eps),
+            rope=parse_rope(reader, max_positions, self.default_theta),
             windows=(None,) * layers,
             tied=reader.flag("tie_word_embeddings", self.default_tied),
         )
@@ -100,7 +103,7 @@ class Decoder(Architecture):
     def parameters(self, config: DecoderConfig) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {"model.embed_tokens.weight": (config.vocab, config.hidden)}
         for layer in range(config.layers):
-            shapes |= _layer_parameters(config, f"model.layers.{layer}")
+            shapes |= _layer_parameters(config, layer)
         shapes["model.norm.weight"] = (config.hidden,)
         if not config.tied:
             shapes["lm_head.weight"] = (config.vocab, config.hidden)
@@ -123,7 +126,7 @@ class Decoder(Architecture):
 
         x = blocks.embedding(b, input_ids, "model.embed_tokens")
         for layer, window in enumerate(config.windows):
-            x = _layer(b, x, f"model.layers.{layer}", config, turn, masks[window], kept)
+            x = _layer(b, x, layer, config, turn, masks[window], kept)
         x = blocks.rms_norm(b, x, "model.norm", config.norm_eps)
         head = "model.embed_tokens.weight" if config.tied else "lm_head.weight"
         logits = blocks.linear(b, x, "lm_head", weight=head, output=LOGITS)
@@ -133,13 +136,14 @@ class Decoder(Architecture):
 def _layer(
     b: GraphBuilder,
     x: ir.Value,
-    scope: str,
+    layer: int,
     config: DecoderConfig,
     turn: blocks.Rotation,
     allowed: ir.Value,
     kept: ir.Value | None,
 ) -> ir.Value:
     """``h = x + attention(norm(x))``, then ``h + mlp(norm(h))``."""
+    scope = f"model.layers.{layer}"
     normed = blocks.rms_norm(b, x, f"{scope}.input_layernorm", config.norm_eps)
     filtered = None
     if kept is not None:
@@ -147,11 +151,16 @@ def _layer(
     mixed = blocks.attention(b, normed, f"{scope}.self_attn", config, turn, allowed, filtered)
     x = b.op("Add", x, mixed, name=f"{scope}.self_attn.Add")
     normed = blocks.rms_norm(b, x, f"{scope}.post_attention_layernorm", config.norm_eps)
-    fed = blocks.gated_mlp(b, normed, f"{scope}.mlp", config)
+    experts = config.experts
+    if experts is not None and experts.layers[layer]:
+        fed = routed_mlp(b, normed, f"{scope}.{experts.names.module}", experts)
+    else:
+        fed = blocks.gated_mlp(b, normed, f"{scope}.mlp", config)
     return b.op("Add", x, fed, name=f"{scope}.mlp.Add")
 
 
-def _layer_parameters(config: DecoderConfig, scope: str) -> dict[str, Shape]:
+def _layer_parameters(config: DecoderConfig, layer: int) -> dict[str, Shape]:
+    scope = f"model.layers.{layer}"
     queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     hidden, ffn = config.hidden, config.ffn
     shapes: dict[str, Shape] = {f"{scope}.input_layernorm.weight": (hidden,)}
@@ -171,6 +180,9 @@ def _layer_parameters(config: DecoderConfig, scope: str) -> dict[str, Shape]:
         shapes[f"{scope}.self_attn.k_norm.weight"] = (config.head_dim,)
     linear("self_attn.o_proj", hidden, queries, bias=config.output_bias)
     shapes[f"{scope}.post_attention_layernorm.weight"] = (hidden,)
+    if config.experts is not None and config.experts.layers[layer]:
+        module = f"{scope}.{config.experts.names.module}"
+        return shapes | expert_parameters(config.experts, module, hidden)
     linear("mlp.gate_proj", ffn, hidden, bias=config.mlp_bias)
     linear("mlp.up_proj", ffn, hidden, bias=config.mlp_bias)
     linear("mlp.down_proj", hidden, ffn, bias=config.mlp_bias)

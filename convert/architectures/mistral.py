@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from convert.architectures.base import DecoderConfig
 from convert.architectures.decoder import Decoder
@@ -16,6 +17,7 @@ class Mistral(Decoder):
     names = ("MistralForCausalLM",)
     family = "mistral"
     default_max_positions = 131072
+    default_window: ClassVar[int | None] = 4096
 
     def kv_heads(self, reader: ConfigReader, heads: int) -> int:
         if reader.states("num_key_value_heads"):
@@ -23,7 +25,7 @@ class Mistral(Decoder):
         return 8
 
     def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
-        window: int | None = 4096
+        window = self.default_window
         if reader.states("sliding_window"):
             window = reader.optional_integer("sliding_window")
         windows = (window,) * config.layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from convert.architectures.base import DecoderConfig
 from convert.architectures.decoder import Decoder
@@ -16,11 +17,12 @@ class Qwen2(Decoder):
     names = ("Qwen2ForCausalLM",)
     family = "qwen2"
     default_max_positions = 32768
+    default_kv_heads: ClassVar[int] = 32
 
     def kv_heads(self, reader: ConfigReader, heads: int) -> int:
         if reader.states("num_key_value_heads"):
             return super().kv_heads(reader, heads)
-        return 32
+        return self.default_kv_heads
 
     def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
         # transformers gives Qwen2 these biases whatever the config says about them.

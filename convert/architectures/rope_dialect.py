@@ -13,7 +13,9 @@ DEFAULT_THETA = 10000.0
 """The base that transformers assumes where a config names none."""
 
 
-def parse_rope(reader: ConfigReader, max_positions: int) -> Rope:
+def parse_rope(
+    reader: ConfigReader, max_positions: int, default_theta: float = DEFAULT_THETA
+) -> Rope:
     """What a config says in either dialect.
 
     The older one has ``rope_theta`` beside ``rope_scaling``; transformers 5 writes
@@ -25,7 +27,7 @@ def parse_rope(reader: ConfigReader, max_positions: int) -> Rope:
         BrokenInputError: A value is missing, malformed, or said twice differently.
     """
     section = _section(reader)
-    theta = _theta(reader, section)
+    theta = _theta(reader, section, default_theta)
     for place in (reader, section):
         if place.number("partial_rotary_factor", 1.0) != 1.0:
             raise place.unsupported("partial_rotary_factor", "1: the whole head is rotated")
@@ -42,8 +44,8 @@ def _section(reader: ConfigReader) -> ConfigReader:
     return old or new or ConfigReader({}, "rope_parameters")
 
 
-def _theta(reader: ConfigReader, section: ConfigReader) -> float:
-    outer = reader.number("rope_theta", DEFAULT_THETA, above=1.0)
+def _theta(reader: ConfigReader, section: ConfigReader, default: float) -> float:
+    outer = reader.number("rope_theta", default, above=1.0)
     inner = section.number("rope_theta", outer, above=1.0)
     if reader.raw("rope_theta") is not None and inner != outer:
         raise reader.broken("rope_theta", f"the base that rope_parameters states, {inner:g}")

@@ -90,6 +90,31 @@ def _gelu(x: Array, *, approximate: str = "none") -> Array:
     return inner
 
 
+def _divide(x: Array, y: Array) -> Array:
+    """Of integers that are not negative, the whole part."""
+    return x // y if np.issubdtype(x.dtype, np.integer) else x / y
+
+
+def _reduce_sum(x: Array, axes: Array, *, keepdims: int = 1) -> Array:
+    return np.sum(x, tuple(int(axis) for axis in axes), x.dtype, keepdims=bool(keepdims))
+
+
+def _softmax(x: Array, *, axis: int = -1) -> Array:
+    result: Array = np.exp(x - np.max(x, axis, keepdims=True))
+    result /= np.sum(result, axis, keepdims=True)
+    return result
+
+
+def _top_k(
+    x: Array, count: Array, *, axis: int = -1, largest: int = 1, sorted: int = 1
+) -> tuple[Array, Array]:
+    """The largest or smallest and their places, in order, the first of equals first."""
+    keys = -x if largest else x
+    places = np.argsort(keys, axis, kind="stable")
+    places = np.take(places, np.arange(int(count[0])), axis)
+    return np.take_along_axis(x, places, axis), places
+
+
 def _rms_norm(x: Array, scale: Array, *, axis: int, epsilon: float) -> Array:
     mean_square = np.mean(x * x, axis=axis, keepdims=True)
     normed: Array = x / np.sqrt(mean_square + np.float32(epsilon))
@@ -127,7 +152,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Cast": _cast,
     "Concat": _concat,
     "Cos": np.cos,
-    "Div": np.divide,
+    "Div": _divide,
     "Equal": np.equal,
     "Gather": _gather,
     "Gelu": _gelu,
@@ -141,14 +166,17 @@ OPERATORS: Mapping[str, Operator] = {
     "Pad": _pad,
     "RMSNormalization": _rms_norm,
     "Range": _range,
+    "ReduceSum": _reduce_sum,
     "Reshape": _reshape,
     "RotaryEmbedding": _rotary,
     "Shape": _shape,
     "Sigmoid": _sigmoid,
     "Sin": np.sin,
+    "Softmax": _softmax,
     "Split": _split,
     "Squeeze": _squeeze,
     "Sub": np.subtract,
+    "TopK": _top_k,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Where": np.where,

@@ -9,16 +9,23 @@ from convert.graph import attention_nodes
 from passes.kv_cache import BEAM_IDX, FORM, DynamicCache, StatefulCache
 from tests.support.decoding import cache_inputs, growing, step
 from tests.support.models import position_ids, random_ids, small_model
-from tests.support.odd_models import ODD_MODELS
+from tests.support.odd_models import EXPERT_MODELS, ODD_MODELS
 from tests.support.ort import OrtGraph, relative_error
 
 TOLERANCE = 1e-4
 """Largest difference, in standard deviations of the logits."""
 
 
-@pytest.fixture(scope="module", params=ODD_MODELS, ids=str)
+MODELS = {
+    **ODD_MODELS,
+    "mixtral": EXPERT_MODELS["mixtral"],
+    "qwen2_moe, a shared expert": EXPERT_MODELS["qwen2_moe, a shared expert"],
+}
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=str)
 def model(request):
-    family, changes = ODD_MODELS[request.param]
+    family, changes = MODELS[request.param]
     return small_model(family, **changes)
 
 

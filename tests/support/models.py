@@ -10,8 +10,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from convert.architectures import architecture_of
+from convert.architectures import architecture_of, expert_names
 from convert.architectures.base import DecoderConfig
+from convert.expert_tensors import expert_by_expert
 from convert.weights import ArrayWeight, Weight
 
 SMALL: dict[str, Any] = {
@@ -77,7 +78,7 @@ class SmallModel:
 
 
 def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
-    """A random model of ``model_type`` (bloom, llama, mistral, qwen2, qwen3, yuan).
+    """A random model of ``model_type`` (bloom, llama, mixtral, qwen2, ..., yuan).
 
     Weights are large enough for attention and logits to be far from uniform.
     """
@@ -95,7 +96,8 @@ def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
     raw = model.config.to_diff_dict()
     raw["architectures"] = [type(model).__name__]
     tied = bool(raw.setdefault("tie_word_embeddings", model.config.tie_word_embeddings))
-    return SmallModel(model, raw, _weights(model, tied=tied))
+    weights, names = _weights(model, tied=tied), expert_names(raw)
+    return SmallModel(model, raw, weights if names is None else expert_by_expert(weights, names))
 
 
 def _untrained(model_type: str, settings: dict[str, Any]) -> Any:
@@ -113,6 +115,7 @@ def _untrained(model_type: str, settings: dict[str, Any]) -> Any:
             settings.pop(key)
     config = AutoConfig.for_model(model_type, **settings)
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
 
 

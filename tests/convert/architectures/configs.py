@@ -10,8 +10,11 @@ from convert.architectures.base import DecoderConfig
 FAMILIES = {
     "llama": "Llama",
     "mistral": "Mistral",
+    "mixtral": "Mixtral",
     "qwen2": "Qwen2",
+    "qwen2_moe": "Qwen2Moe",
     "qwen3": "Qwen3",
+    "qwen3_moe": "Qwen3Moe",
     "yuan": "Yuan",
 }
 

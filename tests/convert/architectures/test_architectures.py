@@ -34,7 +34,7 @@ def test_configs_from_the_hub_are_read_as_transformers_reads_them(name):
         theirs.max_position_embeddings,
     )
     assert (ours.heads, ours.kv_heads) == (theirs.num_attention_heads, theirs.num_key_value_heads)
-    assert ours.head_dim == getattr(theirs, "head_dim", theirs.hidden_size // ours.heads)
+    assert ours.head_dim == (getattr(theirs, "head_dim", None) or theirs.hidden_size // ours.heads)
     assert ours.norm_eps == theirs.rms_norm_eps
     assert ours.tied == theirs.tie_word_embeddings
     assert ours.rope.theta == theirs.rope_parameters["rope_theta"]
@@ -43,12 +43,23 @@ def test_configs_from_the_hub_are_read_as_transformers_reads_them(name):
     assert ours.windows == (window,) * ours.layers
 
 
-@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "qwen3"])
-def test_what_transformers_5_writes_is_read_in_full(model_type, tmp_path):
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [
+        ("llama", "Llama"),
+        ("mistral", "Mistral"),
+        ("mixtral", "Mixtral"),
+        ("qwen2", "Qwen2"),
+        ("qwen2_moe", "Qwen2Moe"),
+        ("qwen3", "Qwen3"),
+        ("qwen3_moe", "Qwen3Moe"),
+    ],
+)
+def test_what_transformers_5_writes_is_read_in_full(model_type, name, tmp_path):
     from transformers import AutoConfig
 
     theirs = AutoConfig.for_model(model_type)
-    theirs.architectures = [f"{model_type.title()}ForCausalLM"]
+    theirs.architectures = [f"{name}ForCausalLM"]
     for complete in (False, True):
         theirs.to_json_file(tmp_path / "config.json", use_diff=not complete)
         raw = json.loads((tmp_path / "config.json").read_text())

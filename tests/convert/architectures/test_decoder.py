@@ -13,16 +13,19 @@ from convert.architectures.rope import inverse_frequencies
 from convert.errors import BrokenInputError, TricastError, UnsupportedConfigError
 from tests.convert.architectures.configs import FAMILIES, parse, raw_config
 from tests.support.models import position_ids, random_ids, small_model
-from tests.support.odd_models import ODD_MODELS
+from tests.support.odd_models import EXPERT_MODELS, ODD_MODELS
 from tests.support.ort import OrtGraph, relative_error
 
 TOLERANCE = 1e-4
 """Largest difference, in standard deviations of the logits."""
 
 
-@pytest.fixture(scope="module", params=ODD_MODELS, ids=str)
+MODELS = ODD_MODELS | EXPERT_MODELS
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=str)
 def model(request):
-    family, changes = ODD_MODELS[request.param]
+    family, changes = MODELS[request.param]
     return small_model(family, **changes)
 
 

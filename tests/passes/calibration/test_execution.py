@@ -19,7 +19,7 @@ from passes.calibration.observers import Observer
 from passes.kv_cache import DynamicCache
 from passes.quantize import Policy, Quantize
 from tests.support.models import SMALL, random_ids, small_model
-from tests.support.odd_models import ODD_MODELS
+from tests.support.odd_models import EXPERT_MODELS, ODD_MODELS
 from tests.support.ort import relative_error
 from tests.support.safetensors_bytes import write_checkpoint
 
@@ -36,9 +36,9 @@ def llama():
     return small_model("llama", attention_bias=True)
 
 
-@pytest.mark.parametrize("name", ODD_MODELS)
+@pytest.mark.parametrize("name", ODD_MODELS | EXPERT_MODELS)
 def test_logits_of_each_text_equal_transformers(name):
-    family, changes = ODD_MODELS[name]
+    family, changes = (ODD_MODELS | EXPERT_MODELS)[name]
     model = small_model(family, **changes)
     chosen = texts(model, 23, 1, 40, 23)
     found = logits(model.graph(), chosen)

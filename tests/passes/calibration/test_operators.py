@@ -51,6 +51,7 @@ CASES: dict[str, tuple[str, list[np.ndarray], dict[str, Any]]] = {
     "concat": ("Concat", [floats(2, 3), floats(2, 1)], {"axis": -1}),
     "cos": ("Cos", [floats(50) * 1000], {}),
     "div": ("Div", [floats(5), floats(5)], {}),
+    "div of integers": ("Div", [integers(0, 5, 6), scalar(3)], {}),
     "equal": ("Equal", [integers(1, 2), integers(2, 2)], {}),
     "gather": ("Gather", [integers(5, 6, 7), np.array([[2, 0]])], {"axis": 0}),
     "gather columns": ("Gather", [floats(2, 4), integers(3, 3, 0)], {"axis": 1}),
@@ -73,6 +74,8 @@ CASES: dict[str, tuple[str, list[np.ndarray], dict[str, Any]]] = {
     "or": ("Or", [booleans(3, 4), booleans(4)], {}),
     "pad": ("Pad", [floats(2, 3, 4), integers(0, 1, 0, 0, 0, 2)], {}),
     "range": ("Range", [scalar(2), scalar(9), scalar(3)], {}),
+    "reduce sum": ("ReduceSum", [floats(2, 3, 4), integers(0, -1)], {"keepdims": 0}),
+    "reduce sum of integers": ("ReduceSum", [integers(3, 4), integers(0)], {}),
     "reshape": ("Reshape", [floats(2, 3, 4), integers(0, -1, 2)], {}),
     "rms norm": (
         "RMSNormalization",
@@ -83,10 +86,17 @@ CASES: dict[str, tuple[str, list[np.ndarray], dict[str, Any]]] = {
     "shape": ("Shape", [floats(2, 3, 4)], {"start": 1}),
     "sigmoid": ("Sigmoid", [np.array([-200, -1, 0, 1, 200], np.float32)], {}),
     "sin": ("Sin", [floats(50) * 1000], {}),
+    "softmax": ("Softmax", [floats(2, 9) * 100], {"axis": -1}),
     "split": ("Split", [floats(2, 9)], {"axis": -1, "num_outputs": 3}),
-    "split unevenly": ("Split", [floats(2, 9), integers(2, 4, 3)], {"axis": 1}),
+    "split unevenly": ("Split", [floats(2, 9), integers(2, 7, 0)], {"axis": 1}),
     "squeeze": ("Squeeze", [floats(2, 1, 3, 1), integers(1, 3)], {}),
     "sub": ("Sub", [integers(5, 6), integers(1, 2)], {}),
+    "top k": ("TopK", [floats(2, 9), integers(4)], {"axis": -1, "largest": 1, "sorted": 1}),
+    "top k of equals": (
+        "TopK",
+        [integers(2, 0, 2, 0, 1, 0, 2, 2, 0), integers(9)],
+        {"axis": 0, "largest": 0, "sorted": 1},
+    ),
     "transpose": ("Transpose", [floats(2, 3, 4)], {"perm": [2, 0, 1]}),
     "unsqueeze": ("Unsqueeze", [floats(2, 3), integers(1, 2)], {}),
     "where": ("Where", [booleans(2, 1, 4), floats(3, 4), floats(1)], {}),
@@ -104,10 +114,13 @@ def node_of(kind: str, inputs: list[np.ndarray], attributes: dict[str, Any], out
     return ir.Node("", kind, values, packed, num_outputs=outputs, name="node")
 
 
+OUTPUTS = {"Split": 3, "TopK": 2}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_an_operator_equals_onnxruntime(case):
     kind, inputs, attributes = CASES[case]
-    node = node_of(kind, inputs, attributes, outputs=3 if kind == "Split" else 1)
+    node = node_of(kind, inputs, attributes, outputs=OUTPUTS.get(kind, 1))
     found = operator_of(node)(*inputs)
     for place, (value, array) in enumerate(zip(node.outputs, found, strict=True)):
         value.name, value.dtype = f"y{place}", ir.DataType.from_numpy(array.dtype)
