@@ -26,7 +26,7 @@ from passes.calibration.observers import InputRange
 from passes.smoothing.measuring import Measured, Smoothed, measure
 
 _DECISIVE_PACKAGES = ("numpy", "tokenizers", "transformers")
-_FORM = 1
+_FORM = 2
 """Raised when the same checkpoint, text and alphas would give other figures."""
 
 _FIGURES = "figures"
@@ -91,8 +91,10 @@ def save(path: Path, measured: Measured) -> None:
 
     figures = {
         "plain": measured.plain,
+        "errors": measured.errors,
         "smoothed": {
-            name: [each.alpha, each.within, each.error] for name, each in measured.smoothed.items()
+            name: [each.alpha, each.within, each.error, each.weights]
+            for name, each in measured.smoothed.items()
         },
         "text": [measured.text_sha256, measured.tokens],
     }
@@ -116,19 +118,21 @@ def load(path: Path) -> Measured | None:
             text_sha256, tokens = figures["text"]
             return Measured(
                 {name: InputRange(*within) for name, within in figures["plain"].items()},
+                {name: float(error) for name, error in figures["errors"].items()},
                 {
                     name: Smoothed(
                         alpha,
                         np.asarray(file.get_tensor(name), np.float32),
                         InputRange(*within),
                         error,
+                        tuple(weights),
                     )
-                    for name, (alpha, within, error) in figures["smoothed"].items()
+                    for name, (alpha, within, error, weights) in figures["smoothed"].items()
                 },
                 text_sha256,
                 tokens,
             )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

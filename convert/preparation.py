@@ -31,6 +31,7 @@ from targets.base import Assignment, Layout, LayoutRequest, Source, Target
 
 if TYPE_CHECKING:
     from convert.calibrated import Calibrated
+    from convert.manifest import ImatrixRecord
     from convert.mixing import Mix
     from passes.calibration.observations import Observations
     from passes.smoothing.measuring import Measured
@@ -46,7 +47,8 @@ Calibrate = Callable[[str, ir.Model], "Calibrated"]
 @dataclass(frozen=True)
 class Prepared:
     """An artifact that is ready to be written; ``observations`` if it holds what they measured, the
-    ``mix`` that it is, if it is one, and what was ``measured`` of the inputs of its layers.
+    ``mix`` that it is, if it is one, what was ``measured`` of the inputs of its layers, and the
+    ``imatrix`` that its scales are weighted by.
     """
 
     artifact: Artifact
@@ -57,6 +59,7 @@ class Prepared:
     measured: Measured | None = None
     calibrated: Calibrated | None = None
     mix: Mix | None = None
+    imatrix: ImatrixRecord | None = None
 
     @property
     def nbytes(self) -> int:
@@ -169,7 +172,7 @@ def prepare(
     def request(rank: int | None = None) -> LayoutRequest:
         """What the target lays out for the whole model, or for one rank of several."""
         model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
-        for rewrite in _passes(target, artifact, policy, rank, smooth.rewrite):
+        for rewrite in _passes(target, artifact, smooth.policy, rank, smooth.rewrite):
             rewrite(model)
         awaited = artifact.method is None and any(weightable_layers(model))
         weigh = weighting() if awaited else None

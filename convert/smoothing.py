@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -26,6 +26,11 @@ DEFAULT_ALPHA = 0.5
 GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Alphas that a search tries, group by group."""
 
+MOST_ERROR = 0.01
+"""Of a layer's outputs, see `passes.smoothing.measuring.Smoothed`, where its inputs are rounded in
+a fixed range. What exceeds it reads a few huge channels or tokens, and costs more than all layers
+that do not together."""
+
 Alphas = tuple[float, ...]
 
 Measure = Callable[[Alphas], "Measured | None"]
@@ -37,10 +42,12 @@ class Smoothing:
     """What is done about the inputs of layers that take 8 bits.
 
     Args:
+        policy: Which layers keep them, after all.
         measured: What calibration found; None if nothing that it finds is needed.
         rewrite: The pass that smooths them, if they shall be.
     """
 
+    policy: Policy
     measured: Measured | None = None
     rewrite: SmoothQuant | None = None
 
@@ -74,10 +81,10 @@ def smoothing(artifact: Artifact, target: Target, policy: Policy, measure: Measu
                 expected="an encoding whose layers round their inputs to 8 bits, such as w8a8",
                 remedy="leave out smooth_quant, or choose w8a8",
             )
-        return Smoothing()
+        return Smoothing(policy)
     alphas = _alphas(artifact)
     if not alphas and not target.fixed_input_ranges:
-        return Smoothing()
+        return Smoothing(policy)
     measured = measure(alphas)
     if measured is None:
         raise UsageError(
@@ -85,10 +92,28 @@ def smoothing(artifact: Artifact, target: Target, policy: Policy, measure: Measu
             found="calibrate: none",
             remedy="calibrate with a text, or choose int8, which leaves inputs as they are",
         )
+    if target.fixed_input_ranges:
+        policy = replace(policy, unsuited=_unsuited(measured, policy))
     if not alphas:
-        return Smoothing(measured)
+        return Smoothing(policy, measured)
     divisors = {name: found.divisors for name, found in measured.smoothed.items()}
-    return Smoothing(measured, SmoothQuant(divisors, policy))
+    return Smoothing(policy, measured, SmoothQuant(divisors, policy))
+
+
+def _unsuited(measured: Measured, policy: Policy) -> Mapping[str, str]:
+    """Layers whose inputs no fixed range of 8 bits holds well, and why."""
+    errors = dict(measured.errors)
+    for found in measured.smoothed.values():
+        # Layers whose input another layer wants as it is are not smoothed.
+        if all(
+            encoding(policy.override(name) or policy.default).input_bits for name in found.weights
+        ):
+            errors |= dict.fromkeys(found.weights, found.error)
+    return {
+        name: f"a fixed range of 8 bits for its inputs would cost {error:.1%} of its output's size"
+        for name, error in errors.items()
+        if error > MOST_ERROR
+    }
 
 
 def _alphas(artifact: Artifact) -> Alphas:

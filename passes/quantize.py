@@ -32,11 +32,13 @@ class Policy:
         fallbacks: Tried in order for rows that the asked encoding does not fit.
         fallback_of: By name of an encoding: what is tried before those; what that has here, next.
         assigned: By name of a linear layer's matrix: its encoding, if it is not the default.
-        vectors: For norms and biases; None keeps the float type of the checkpoint.
+        vectors: For norms, biases and routers; None keeps the float type of the checkpoint.
         power_of_two_groups: Whether the target takes no other group sizes.
         one_group_size: Whether the target takes one for all: the largest power of two that fits
             every tensor in groups, not above any that was asked for.
         strict: Refuse rather than fall back.
+        unsuited: Why a fallback is taken, by name of a linear layer's matrix that does not suit
+            the default. An override asks for its encoding nevertheless.
     """
 
     default: str
@@ -51,6 +53,12 @@ class Policy:
     power_of_two_groups: bool = False
     one_group_size: bool = False
     strict: bool = False
+    unsuited: Mapping[str, str] = field(default_factory=dict)
+
+    def override(self, name: str) -> str | None:
+        """The encoding that the first matching override asks for; None if there is none."""
+        matching = (item for pattern, item in self.overrides if fnmatchcase(name, pattern))
+        return next(matching, None)
 
 
 @dataclass(frozen=True)
@@ -134,9 +142,9 @@ class Quantize(Pass):
         role_of, choices = roles(model), []
         for name, parameter in parameters(model).items():
             asked = self._asked(name, role_of[name], parameter)
-            fitted = self._fit(name, asked, parameter.weight.columns)
-            reason = None
-            if fitted is not asked:
+            reason = self._unsuited(name, role_of[name])
+            fitted = self._fit(name, asked, parameter.weight.columns, reason is None)
+            if fitted is not asked and reason is None:
                 reason = self._reason(asked, parameter.weight.columns)
             choices.append((name, Parameter(parameter.weight, fitted, reason)))
         return _with_one_group_size(choices) if self.policy.one_group_size else choices
@@ -148,9 +156,9 @@ class Quantize(Pass):
             Role.EMBEDDING: policy.embeddings,
             Role.HEAD: policy.head,
             Role.OTHER: policy.vectors or parameter.weight.dtype.value,
+            Role.ROUTER: policy.vectors or parameter.weight.dtype.value,
         }
-        overrides = (item for pattern, item in policy.overrides if fnmatchcase(name, pattern))
-        asked = encoding(next(overrides, by_role[role]))
+        asked = encoding(policy.override(name) or by_role[role])
         if asked.name not in policy.allowed and asked.family not in policy.allowed:
             raise UnsupportedEncodingError(
                 f"the target does not store {asked.name}, asked for {name}",
@@ -164,8 +172,14 @@ class Quantize(Pass):
             return f"the target takes groups of a power of two only, not {asked.name}"
         return f"{asked.name} does not fit rows of {columns} weights"
 
-    def _fit(self, name: str, asked: Encoding, columns: int) -> Encoding:
-        for candidate in (asked, *self._fallbacks(asked)):
+    def _unsuited(self, name: str, role: Role) -> str | None:
+        if role is not Role.LINEAR or self.policy.override(name) is not None:
+            return None
+        return self.policy.unsuited.get(name)
+
+    def _fit(self, name: str, asked: Encoding, columns: int, suited: bool) -> Encoding:
+        fallbacks = self._fallbacks(asked)
+        for candidate in (asked, *fallbacks) if suited else fallbacks:
             fitted = candidate.fit(columns, power_of_two=self.policy.power_of_two_groups)
             if fitted is not None:
                 return fitted

@@ -31,12 +31,14 @@ class Smoothed:
         within: The range in which to round what comes of the division.
         error: Of the layers' outputs when inputs and weights are rounded to 8 bits: squared error
             over squared size.
+        weights: Names of the layers' weights.
     """
 
     alpha: float
     divisors: Floats
     within: InputRange
     error: float
+    weights: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class Measured:
 
     Args:
         plain: The range in which to round each layer's input as it is, by name of the weight.
+        errors: What that costs each layer, as `Smoothed.error`, where it is known.
         smoothed: By name of the group, for those whose inputs can be divided.
         text_sha256: Of the calibration text.
         tokens: How many there were.
     """
 
     plain: Mapping[str, InputRange]
+    errors: Mapping[str, float]
     smoothed: Mapping[str, Smoothed]
     text_sha256: str
     tokens: int
@@ -77,7 +81,8 @@ def measure(
     """
     watching = _Watching(model, alphas)
     run(model, texts, (watching,), advance)
-    return Measured(watching.plain, watching.smoothed, text_sha256, sum(map(len, texts)))
+    found = watching.plain, watching.errors, watching.smoothed
+    return Measured(*found, text_sha256, sum(map(len, texts)))
 
 
 @dataclass
@@ -94,6 +99,7 @@ class _Seen:
 class _Watching(Observer):
     def __init__(self, model: ir.Model, alphas: Sequence[float]) -> None:
         self.plain: dict[str, InputRange] = {}
+        self.errors: dict[str, float] = {}
         self.smoothed: dict[str, Smoothed] = {}
         self._alphas = alphas
         self._rows = {name: held.weight.rows for name, held in parameters(model).items()}
@@ -129,10 +135,11 @@ class _Watching(Observer):
         plain = best_fit(halves, weights, seen.largest, None, (None,))
         within = whole.within(None, plain.margin)
         self.plain.update(dict.fromkeys(group.weights, within))
+        self.errors.update(dict.fromkeys(group.weights, plain.error))
         if group.fold is None or not self._alphas:
             return
         fit = best_fit(halves, weights, seen.largest, group.fold, self._alphas)
         assert fit.alpha is not None
         chosen = divisors(fit.alpha, whole.magnitudes, seen.largest, group.fold)
         within = whole.within(chosen[group.fold.channels], fit.margin)
-        self.smoothed[group.name] = Smoothed(fit.alpha, chosen, within, fit.error)
+        self.smoothed[group.name] = Smoothed(fit.alpha, chosen, within, fit.error, group.weights)

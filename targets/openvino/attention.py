@@ -10,6 +10,17 @@ import numpy as np
 from openvino import Node
 from openvino import opset13 as ops
 
+BLOCKED = np.float32(-65504.0)
+"""Added to the score of a pair that does not attend: far below any score, finite in float16."""
+
+
+def scores_to_add(allowed: Node) -> Node:
+    """A mask that is True where a query sees a key, as what is added to the scores, f32.
+
+    The plugin takes a boolean mask as well, but then computes attention about four times slower.
+    """
+    return ops.select(allowed, np.float32(0.0), BLOCKED)
+
 
 def attention(q: Node, k: Node, v: Node, mask: Node, *, scale: float) -> Node:
     """Scaled dot product of ``q`` ``[B, H, S, D]`` with ``k`` and ``v`` ``[B, Hkv, T, D]``.
@@ -18,7 +29,7 @@ def attention(q: Node, k: Node, v: Node, mask: Node, *, scale: float) -> Node:
         q: Queries, f32.
         k: Keys, past and new.
         v: Values, past and new.
-        mask: Boolean ``[B, 1, S, T]``; True where a query sees a key.
+        mask: Added to the scores, f32, ``[B, 1, S, T]`` or ``[B, H, S, T]``.
         scale: Factor of the scores before softmax.
     """
     heads, kv_heads = _heads(q), _heads(k)

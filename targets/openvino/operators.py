@@ -13,7 +13,7 @@ from convert.errors import UnsupportedError
 from convert.parameter import Parameter
 from passes.sharding.collectives import is_collective
 from targets.openvino.alibi import biased_mask
-from targets.openvino.attention import attention
+from targets.openvino.attention import attention, scores_to_add
 from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.norm import layer_normalization, rms_normalization
 from targets.openvino.parallel.collectives import lower_collective
@@ -226,12 +226,12 @@ def _attention(context: Context, node: ir.Node) -> Sequence[Node]:
     refuse_unless(not given["is_causal"], node, "is_causal; the mask must say it")
     refuse_unless(not given["softcap"], node, "softcap")
     refuse_unless(len(node.inputs) == 6, node, "attention without a cache and a mask")
-    q, k, v, mask, past_k, past_v = context.inputs(node)
+    q, k, v, _, past_k, past_v = context.inputs(node)
     allowed = node.inputs[3]
     assert allowed is not None
     pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
     refuse_unless(pageable is not None or allowed.dtype == ir.DataType.BOOL, node, _ADDED_SCORES)
-    mask = mask if pageable is None else pageable
+    mask = context.shared("scores", allowed, scores_to_add) if pageable is None else pageable
     keys, values = ops.concat([past_k, k], axis=2), ops.concat([past_v, v], axis=2)
     scale = given["scale"]
     if scale is None:

@@ -14,10 +14,8 @@ import onnx_ir as ir
 from openvino import Node
 from openvino import opset13 as ops
 
+from targets.openvino.attention import BLOCKED
 from targets.openvino.context import Context
-
-_BLOCKED = np.float32(-65504.0)
-"""Added to the score of a pair that does not attend: far below any score, finite in float16."""
 
 
 def windowed_mask(context: Context, mask: ir.Value) -> Node | None:
@@ -45,7 +43,7 @@ def windowed_mask(context: Context, mask: ir.Value) -> Node | None:
                 allowed if left is None else left, allowed if right is None else right
             )
         allowed = ops.broadcast(allowed, np.ones(4, np.int64), broadcast_spec="BIDIRECTIONAL")
-        scores = ops.select(allowed, np.float32(0.0), _BLOCKED)
+        scores = ops.select(allowed, np.float32(0.0), BLOCKED)
         bounds = [np.array([bound], np.int64) for bound in (0, np.iinfo(np.int64).max, 1, 3)]
         return ops.slice(scores, *bounds)
 

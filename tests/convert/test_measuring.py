@@ -12,7 +12,8 @@ from passes.smoothing.measuring import Measured, Smoothed
 DIVISORS = np.exp2(np.linspace(-9, 9, 7)).astype(np.float32)
 MEASURED = Measured(
     plain={"a.weight": InputRange(-0.1, 1 / 3), "b.weight": InputRange(0.0, 7.5)},
-    smoothed={"a.weight": Smoothed(0.7, DIVISORS, InputRange(-1.25, 0.3), 0.001)},
+    errors={"a.weight": 1 / 7, "b.weight": 0.0},
+    smoothed={"a.weight": Smoothed(0.7, DIVISORS, InputRange(-1.25, 0.3), 0.001, ("a.weight",))},
     text_sha256="ab" * 32,
     tokens=2048,
 )
@@ -26,6 +27,7 @@ def test_all_figures_come_back_exactly(tmp_path):
     same = dataclasses.replace(found.smoothed["a.weight"], divisors=DIVISORS)
     assert same == MEASURED.smoothed["a.weight"]
     assert found.plain == MEASURED.plain
+    assert found.errors == MEASURED.errors
     assert (found.text_sha256, found.tokens) == ("ab" * 32, 2048)
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 

@@ -103,6 +103,20 @@ def test_fallbacks_are_tried_in_order(small):
     assert tensors[Q_PROJ].fallback == "q4_0 does not fit rows of 48 weights"
 
 
+def test_what_does_not_suit_the_default_takes_a_fallback_unless_an_override_names_it(small):
+    model = small.graph()
+    reasons = {DOWN_PROJ: "too rough", Q_PROJ: "too rough", EMBEDDINGS: "too rough"}
+    asked = policy("w8a8", embeddings="int8", unsuited=reasons, overrides=((Q_PROJ, "w8a8"),))
+    Quantize(asked)(model)
+    tensors = {tensor.name: tensor for tensor in coverage(model)}
+    left = {name: (each.encoding, each.fallback) for name, each in tensors.items() if each.fallback}
+    assert left == {DOWN_PROJ: ("int8_asym", "too rough")}
+    assert tensors[Q_PROJ].encoding == "w8a8"
+    with pytest.raises(UnsupportedEncodingError, match="1 tensors do not fit") as caught:
+        Quantize(replace(asked, strict=True))(small.graph())
+    assert f"{DOWN_PROJ}: too rough" in str(caught.value.found)
+
+
 def test_coverage_counts_bits_and_bytes_of_all_planes(small):
     model = small.graph()
     Quantize(policy("int4_g16"))(model)
