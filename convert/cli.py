@@ -75,6 +75,12 @@ CalibrationTokens = Annotated[
         help="Tokens of that text, at most, for activation ranges and --method. Default: 2048.",
     ),
 ]
+Imatrix = Annotated[
+    str | None,
+    typer.Option(
+        "--imatrix", help="Weight scales by this llama.cpp imatrix (GGUF) instead of by a text."
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -122,6 +128,7 @@ def run(
     prompts: Prompts = None,
     calibrate: Calibrate = None,
     calibration_tokens: CalibrationTokens = None,
+    imatrix: Imatrix = None,
     method: Method = None,
     smooth_quant: SmoothQuant = None,
     target_bits: TargetBits = None,
@@ -157,8 +164,8 @@ def run(
             "target_bits": target_bits, "max_kld": max_kld,
         },
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
-        prompts=prompts, calibrate=calibrate, keep_failed=keep_failed, restart=restart,
-        memory=memory, split_max_size=split_max_size, threads=threads,
+        prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
+        restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
         calibration_tokens=calibration_tokens,
     )  # fmt: skip
 
@@ -209,6 +216,24 @@ def inspect(
     from convert import commands
 
     commands.inspect(path, as_json=as_json)
+
+
+@app.command()
+def imatrix(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")],
+    out: Annotated[Path, typer.Option("--out", help="The GGUF to write.")],
+    calibrate: Annotated[
+        Path | None, typer.Option("--calibrate", help="Text to read. Default: the shipped one.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", min=1, help="Read at most so many. Default: 2048.")
+    ] = None,
+    revision: Revision = None,
+) -> None:
+    """Write an imatrix for llama-quantize, or for --imatrix: what layers read of a text."""
+    from convert import commands
+
+    commands.imatrix(model, out, text=calibrate, tokens=tokens, revision=revision)
 
 
 @app.command()

@@ -31,6 +31,7 @@ def run(
     golden: Path | None,
     prompts: Path | None,
     calibrate: str | None,
+    imatrix: str | None,
     keep_failed: bool,
     restart: bool,
     memory: str | None,
@@ -52,7 +53,7 @@ def run(
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
-    chosen = _recipe(model, recipe, to, revision, common, prompts, calibrate)
+    chosen = _recipe(model, recipe, to, revision, common, prompts, calibrate, imatrix)
     if calibration_tokens is not None:
         chosen = chosen.model_copy(update={"calibration_tokens": calibration_tokens})
     opened = open_early(chosen)
@@ -120,6 +121,7 @@ def _recipe(
     common: Mapping[str, Any],
     prompts: Path | None = None,
     calibrate: str | None = None,
+    imatrix: str | None = None,
 ) -> Recipe:
     """The recipe that the options amount to; what the command line says goes before the file."""
     if recipe is None and not to:
@@ -141,6 +143,8 @@ def _recipe(
         document["prompts"] = str(prompts)
     if calibrate:
         document["calibrate"] = calibrate
+    if imatrix:
+        document["imatrix"] = imatrix
     for artifact in document["artifacts"]:
         artifact |= {key: value for key, value in common.items() if value is not None}
     try:
@@ -164,6 +168,20 @@ def inspect(path: Path, *, as_json: bool) -> None:
 
     inspection = inspect_path(path)
     print(inspection.as_json() if as_json else inspection.as_text())
+
+
+def imatrix(
+    model: str, out: Path, *, text: Path | None, tokens: int | None, revision: str | None
+) -> None:
+    """Carry out `convert imatrix`.
+
+    Raises:
+        TricastError: See `convert.making_imatrix.make_imatrix`.
+    """
+    from convert.making_imatrix import make_imatrix
+
+    make_imatrix(model, out, text=text, tokens=tokens, revision=revision, reporter=Reporter())
+    print(out)
 
 
 def verify(artifact: Path, *, golden: Path | None, gate: bool, threads: int) -> None:

@@ -66,6 +66,17 @@ class WeightingRecord(_Strict):
     moments_sha256: str
 
 
+class ImatrixRecord(_Strict):
+    """The llama.cpp imatrix by which scales were chosen: name and SHA-256 of the file, the tokens
+    that its sums are over, and what it calls its texts.
+    """
+
+    file: str
+    sha256: str
+    tokens: int
+    datasets: tuple[str, ...] = ()
+
+
 class CalibratedRecord(_Strict):
     """How the codes of linear layers were found: the method, its text and the text's tokens."""
 
@@ -116,6 +127,7 @@ class Manifest(_Strict):
     versions: dict[str, str]
     calibration: CalibrationRecord | None = None
     weighting: WeightingRecord | None = None
+    imatrix: ImatrixRecord | None = None
     calibrated: CalibratedRecord | None = None
     mix: MixRecord | None = None
     gate: GateRecord

@@ -146,8 +146,11 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             weighting=texts.weighting,
             calibrate=texts.calibrate,
             measure=texts.measure,
+            imatrix=request.recipe.imatrix is not None,
         )
-        prepared = [mixes.prepare(artifact, preparing) for artifact in artifacts]
+        prepared = [
+            texts.with_imatrix(mixes.prepare(artifact, preparing)) for artifact in artifacts
+        ]
         _require_space(request.out, prepared)
         one_pass = texts.weigh().one_pass if any(item.is_weighted for item in prepared) else None
         pending = [_resume(request, checkpoint, inputs, item, one_pass, stack) for item in prepared]
@@ -273,8 +276,9 @@ def _finish(
         write_manifest(folder.path, _manifest(original, one, gate))
         finished.append(folder.publish())
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
-        if one.weighting is not None:
-            reporter.say(f"  scales weighted by {one.weighting.tokens} tokens")
+        seen = one.weighting or item.imatrix
+        if seen is not None:
+            reporter.say(f"  scales weighted by {seen.tokens} tokens")
         for note in item.layout.notes:
             reporter.say(f"  note: {note}")
         for line in fallback_lines(coverage(item.model)):
@@ -321,6 +325,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         versions=installed_versions(),
         calibration=_calibration(item),
         weighting=written.weighting,
+        imatrix=item.imatrix,
         calibrated=item.calibrated.record if item.calibrated else None,
         mix=item.mix.record() if item.mix else None,
         gate=gate,

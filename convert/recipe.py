@@ -128,6 +128,9 @@ class Recipe(_Strict):
         description="tokens of the text, at most, where the model is read for them alone: ranges "
         "of activations, and methods such as gptq",
     )
+    imatrix: str | None = Field(
+        None, description="llama.cpp imatrix beside the recipe, to weight scales by instead"
+    )
     artifacts: tuple[Artifact, ...] = Field(min_length=1)
 
     @property
@@ -143,6 +146,15 @@ class Recipe(_Strict):
         if twice:
             raise ValueError(f"two artifacts would share the folder {', '.join(twice)}")
         return artifacts
+
+    @model_validator(mode="after")
+    def _imatrix_weights_scales(self) -> Recipe:
+        methods = sorted({each.method for each in self.artifacts if each.method is not None})
+        if self.imatrix is not None and methods:
+            raise ValueError(
+                f"an imatrix weights scales, and {', '.join(methods)} reads a text: leave out one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _revision_has_a_model(self) -> Recipe:
@@ -200,7 +212,11 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
             found=faults(error),
             remedy="see CONTRIBUTING.md and the shipped recipes for the keys",
         ) from error
-    files = {"prompts": recipe.prompts, "calibrate": recipe.calibration_file}
+    files = {
+        "prompts": recipe.prompts,
+        "calibrate": recipe.calibration_file,
+        "imatrix": recipe.imatrix,
+    }
     placed = {key: str(folder / name) for key, name in files.items() if name is not None}
     return recipe.model_copy(update=placed)
 

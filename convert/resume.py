@@ -40,6 +40,7 @@ def identity(
         "versions": installed_versions(),
         "layout": _fingerprint(item.layout),
         "weighting": weighting,
+        "imatrix": item.imatrix and item.imatrix.sha256,
         "smoothing": item.model.metadata_props.get("divided_inputs.divisors"),
     }
     return dict(json.loads(json.dumps(described)))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convert.recipe import NO_TEXT
+from passes.weighting import weightable_layers
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from convert.calibrated import Calibrated
     from convert.checkpoint import Checkpoint
+    from convert.imatrix import GivenMoments
     from convert.inputs import Inputs
     from convert.manifest import SourceRecord
+    from convert.preparation import Prepared
     from convert.progress import Reporter
     from convert.recipe import Recipe
     from convert.smoothing import Alphas
@@ -56,6 +60,7 @@ class TextRuns:
         self.weigh = cache(self._weigh)
         self.record = cache(self._record)
         self.measure = cache(self._measure)
+        self.given = cache(self._given)
 
     def _record(self) -> SourceRecord:
         """Hashes of the checkpoint."""
@@ -84,8 +89,11 @@ class TextRuns:
         )
 
     def weighting(self) -> Weighting | None:
-        """What makes a quantized graph's scales wait for the moments of `weigh`; None for none."""
-        return self.weigh().weighting
+        """What makes a quantized graph's scales wait for the moments of `weigh`, or weights them by
+        the recipe's imatrix; None for none.
+        """
+        given = self.given()
+        return self.weigh().weighting if given is None else given.weighting
 
     @property
     def _text(self) -> Path | None:
@@ -128,6 +136,24 @@ class TextRuns:
             text=self._text,
             reporter=self._reporter,
         )
+
+    def _given(self) -> GivenMoments | None:
+        """The recipe's imatrix, if it has one; tells the user."""
+        if self._recipe.imatrix is None:
+            return None
+        from convert.imatrix import given_moments
+
+        path = Path(self._recipe.imatrix)
+        given = given_moments(path, self._checkpoint, self._source.config)
+        self._reporter.say(given.line())
+        return given
+
+    def with_imatrix(self, prepared: Prepared) -> Prepared:
+        """An artifact that says which imatrix its scales are weighted by, if they are."""
+        given = self.given()
+        if given is None or not any(weightable_layers(prepared.model)):
+            return prepared
+        return replace(prepared, imatrix=given.record)
 
     def _weigh(self) -> ChosenWeighting:
         """How scales are chosen; tells the user."""

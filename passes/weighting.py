@@ -10,7 +10,7 @@ import onnx_ir as ir
 from convert.errors import PassRefusedError
 from convert.graph import Role, parameters, roles
 from convert.parameter import Parameter
-from convert.weights import Weight
+from convert.weights import Floats, Weight
 from passes.base import Pass
 from passes.encodings.weighting import WeightableEncoding
 
@@ -22,21 +22,34 @@ AWAITING = "weighting.awaiting"
 class Weighting(Pass):
     """Let the linear layers of a quantized graph await the second moments of their inputs.
 
-    The moments themselves come while the weights are read, see `convert.one_pass`. Layers whose
+    The moments themselves come while the weights are read, see `convert.one_pass`, unless they are
+    given. Layers whose
     moments will not be known stay plain, and a note says which. Embeddings stay plain, too, also
     where they are the head as well: for the rows that are looked up all columns count the same.
 
     Args:
         known: Whether the moments of a weight's inputs will be known.
         reason: Why they will not, where it is the same for all.
+        given: Gives the moments at once, if they are known already.
     """
 
     name: ClassVar[str] = "weighting"
     exact: ClassVar[bool] = False
 
-    def __init__(self, known: Callable[[Weight], bool], reason: str | None = None) -> None:
+    def __init__(
+        self,
+        known: Callable[[Weight], bool],
+        reason: str | None = None,
+        given: Callable[[Weight], Floats | None] | None = None,
+    ) -> None:
         self.known = known
         self.reason = reason
+        self.given = given
+
+    @classmethod
+    def by(cls, given: Callable[[Weight], Floats | None]) -> Weighting:
+        """Weighting by moments that are known already, where they are: others are None."""
+        return cls(lambda weight: given(weight) is not None, "nothing is known of them", given)
 
     def requires(self, model: ir.Model) -> None:
         if any(parameter.encoding is None for parameter in parameters(model).values()):
@@ -52,8 +65,8 @@ class Weighting(Pass):
             if not self.known(old.weight):
                 plain.append(name)
                 continue
-            awaiting += 1
-            chosen = Parameter(old.weight, encoding.awaiting_moments(), old.fallback)
+            awaiting += self.given is None
+            chosen = Parameter(old.weight, self._weighted(encoding, old.weight), old.fallback)
             model.graph.initializers[name].const_value = chosen
         before = dict(model.metadata_props)
         model.metadata_props[AWAITING] = str(awaiting)
@@ -69,8 +82,13 @@ class Weighting(Pass):
     def ensures(self, model: ir.Model) -> None:
         held = parameters(model)
         for name, encoding in weightable_layers(model):
-            if encoding.awaits_moments != self.known(held[name].weight):
+            known = self.known(held[name].weight)
+            if encoding.awaits_moments != (known and self.given is None):
                 raise AssertionError(f"{name} awaits moments and should not, or the reverse")
+
+    def _weighted(self, encoding: WeightableEncoding, weight: Weight) -> WeightableEncoding:
+        moments = self.given(weight) if self.given is not None else None
+        return encoding.awaiting_moments() if moments is None else encoding.weighted(moments)
 
 
 def weightable_layers(model: ir.Model) -> Iterator[tuple[str, WeightableEncoding]]:
