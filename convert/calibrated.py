@@ -40,7 +40,7 @@ MOST_TOKENS = 2048
 SEQUENCE_TOKENS = 512
 
 _DECISIVE_PACKAGES = ("numpy", "numba", "tokenizers", "transformers")
-_FORM = 1
+_FORM = 2
 """Raised when the same checkpoint, text and encodings would give other codes."""
 
 

@@ -48,8 +48,8 @@ def stored(folder):
 
 def test_one_search_serves_two_artifacts(made):
     out, folders, said = made
-    assert said.count("gptq on ") == 2  # its beginning and its end
-    assert "is there already" in said
+    assert "gptq on " in said
+    assert said.count("is there already") == 1
     kept = [path for path in out.iterdir() if path.name.startswith("gptq-")]
     assert len(kept) == 1
     assert {path.suffix for path in kept[0].iterdir()} == {".safetensors"}

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from passes.calibration import gptq
 from passes.calibration.gptq import (
     DAMPING,
     Factor,
@@ -71,7 +72,8 @@ def test_outputs_are_nearer_than_with_weighted_scales_alone(name):
 def test_without_correlations_codes_are_those_of_the_chosen_scales(rows):
     stored = encoding("nf4_g16")
     weights = np.random.default_rng(2).standard_normal((rows, 32)).astype(np.float32)
-    alone = Factor(np.arange(32), np.eye(32, dtype=np.float32), np.ones(32, np.float32))
+    one = np.eye(32, dtype=np.float32)
+    alone = Factor(np.arange(32), one, np.ones(32, np.float32), one, np.float32(0))
     found = stored.decode(round_rows(weights, alone, require_grid(stored)), rows, 32)
     plain = stored.weighted(np.ones(32)).encode(weights)
     error = ((found - weights) ** 2).sum()
@@ -97,3 +99,17 @@ def test_groups_stay_together_and_large_inputs_come_first(groups, group, seed):
     assert (order // group == order[:, :1] // group).all()
     assert (np.diff(moments[order], axis=1) <= 0).all()
     assert (np.diff(moments[order].sum(1)) <= 0).all()
+
+
+@pytest.mark.parametrize("name", ["int4_g16", "int4_sym_g16", "nf4_g16", "q4_0", "q4_1"])
+def test_further_passes_bring_outputs_nearer(name, monkeypatch):
+    inputs = correlated(400, 96)
+    weights = np.random.default_rng(1).standard_normal((24, 96)).astype(np.float32)
+    stored = encoding(name)
+    grid, errors = require_grid(stored), []
+    for passes in (0, 1, 3):
+        monkeypatch.setattr(gptq, "PASSES", passes)
+        planes = round_rows(weights, factor_of(inputs.T @ inputs, grid.group), grid)
+        outputs = inputs @ (weights - stored.decode(planes, 24, 96)).T
+        errors.append(float((outputs**2).sum()))
+    assert errors[2] < errors[1] < 0.99 * errors[0]
