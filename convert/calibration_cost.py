@@ -16,6 +16,7 @@ from convert.architectures.base import DecoderConfig
 from convert.graph import parameters
 from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.weights import FloatType
+from passes.calibration.execution import BATCH_TOKENS
 from passes.calibration.reading import BLOCK_BYTES, as_float32
 from passes.calibration.steps import plan
 from passes.weighting import weightable_layers
@@ -57,7 +58,8 @@ class TextRun:
         weights: How many become float32.
         touched: Elements of other values that are read or written.
         memory: Bytes of values and of blocks of weights, at most.
-        disk: Bytes that the newest snapshot takes until the run is over.
+        disk: Bytes that the newest snapshot takes until the run is over, and the values of texts
+            beyond one batch.
         more: Work that comes on top and is not estimated; empty if there is none.
     """
 
@@ -128,7 +130,7 @@ def _purposes(
     """Purpose of each run, its tokens, whether it reads the weights itself, what is on top."""
     if recipe.calibrate == NO_TEXT:
         return
-    most = calibration_text.MOST_TOKENS
+    most = recipe.calibration_tokens or calibration_text.MOST_TOKENS
     rounded = any(
         parameter.encoding is not None and parameter.encoding.input_bits is not None
         for parameter in parameters(stored).values()
@@ -166,6 +168,8 @@ def _text_run(
         for step in steps
         if step.computes and step.weight is not None
     )
+    batch = min(tokens, BATCH_TOKENS)
+    on_disk = tokens * max(5 * config.hidden, 2 * config.hidden + 2 * config.ffn)
     scores = sequence * config.heads
     attention = 4 * scores * config.head_dim * config.layers
     touched = (
@@ -177,10 +181,10 @@ def _text_run(
         tokens=tokens,
         own_read=own_read,
         operations=float(tokens) * (2 * multiplied + attention),
-        weights=weights,
+        weights=weights * -(-tokens // BATCH_TOKENS),
         touched=float(tokens) * touched,
-        memory=_FLOAT_BYTES * (tokens * held + 2 * sequence * scores) + 3 * BLOCK_BYTES,
-        disk=_FLOAT_BYTES * tokens * config.hidden,
+        memory=_FLOAT_BYTES * (batch * held + 2 * sequence * scores) + 3 * BLOCK_BYTES,
+        disk=_FLOAT_BYTES * (tokens * config.hidden + (on_disk if tokens > batch else 0)),
         more=more,
     )
 

@@ -33,19 +33,22 @@ _FIGURES = "figures"
 """Key of the file's metadata with all but the divisors, as JSON."""
 
 
-def measured_name(digest: str, text: Path | None, alphas: Alphas) -> str:
+def measured_name(
+    digest: str, text: Path | None, alphas: Alphas, most_tokens: int = MOST_TOKENS
+) -> str:
     """File name of what is measured: the same exactly if it would be the same.
 
     Args:
         digest: Of the whole checkpoint.
         text: The user's calibration text; None for the shipped one.
         alphas: To choose from.
+        most_tokens: Of the text.
 
     Raises:
         MissingFileError: The text cannot be read.
     """
     versions = [metadata.version(package) for package in _DECISIVE_PACKAGES]
-    described = [_FORM, digest, text_digest(text), alphas, SEQUENCE_TOKENS, MOST_TOKENS, versions]
+    described = [_FORM, digest, text_digest(text), alphas, SEQUENCE_TOKENS, most_tokens, versions]
     key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
     return f"inputs-{key}.safetensors"
 
@@ -59,6 +62,7 @@ def find_or_measure(
     *,
     text: Path | None,
     reporter: Reporter,
+    most_tokens: int | None = None,
 ) -> Measured:
     """What the layers of ``checkpoint`` read, from the folder ``out`` or measured and kept there.
 
@@ -68,6 +72,7 @@ def find_or_measure(
         out: Folder of the artifacts.
         alphas: To choose from; none to leave inputs as they are.
         text: The user's calibration text; None for the shipped one.
+        most_tokens: Of the text; None for `MOST_TOKENS`.
 
     Raises:
         UnsupportedTokenizerError: The checkpoint has no tokenizer to read a text with.
@@ -75,12 +80,13 @@ def find_or_measure(
         MissingFileError: There is no such text.
         BrokenInputError: The model's own activations are not finite.
     """
-    path = out / measured_name(digest, text, alphas)
+    most_tokens = most_tokens or MOST_TOKENS
+    path = out / measured_name(digest, text, alphas, most_tokens)
     found = load(path)
     if found is not None:
         reporter.say(f"calibrate: {path.name} is there already")
         return found
-    made = _measure(checkpoint, config, alphas, text, reporter)
+    made = _measure(checkpoint, config, alphas, text, most_tokens, out, reporter)
     save(path, made)
     return made
 
@@ -141,11 +147,15 @@ def _measure(
     config: DecoderConfig,
     alphas: Alphas,
     text: Path | None,
+    most_tokens: int,
+    scratch: Path,
     reporter: Reporter,
 ) -> Measured:
     length = min(SEQUENCE_TOKENS, config.max_positions)
-    read = required_text(checkpoint.folder, text, sequence_tokens=length)
+    read = required_text(
+        checkpoint.folder, text, sequence_tokens=length, most_tokens=most_tokens
+    )
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     title = f"measure inputs of layers on {sum(map(len, read.sequences))} tokens"
     with reporter.transfer(title, bytes_to_read(model)) as advance:
-        return measure(model, read.sequences, alphas, advance, read.sha256)
+        return measure(model, read.sequences, alphas, advance, read.sha256, scratch)

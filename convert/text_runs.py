@@ -135,6 +135,7 @@ class TextRuns:
             alphas,
             text=self._text,
             reporter=self._reporter,
+            most_tokens=self._recipe.calibration_tokens,
         )
 
     def _given(self) -> GivenMoments | None:

@@ -59,6 +59,12 @@ class Half:
             low, high = low / scales, high / scales
         return InputRange(margin * float(low.min()), margin * float(high.max()))
 
+    def and_then(self, other: Half) -> Half:
+        """This one and a part that follows."""
+        sample = np.concatenate([self.sample, other.sample])
+        kept = Half.of(sample).sample
+        return Half(np.minimum(self.low, other.low), np.maximum(self.high, other.high), kept)
+
     def joined(self, other: Half) -> Half:
         """Both halves; the sample is of no use then."""
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -66,6 +67,7 @@ def measure(
     alphas: Sequence[float],
     advance: Callable[[int], None] = lambda count: None,
     text_sha256: str = "",
+    scratch: Path | None = None,
 ) -> Measured:
     """Run ``model`` over ``texts`` and find how its layers' inputs are best divided and rounded.
 
@@ -75,12 +77,13 @@ def measure(
         alphas: To choose from, group by group; none to leave all inputs as they are.
         advance: Told the bytes of weights that were just done with.
         text_sha256: Of the file that the texts were taken from.
+        scratch: Folder with room for the values of many texts, see `execution.run`.
 
     Raises:
         TricastError: As `passes.calibration.execution.run` does.
     """
     watching = _Watching(model, alphas)
-    run(model, texts, (watching,), advance)
+    run(model, texts, (watching,), advance, scratch=scratch)
     found = watching.plain, watching.errors, watching.smoothed
     return Measured(*found, text_sha256, sum(map(len, texts)))
 
@@ -90,6 +93,7 @@ class _Seen:
     """What is held of a group until all its weights have passed."""
 
     group: Group
+    reader: str
     halves: tuple[Half, Half]
     largest: Floats
     sample: list[Floats]
@@ -108,11 +112,17 @@ class _Watching(Observer):
 
     def linear(self, weight: str, inputs: Floats) -> None:
         group = self._group_of.get(weight, Group((weight,)))
-        if group.name not in self._seen:
-            middle = (len(inputs) + 1) // 2
-            halves = (Half.of(inputs[:middle]), Half.of(inputs[-middle:]))
+        seen = self._seen.get(group.name)
+        if seen is not None and seen.reader != weight:
+            return  # it reads what another one of the group has read
+        middle = (len(inputs) + 1) // 2
+        halves = (Half.of(inputs[:middle]), Half.of(inputs[-middle:]))
+        if seen is None:
             left = sum(self._rows[name] for name in group.weights)
-            self._seen[group.name] = _Seen(group, halves, np.float32(0), [], left)
+            self._seen[group.name] = _Seen(group, weight, halves, np.float32(0), [], left)
+        else:  # the next batch
+            first, second = (old.and_then(new) for old, new in zip(seen.halves, halves, strict=True))
+            seen.halves = first, second
 
     def weight(self, name: str, start: int, rows: Floats) -> None:
         seen = self._seen[self._group_of.get(name, Group((name,))).name]

@@ -64,6 +64,24 @@ def test_memory_grows_with_the_width_and_not_with_the_layers():
     assert memory(intermediate_size=7200) > memory()
 
 
+def test_more_tokens_than_a_batch_take_disk_and_no_memory():
+    def run(tokens):
+        recipe = Recipe(
+            name="r",
+            artifacts=(Artifact(format="gaudi", encoding="fp8"),),
+            calibration_tokens=tokens,
+        )
+        [found] = plan(NamedConfig("m", RAW), recipe).artifacts[0].text_runs
+        return found
+
+    few, many = run(2048), run(65536)
+    assert many.tokens == 65536
+    assert many.memory == few.memory
+    assert few.disk == 2048 * 64 * 4
+    assert many.disk == 65536 * (64 + max(5 * 64, 2 * 64 + 2 * 96)) * 4
+    assert many.weights == 32 * few.weights
+
+
 def test_lines_say_time_memory_and_disk():
     [run] = runs(format="gguf", encoding="q4_0").text_runs
     assert run.line(Rates(1e9, 1e9)) == (
