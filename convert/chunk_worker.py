@@ -14,7 +14,7 @@ from convert.errors import NonFiniteWeightError, UnsupportedEncodingError
 from convert.finite import first_nonfinite
 from convert.runs import Runs
 from convert.weights import Rows
-from passes.calibration.reading import Block, Take, as_float32
+from passes.calibration.reading import Block, Take
 from passes.encodings.base import Bytes
 from targets.base import WriteJob
 
@@ -49,13 +49,14 @@ class ChunkWorker:
         return chunk.nbytes
 
     def multiply_and_process(self, chunk: Chunk, take: Take, taken: Callable[[], None]) -> int:
-        """As `process`, but first hand the rows over, cell by cell; then ``taken`` is called."""
+        """As `process`, but first hand the rows over, as stored, cell by cell; then ``taken`` is
+        called.
+        """
         rows = self._read(chunk, chunk.start, chunk.stop)
         for start, stop in chunk.cells():
             cell = rows[start - chunk.start : stop - chunk.start]
-            values = as_float32(cell, self._buffer("float32", 4 * cell.size).view(np.float32))
             with np.errstate(all="ignore"):
-                take(Block(chunk.weight, start, stop, values))
+                take(Block(chunk.weight, start, stop, cell))
         taken()
         missing = _missing(chunk)
         if missing:

@@ -25,16 +25,16 @@ from convert.moments_file import KeptMoments, load, moments_digest, save
 from convert.stream import Calibration, PassWeight
 from convert.weights import Floats, Weight
 from passes.calibration.blas import one_thread_each
-from passes.calibration.execution import Execution
 from passes.calibration.observations import tokens_digest
 from passes.calibration.observers import SecondMoments
 from passes.calibration.reading import Take
 from passes.calibration.snapshots import Snapshots, identity_of
 from passes.calibration.steps import Plan, Step, plan
+from passes.calibration.stored_products import StoredExecution
 from passes.encodings.weighting import WeightableEncoding
 from targets.base import WriteJob
 
-FORM = 1
+FORM = 2
 """Raised when the same checkpoint and tokens would give other moments."""
 
 
@@ -55,7 +55,7 @@ class OnePass(Calibration):
         self._text = text
         self._path = path
         self._observer = SecondMoments()
-        self._execution = Execution(model, text.sequences, (self._observer,), logits=False)
+        self._execution = StoredExecution(model, text.sequences, (self._observer,))
         self._snapshots = Snapshots(
             path.with_name(f".{path.stem}.snapshot"),
             identity_of(model, path.name, text.sequences),

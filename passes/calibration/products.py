@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats, Weight
-from passes.calibration.reading import Block
+from passes.calibration.reading import Block, as_float32
 
 Array = NDArray[Any]
 
@@ -75,7 +75,7 @@ class ConvolutionProduct(Product):
         self._found = [np.zeros((1, self._rows, length, 1), np.float32) for length in lengths]
 
     def multiply(self, block: Block) -> None:
-        kernel = block.values.reshape(len(block.values), -1, self._taps)
+        kernel = as_float32(block.values).reshape(len(block.values), -1, self._taps)
         for tap in range(self._taps):
             part = np.ascontiguousarray(kernel[..., tap])
             for image, found in zip(self._images, self._found, strict=True):

@@ -19,12 +19,15 @@ BLOCK_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Block:
-    """Rows ``start`` to ``stop`` of a weight, ``values [stop - start, columns]``."""
+    """Rows ``start`` to ``stop`` of a weight, ``values [stop - start, columns]``.
+
+    Values are float32, or as they are stored where whoever takes them asks for that.
+    """
 
     weight: Weight
     start: int
     stop: int
-    values: Floats
+    values: Rows
 
     @property
     def nbytes(self) -> int:
