@@ -152,9 +152,7 @@ def _measure(
     reporter: Reporter,
 ) -> Measured:
     length = min(SEQUENCE_TOKENS, config.max_positions)
-    read = required_text(
-        checkpoint.folder, text, sequence_tokens=length, most_tokens=most_tokens
-    )
+    read = required_text(checkpoint.folder, text, sequence_tokens=length, most_tokens=most_tokens)
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     title = f"measure inputs of layers on {sum(map(len, read.sequences))} tokens"
     with reporter.transfer(title, bytes_to_read(model)) as advance:

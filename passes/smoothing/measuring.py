@@ -121,7 +121,9 @@ class _Watching(Observer):
             left = sum(self._rows[name] for name in group.weights)
             self._seen[group.name] = _Seen(group, weight, halves, np.float32(0), [], left)
         else:  # the next batch
-            first, second = (old.and_then(new) for old, new in zip(seen.halves, halves, strict=True))
+            first, second = (
+                old.and_then(new) for old, new in zip(seen.halves, halves, strict=True)
+            )
             seen.halves = first, second
 
     def weight(self, name: str, start: int, rows: Floats) -> None:

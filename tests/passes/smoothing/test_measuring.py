@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from convert.weights import read_float32
+from passes.calibration import execution
 from passes.calibration.execution import run
 from passes.calibration.observers import InputRange, Observer
 from passes.smoothing.fitting import MARGINS, Half, best_fit, rounded_inputs
@@ -122,3 +123,32 @@ def test_inputs_are_rounded_as_the_target_rounds_them():
     step = (high - low) / 255
     expected = np.clip(np.rint(x / np.float32(step)), round(low / step), round(high / step)) * step
     np.testing.assert_allclose(rounded_inputs(x, within), expected, atol=1e-6)
+
+
+def test_batches_of_texts_are_all_seen(small, texts, monkeypatch):
+    class Extremes(Observer):
+        def __init__(self):
+            self.seen = {}
+
+        def linear(self, weight, inputs):
+            low, high = self.seen.get(weight, (np.inf, -np.inf))
+            self.seen[weight] = min(low, inputs.min()), max(high, inputs.max())
+
+    extremes = Extremes()
+    run(small.graph(), texts, (extremes,))
+    monkeypatch.setattr(execution, "BATCH_TOKENS", 1)
+    measured = measure(small.graph(), texts, (0.5,))
+    assert len(texts) > 1
+    for name, within in measured.plain.items():
+        ratios = np.array(within) / np.array(extremes.seen[name])
+        assert min(abs(ratios[1] - margin) for margin in MARGINS) < 1e-5
+        assert abs(ratios[0] - ratios[1]) < 1e-5
+
+
+def test_parts_of_a_half_that_follow_each_other_are_one():
+    parts = [np.random.default_rng(seed).standard_normal((99, 5)) for seed in (0, 1)]
+    found = Half.of(parts[0].astype(np.float32)).and_then(Half.of(parts[1].astype(np.float32)))
+    whole = np.concatenate(parts).astype(np.float32)
+    assert np.array_equal(found.low, whole.min(0)) and np.array_equal(found.high, whole.max(0))
+    assert len(found.sample) == 128
+    assert {tuple(row) for row in found.sample} <= {tuple(row) for row in whole}
