@@ -36,7 +36,9 @@ METHODS = ("gptq",)
 FITTING = "int4, int4_sym or nf4 with any group size, q4_0 or q4_1"
 """Encodings that codes can be found for, in words."""
 
-MOST_TOKENS = 2048
+MOST_TOKENS = 4096
+"""All of the shipped text: how inputs go together takes more tokens to know than their size."""
+
 SEQUENCE_TOKENS = 512
 
 _DECISIVE_PACKAGES = ("numpy", "numba", "tokenizers", "transformers")

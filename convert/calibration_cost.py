@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from convert import calibration_text, weighting
+from convert import calibrated, calibration_text, weighting
 from convert.architectures.base import DecoderConfig
 from convert.graph import parameters
 from convert.recipe import NO_TEXT, Artifact, Recipe
@@ -28,6 +28,10 @@ _HELD_HIDDEN, _HELD_FFN = 4, 3
 _WORK_HIDDEN, _WORK_FFN, _WORK_SCORES = 30, 10, 8
 """Elements that are read or written a token and layer, in multiples of the hidden size, the MLP's
 and the attention scores: norms, rotation, softmax, activation, sums, what observers look at."""
+
+_METHODS_THEMSELVES = tuple(f"{method} itself" for method in calibrated.METHODS)
+_METHOD_MATRICES = 2
+"""Second moments of a layer's inputs, and their factor."""
 
 _SAMPLE = 1024
 _SECONDS_TO_MEASURE = 0.05
@@ -131,6 +135,7 @@ def _purposes(
     if recipe.calibrate == NO_TEXT:
         return
     most = recipe.calibration_tokens or calibration_text.MOST_TOKENS
+    for_method = recipe.calibration_tokens or calibrated.MOST_TOKENS
     rounded = any(
         parameter.encoding is not None and parameter.encoding.input_bits is not None
         for parameter in parameters(stored).values()
@@ -141,7 +146,7 @@ def _purposes(
         search = "the search for alphas" if artifact.smooth_quant == "search" else ""
         yield "measure inputs of 8 bits", most, True, search
     if artifact.method is not None:
-        yield f"find codes by {artifact.method}", most, True, f"{artifact.method} itself"
+        yield f"find codes by {artifact.method}", for_method, True, f"{artifact.method} itself"
     elif artifact.is_mix:
         yield "choose a mix", weighting.SAMPLE_TOKENS, True, "a run of each candidate"
     elif any(weightable_layers(stored)):
@@ -171,6 +176,8 @@ def _text_run(
     batch = min(tokens, BATCH_TOKENS)
     on_disk = tokens * max(5 * config.hidden, 2 * config.hidden + 2 * config.ffn)
     scores = sequence * config.heads
+    widest = max(weight.columns for weight in sizes.values())
+    matrices = _METHOD_MATRICES * widest**2 if more in _METHODS_THEMSELVES else 0
     attention = 4 * scores * config.head_dim * config.layers
     touched = (
         _WORK_HIDDEN * config.hidden + _WORK_FFN * config.ffn + _WORK_SCORES * scores
@@ -183,7 +190,7 @@ def _text_run(
         operations=float(tokens) * (2 * multiplied + attention),
         weights=weights * -(-tokens // BATCH_TOKENS),
         touched=float(tokens) * touched,
-        memory=_FLOAT_BYTES * (batch * held + 2 * sequence * scores) + 3 * BLOCK_BYTES,
+        memory=_FLOAT_BYTES * (batch * held + 2 * sequence * scores + matrices) + 3 * BLOCK_BYTES,
         disk=_FLOAT_BYTES * (tokens * config.hidden + (on_disk if tokens > batch else 0)),
         more=more,
     )

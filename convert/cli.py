@@ -72,7 +72,8 @@ CalibrationTokens = Annotated[
     typer.Option(
         "--calibration-tokens",
         min=32,
-        help="Tokens of that text, at most, for activation ranges and --method. Default: 2048.",
+        help="Tokens of that text, at most, for activation ranges and --method. "
+        "Default: 2048, for --method 4096.",
     ),
 ]
 Imatrix = Annotated[

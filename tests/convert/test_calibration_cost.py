@@ -82,6 +82,13 @@ def test_more_tokens_than_a_batch_take_disk_and_no_memory():
     assert many.weights == 32 * few.weights
 
 
+def test_gptq_reads_more_and_holds_second_moments():
+    [plain] = runs(format="gaudi", encoding="fp8").text_runs
+    [gptq] = runs(format="openvino", encoding="int4_g32", method="gptq").text_runs
+    assert gptq.tokens == 4096
+    assert gptq.memory == plain.memory + 2 * 96 * 96 * 4
+
+
 def test_lines_say_time_memory_and_disk():
     [run] = runs(format="gguf", encoding="q4_0").text_runs
     assert run.line(Rates(1e9, 1e9)) == (
