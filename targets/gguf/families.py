@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convert.errors import UnsupportedArchitectureError, UnsupportedConfigError
 
 if TYPE_CHECKING:
-    from convert.architectures.base import DecoderConfig
+    from convert.architectures.base import DecoderConfig, Experts
+
+
+@dataclass(frozen=True)
+class ExpertForm:
+    """What an architecture of llama.cpp makes of experts, in every layer.
+
+    Args:
+        normalized: Whether a token's weights of the experts it visits are made to sum to 1.
+        shared: Whether there is one more expert that all tokens visit.
+    """
+
+    normalized: bool
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,8 @@ class Family:
         rope: Whether queries and keys are rotated by their positions, or linear biases added.
         layer_norm: Whether norms subtract the mean and add a bias.
         prefix: What the gguf package's map leaves out at the beginning of a parameter's name.
+        experts: How it mixes experts; None if it has none.
+        tied: Whether the embedding may be the head, too.
     """
 
     architecture: str
@@ -36,6 +51,8 @@ class Family:
     rope: bool = True
     layer_norm: bool = False
     prefix: str = ""
+    experts: ExpertForm | None = None
+    tied: bool = True
 
 
 _LLAMA = Family(
@@ -74,9 +91,34 @@ FAMILIES: dict[str, Family] = {
     "bloom": _BLOOM,
     "llama": _LLAMA,
     "mistral": _LLAMA,
+    "mixtral": replace(_LLAMA, experts=ExpertForm(normalized=True)),
     "qwen2": _QWEN2,
+    "qwen2_moe": replace(
+        _QWEN2,
+        architecture="qwen2moe",
+        experts=ExpertForm(normalized=False, shared=True),
+        tied=False,
+    ),
     "qwen3": _QWEN3,
+    "qwen3_moe": replace(_QWEN3, architecture="qwen3moe", experts=ExpertForm(normalized=True)),
 }
+
+
+def _expert_checks(form: ExpertForm | None, experts: Experts | None) -> dict[str, bool]:
+    """Whether an architecture can express what there is of these features."""
+    if form is None or experts is None:
+        return {
+            "experts": form is not None or experts is None,
+            "the absence of experts": form is None or experts is not None,
+        }
+    return {
+        "layers without experts among others": all(experts.layers),
+        "weights of experts that do not sum to 1": experts.normalized or not form.normalized,
+        "weights of experts that are made to sum to 1": form.normalized or not experts.normalized,
+        "an expert that all tokens visit": form.shared or experts.shared_ffn is None,
+        "the absence of an expert that all tokens visit": not form.shared
+        or experts.shared_ffn is not None,
+    }
 
 
 def family_of(config: DecoderConfig) -> Family:
@@ -104,6 +146,8 @@ def family_of(config: DecoderConfig) -> Family:
         "the absence of the normalization of query and key": config.qk_norm or not family.qk_norm,
         "heads x head_dim that is not the hidden size": family.free_head_dim
         or config.heads * config.head_dim == config.hidden,
+        "a head that is the embedding": family.tied or not config.tied,
+        **_expert_checks(family.experts, config.experts),
     }
     for feature, expressible in checks.items():
         if not expressible:

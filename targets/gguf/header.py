@@ -34,7 +34,7 @@ def add_tensor_infos(writer: Any, tensors: Sequence[StoredTensor]) -> None:
     for tensor in tensors:
         writer.add_tensor_info(
             tensor.name,
-            tensor.weight.shape,
+            tensor.shape,
             np.dtype(np.float32),
             tensor.nbytes,
             raw_dtype=gguf.GGMLQuantizationType[tensor.encoding.name.upper()],

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from convert.architectures.base import DecoderConfig, Rope
+from convert.architectures.base import DecoderConfig, Experts, Rope
 from targets.base import Source
 from targets.gguf.families import Family
 from targets.gguf.file_types import number_of
@@ -44,7 +44,10 @@ def add_general(
 
     # A label from the hub ends in @ and the commit, which is no part of the name.
     label = source.label.partition("@")[0]
-    total = sum(math.prod(tensor.weight.shape) for tensor in tensors)
+    total = sum(math.prod(tensor.shape) for tensor in tensors)
+    stacks = [tensor for tensor in tensors if tensor.stacked]
+    count = max((len(tensor.stacked) for tensor in stacks), default=0)
+    one = sum(math.prod(tensor.weight.shape) for tensor in stacks)
     about = gguf.Metadata.apply_metadata_heuristic(
         gguf.Metadata(),
         gguf.Metadata.load_model_card(source.folder),
@@ -53,7 +56,7 @@ def add_general(
         total,
     )
     about.name = about.name or label
-    about.size_label = about.size_label or gguf.size_label(total, total, 0, 0)
+    about.size_label = about.size_label or gguf.size_label(total, total - count * one, one, count)
     for attribute, key in _SAMPLING.items():
         setattr(about, attribute, generation.get(key))
     writer.add_type(gguf.GGUFType.MODEL)
@@ -84,6 +87,16 @@ def add_hyperparameters(writer: Any, config: DecoderConfig, family: Family) -> N
     window = smallest_window(config)
     if window is not None:
         writer.add_sliding_window(window)
+    if config.experts is not None:
+        _add_experts(writer, config.experts)
+
+
+def _add_experts(writer: Any, experts: Experts) -> None:
+    writer.add_expert_count(experts.count)
+    writer.add_expert_used_count(experts.used)
+    writer.add_expert_feed_forward_length(experts.ffn)
+    if experts.shared_ffn is not None:
+        writer.add_expert_shared_feed_forward_length(experts.shared_ffn)
 
 
 def smallest_window(config: DecoderConfig) -> int | None:
@@ -122,6 +135,6 @@ def _most(tensors: Sequence[StoredTensor]) -> str:
     """The encoding that stores most weights."""
     weights: Counter[str] = Counter()
     for tensor in tensors:
-        if len(tensor.weight.shape) > 1:
-            weights[tensor.encoding.name] += math.prod(tensor.weight.shape)
+        if len(tensor.shape) > 1:
+            weights[tensor.encoding.name] += math.prod(tensor.shape)
     return weights.most_common(1)[0][0]

@@ -19,7 +19,6 @@ from targets.gguf.tensors import name_map, stored_name
 _GROUPED, _MIXTRAL = 4, 8
 _LARGE_LAYERS = 80
 _LARGE_ARCHITECTURES = ("llama", "qwen2")
-_EXPERT = re.compile(r"\.experts\.\d+\.")
 _LAYER = re.compile(r"blk\.(\d+)\.(\w+?)(?:_exps|_shexp)?\.weight")
 
 
@@ -54,7 +53,7 @@ def assign(
 
 def facts_of(config: DecoderConfig, family: Family, *, imatrix: bool) -> Facts:
     """What the rules ask of a model with this configuration."""
-    experts = getattr(config, "experts", None)
+    experts = config.experts
     many_queries = config.heads > config.kv_heads or family.architecture != "llama"
     return Facts(
         layers=config.layers,
@@ -166,7 +165,5 @@ def _counts_more(number: int, count: int) -> bool:
 def stored_names(parameters: Iterable[str], family: Family, layers: int) -> dict[str, str]:
     """Names in the GGUF, by name of a parameter that has one."""
     names = name_map(family.architecture, layers)
-    found = {
-        name: stored_name(_EXPERT.sub(".experts.", name), names, family) for name in parameters
-    }
+    found = {name: stored_name(name, names, family) for name in parameters}
     return {name: stored for name, stored in found.items() if stored is not None}

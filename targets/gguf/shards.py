@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convert.errors import UsageError
-from targets.base import OutputFile, Placement, WriteJob
+from targets.base import OutputFile, WriteJob
 from targets.gguf.file_names import FILE
 from targets.gguf.header import data_offsets, shard_headers
 from targets.gguf.tensors import StoredTensor
@@ -46,8 +46,6 @@ def files_and_jobs(
         held = [by_name[name] for name in names]
         *offsets, size = data_offsets(len(header), held)
         files.append(OutputFile(path, size, ((0, header),)))
-        jobs += [
-            WriteJob(each.weight, each.encoding, (Placement(path, offset),), each.row_order)
-            for each, offset in zip(held, offsets, strict=True)
-        ]
+        for each, offset in zip(held, offsets, strict=True):
+            jobs += each.jobs(path, offset)
     return tuple(files), tuple(jobs)

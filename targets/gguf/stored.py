@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.gguf_names import hugging_face_name
+from convert.gguf_names import VECTOR_OF_ONE_ROW, expert_pattern, hugging_face_name
 from convert.gguf_rows import row_order
 from convert.sources.gguf_shards import open_gguf
 
@@ -22,6 +22,12 @@ def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     architecture = file.value("general.architecture", str) or ""
     head_dim = file.value(f"{architecture}.attention.key_length", int) or 0
     for tensor in file.tensors.values():
+        pattern = expert_pattern(architecture, tensor.name)
+        if pattern is not None:
+            for number in range(tensor.shape[0]):
+                expert = file.read_rows(tensor, number, number + 1).reshape(tensor.shape[1:])
+                yield pattern.format(number), np.ascontiguousarray(expert, np.float32)
+            continue
         name = hugging_face_name(architecture, tensor.name)
         if name is None:
             continue
@@ -29,4 +35,6 @@ def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         order = row_order(architecture, name, len(values), head_dim)
         if order is not None:
             values = values[np.argsort(order)]
+        if name.endswith(VECTOR_OF_ONE_ROW):
+            values = values[None]
         yield name, np.ascontiguousarray(values, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert.gguf_names import hugging_face_name
+from convert.gguf_names import expert_pattern, hugging_face_name
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ from convert.gguf_names import hugging_face_name
         ),
         ("bloom", "token_embd_norm.bias", "transformer.word_embeddings_layernorm.bias"),
         ("bloom", "output.weight", "lm_head.weight"),
+        ("llama", "blk.2.ffn_gate_inp.weight", "model.layers.2.block_sparse_moe.gate.weight"),
+        ("qwen3moe", "blk.2.ffn_gate_inp.weight", "model.layers.2.mlp.gate.weight"),
+        (
+            "qwen2moe",
+            "blk.0.ffn_up_shexp.weight",
+            "model.layers.0.mlp.shared_expert.up_proj.weight",
+        ),
     ],
 )
 def test_the_name_in_the_checkpoint(architecture, name, found):
@@ -35,6 +42,19 @@ def test_the_name_in_the_checkpoint(architecture, name, found):
 )
 def test_other_names_are_none(name):
     assert hugging_face_name("llama", name) is None
+
+
+def test_the_names_of_experts():
+    scope = "model.layers.3"
+    assert expert_pattern("llama", "blk.3.ffn_down_exps.weight") == (
+        f"{scope}.block_sparse_moe.experts.{{}}.w2.weight"
+    )
+    assert expert_pattern("qwen2moe", "blk.3.ffn_gate_exps.weight") == (
+        f"{scope}.mlp.experts.{{}}.gate_proj.weight"
+    )
+    assert expert_pattern("qwen3moe", "blk.3.ffn_gate_inp.weight") is None
+    assert expert_pattern("qwen3", "blk.3.ffn_gate_exps.weight") is None
+    assert expert_pattern("falcon", "blk.3.ffn_gate_exps.weight") is None
 
 
 def test_an_architecture_without_names_has_none():

@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 MODELS = {
     **ODD_MODELS,
     "mixtral": EXPERT_MODELS["mixtral"],
-    "qwen2_moe, a shared expert": EXPERT_MODELS["qwen2_moe, a shared expert"],
+    "qwen2_moe": EXPERT_MODELS["qwen2_moe"],
 }
 
 

@@ -30,6 +30,24 @@ SMALL: dict[str, Any] = {
 """Sizes that no power of two divides; a test overrides what it is about."""
 
 
+FEW_EXPERTS: dict[str, dict[str, Any]] = {
+    "mixtral": {"num_local_experts": 5},
+    "qwen2_moe": {
+        "num_experts": 6,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 28,
+        "shared_expert_intermediate_size": 36,
+    },
+    "qwen3_moe": {
+        "num_experts": 7,
+        "num_experts_per_tok": 3,
+        "moe_intermediate_size": 28,
+        "norm_topk_prob": True,
+    },
+}
+"""The same of mixtures of experts, of forms that hub models have."""
+
+
 @dataclass(frozen=True)
 class SmallModel:
     """A transformers model (float32, eager attention), with its config.json and weights."""
@@ -86,7 +104,8 @@ def small_model(model_type: str, seed: int = 0, **overrides: Any) -> SmallModel:
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    model = _untrained(model_type, {**SMALL, **overrides})
+    own = FEW_EXPERTS.get(model_type, {})
+    model = _untrained(model_type, {**SMALL, **own, **overrides})
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1 and ("norm" in name or ".ln_" in name) and "weight" in name:

@@ -96,7 +96,7 @@ ODD_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 EXPERT_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "mixtral": ("mixtral", {"num_local_experts": 5, "head_dim": 12}),
+    "mixtral": ("mixtral", {"head_dim": 12}),
     "mixtral, every expert, a window": (
         "mixtral",
         {"num_local_experts": 3, "num_experts_per_tok": 3, "sliding_window": 4},
@@ -105,20 +105,10 @@ EXPERT_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "mixtral",
         {"num_local_experts": 19, "num_experts_per_tok": 1, "tie_word_embeddings": True},
     ),
-    "qwen2_moe, a shared expert": (
-        "qwen2_moe",
-        {
-            "num_experts": 6,
-            "num_experts_per_tok": 2,
-            "moe_intermediate_size": 20,
-            "shared_expert_intermediate_size": 36,
-        },
-    ),
+    "qwen2_moe": ("qwen2_moe", {}),
     "qwen2_moe, both kinds of layers and of MLPs, normalized": (
         "qwen2_moe",
         {
-            "num_experts": 4,
-            "num_experts_per_tok": 3,
             "moe_intermediate_size": 33,
             "shared_expert_intermediate_size": 15,
             "norm_topk_prob": True,
@@ -127,22 +117,12 @@ EXPERT_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "sliding_window": 5,
         },
     ),
-    "qwen3_moe": (
-        "qwen3_moe",
-        {
-            "num_experts": 8,
-            "num_experts_per_tok": 3,
-            "moe_intermediate_size": 28,
-            "norm_topk_prob": True,
-            "head_dim": 20,
-        },
-    ),
+    "qwen3_moe": ("qwen3_moe", {"head_dim": 20}),
     "qwen3_moe, every second layer, a window": (
         "qwen3_moe",
         {
-            "num_experts": 7,
-            "num_experts_per_tok": 2,
             "moe_intermediate_size": 17,
+            "norm_topk_prob": False,
             "decoder_sparse_step": 2,
             "use_sliding_window": True,
             "sliding_window": 5,

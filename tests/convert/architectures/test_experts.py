@@ -38,7 +38,7 @@ def test_an_expert_that_nobody_visits_multiplies_nothing(model):
 
 
 def test_routers_and_shared_gates_have_a_role_of_their_own():
-    graph = small_model("qwen2_moe", num_experts=4, num_experts_per_tok=2).graph()
+    graph = small_model("qwen2_moe").graph()
     found = {name for name, role in roles(graph).items() if role is Role.ROUTER}
     mlps = [f"model.layers.{layer}.mlp" for layer in range(2)]
     assert found == {

@@ -70,3 +70,18 @@ def test_nothing_is_said_of_rotation_where_there_is_none() -> None:
     assert keys["bloom.feed_forward_length"] == 4 * model.config.hidden
     assert keys["bloom.context_length"] == 2048
     assert not [key for key in keys if "rope" in key or "rms" in key]
+
+
+def test_how_many_experts_there_are_and_how_wide_they_are(tmp_path: Path) -> None:
+    model = small_model("qwen2_moe")
+    writer = new_writer("qwen2moe")
+    add_hyperparameters(writer, model.config, FAMILIES["qwen2_moe"])
+    tensors = stored_tensors(model.graph(), model.config, FAMILIES["qwen2_moe"])
+    source = Source("tiny", tmp_path, model.raw_config, model.config)
+    add_general(writer, source, tensors, {})
+    keys = {key: value.value for key, value in writer.kv_data[0].items()}
+    assert keys["qwen2moe.expert_count"] == 6
+    assert keys["qwen2moe.expert_used_count"] == 2
+    assert keys["qwen2moe.expert_feed_forward_length"] == 28
+    assert keys["qwen2moe.expert_shared_feed_forward_length"] == 36
+    assert keys["general.size_label"].startswith("6x")

@@ -29,7 +29,14 @@ LLAMA3 = {
 @pytest.mark.usefixtures("proven_once")
 @pytest.mark.parametrize(
     ("model_type", "overrides"),
-    [("llama", {"rope_parameters": LLAMA3}), ("qwen2", {}), ("bloom", {})],
+    [
+        ("llama", {"rope_parameters": LLAMA3}),
+        ("qwen2", {}),
+        ("bloom", {}),
+        ("mixtral", {}),
+        ("qwen2_moe", {}),
+        ("qwen3_moe", {}),
+    ],
 )
 def test_float32_survives(model_type: str, overrides: dict[str, Any], tmp_path: Path) -> None:
     model = checkpoint(tmp_path / "in", model_type, **overrides)

@@ -51,9 +51,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-yarn": ("llama", {"rope_parameters": YARN}),
     "llama-yarn-factor": ("llama", {"rope_parameters": {**YARN, "attention_factor": 1.3}}),
     "mistral": ("mistral", {"sliding_window": None}),
+    "mixtral": ("mixtral", {"head_dim": 12}),
+    "mixtral-8": ("mixtral", {"num_local_experts": 8, "num_experts_per_tok": 3}),
     "qwen2": ("qwen2", {}),
+    "qwen2-moe": ("qwen2_moe", {}),
     "qwen2-tied": ("qwen2", {"tie_word_embeddings": True}),
     "qwen3": ("qwen3", {"head_dim": 16}),
+    "qwen3-moe": ("qwen3_moe", {"head_dim": 16}),
 }
 
 

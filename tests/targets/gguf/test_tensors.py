@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from convert.architectures.base import Rope
-from convert.errors import UnsupportedConfigError
-from convert.gguf_names import hugging_face_name
+from convert.errors import UnsupportedConfigError, UnsupportedEncodingError
+from convert.gguf_names import expert_pattern, hugging_face_name
+from convert.graph import parameters
 from convert.weights import ArrayWeight
+from passes.encodings import encoding
 from targets.gguf.families import FAMILIES, family_of
 from targets.gguf.tensors import llama3_factors, stored_tensors
 from tests.support.models import small_model
@@ -52,9 +54,42 @@ def test_every_parameter_has_a_name_that_leads_back(model_type: str) -> None:
     model = small_model(model_type)
     family = family_of(model.config)
     stored = stored_tensors(model.graph(), model.config, family)
-    names = {hugging_face_name(family.architecture, t.name): t.weight.name for t in stored}
+    names = {}
+    for tensor in stored:
+        pattern = expert_pattern(family.architecture, tensor.name)
+        if pattern is None:
+            names[hugging_face_name(family.architecture, tensor.name)] = tensor.weight.name
+        for number, (weight, _) in enumerate(tensor.stacked):
+            names[str(pattern).format(number)] = weight.name
     assert names == {name: name for name in model.weights}
     assert all(t.encoding.name == "f32" for t in stored)
+
+
+def test_experts_of_a_layer_share_a_tensor_and_its_type() -> None:
+    model = small_model("mixtral", intermediate_size=64)
+    graph, family = model.graph(), family_of(model.config)
+    scope = "model.layers.1.block_sparse_moe.experts"
+    for number in range(5):
+        parameters(graph)[f"{scope}.{number}.w2.weight"].encoding = encoding("q8_0")
+    stored = {each.name: each for each in stored_tensors(graph, model.config, family)}
+    down = stored["blk.1.ffn_down_exps.weight"]
+    assert down.shape == (5, 48, 64)
+    assert down.nbytes == 5 * encoding("q8_0").nbytes(48, 64)
+    places = [job.placements[0].offset for job in down.jobs("model.gguf", 96)]
+    assert places == [96 + number * down.nbytes // 5 for number in range(5)]
+    assert [job.weight.name for job in down.jobs("", 0)][4] == f"{scope}.4.w2.weight"
+    parameters(graph)[f"{scope}.3.w2.weight"].encoding = encoding("q4_0")
+    with pytest.raises(UnsupportedEncodingError, match=r"ffn_down_exps") as caught:
+        stored_tensors(graph, model.config, family)
+    assert f"q8_0 for {scope}.3.w2.weight" in str(caught.value)
+
+
+def test_a_gate_of_one_row_is_a_vector() -> None:
+    model = small_model("qwen2_moe")
+    stored = stored_tensors(model.graph(), model.config, family_of(model.config))
+    shapes = {each.name: each.shape for each in stored}
+    assert shapes["blk.0.ffn_gate_inp_shexp.weight"] == (48,)
+    assert shapes["blk.0.ffn_gate_inp.weight"] == (6, 48)
 
 
 @pytest.mark.parametrize(
