@@ -15,7 +15,8 @@ def test_what_is_measured_observes_every_text(tmp_path, monkeypatch):
     seen = []
     observe = module.observe
 
-    def watching(model, texts):
+    def watching(model, texts, scratch):
+        assert scratch.parent == tmp_path / "tiny"
         seen.append([len(text) for text in texts])
         return observe(model, texts)
 
@@ -23,6 +24,19 @@ def test_what_is_measured_observes_every_text(tmp_path, monkeypatch):
     build(SHAPES["tiny"], tmp_path / "tiny", sparse=True)
     calibration.main(["--observe", str(tmp_path / "tiny"), "--tokens", "700"])
     assert seen == [[512, 188]]
+
+
+def test_a_method_rounds_every_layer_and_leaves_nothing(tmp_path, monkeypatch):
+    from convert.kept_codes import KeptCodes
+
+    kept = []
+    monkeypatch.setattr(KeptCodes, "keep", lambda self, name, *rest: kept.append(name))
+    build(SHAPES["tiny"], tmp_path / "tiny", sparse=True)
+    before = sorted(tmp_path.rglob("*"))
+    options = ["--observe", str(tmp_path / "tiny"), "--tokens", "40", "--method", "gptq"]
+    calibration.main(options)
+    assert len(kept) == 7 * SHAPES["tiny"].layers
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_ratios_are_to_the_first_of_a_shape(monkeypatch, capsys, tmp_path):
