@@ -19,8 +19,11 @@ from passes.encodings.int4 import int4, int4_sym
 from passes.encodings.int8 import INT8, INT8_ASYM
 from passes.encodings.integers import SMALLEST_GROUP
 from passes.encodings.nf4 import Nf4, Nf4DoubleQuantized
+from passes.encodings.q2_k import Q2_K
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
+from passes.encodings.q4_k import Q4_K
+from passes.encodings.q5_k import Q5_K
 from passes.encodings.q8_0 import Q8_0
 from passes.encodings.w8a8 import W8A8
 from passes.encodings.weighting import WeightableEncoding
@@ -30,6 +33,7 @@ _NAMED: dict[str, Encoding] = {
     for known in (
         *(FloatEncoding(dtype) for dtype in FloatType),
         *(Q8_0(), Q4_0(), Q4_1()),
+        *(Q2_K(), Q4_K(), Q5_K()),
         *(INT8, INT8_ASYM, W8A8()),
         *(int4(), int4(64), int4(32)),
         *(int4_sym(), int4_sym(64), int4_sym(32)),

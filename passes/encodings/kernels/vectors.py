@@ -129,6 +129,24 @@ def store_bytes(context: Any, vector: Any, codes: Any, start: Any) -> tuple[Any,
 
 
 @_instruction
+def store_words(
+    context: Any, first: Any, second: Any, third: Any, fourth: Any, words: Any, start: Any
+) -> tuple[Any, Generate]:
+    """Write sixteen words of 32 bits, each of four numbers 0 to 255, the first as lowest byte."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> Any:
+        kind = ir.VectorType(_INTEGER, LANES)
+        joined = ir.Constant(kind, [0] * LANES)
+        for number, vector in enumerate(arguments[:4]):
+            shift = ir.Constant(kind, [8 * number] * LANES)
+            joined = builder.or_(joined, builder.shl(builder.fptosi(vector, kind), shift))
+        to = _at(context, builder, signature.args[4], arguments[4], arguments[5])
+        builder.store(builder.bitcast(joined, _FLOATS), to).align = 4
+
+    return types.void(*[_VECTOR] * 4, words, types.uint64), generate
+
+
+@_instruction
 def where_above(
     context: Any, tested: Any, bound: Any, value: Any, other: Any
 ) -> tuple[Any, Generate]:

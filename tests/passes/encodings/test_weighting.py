@@ -11,13 +11,19 @@ from passes.encodings import ENCODINGS, encoding, warm_up
 from passes.encodings.weighting import WeightableEncoding
 from tests.support.rows import hard_rows
 
-EVERY = ("q4_0", "q4_1", "int4_sym_g17", "int4_g19", "int4_g64", "nf4", "nf4_g16")
+EVERY = ("q4_0", "q4_1", "q4_k", "int4_sym_g17", "int4_g19", "int4_g64", "nf4", "nf4_g16")
 every = pytest.mark.parametrize("name", EVERY)
 IMPORTANCES = st.sampled_from(["smooth", "one counts", "some are zero", "blocks are zero", "tiny"])
 
 
 def width_of(name):
-    return getattr(encoding(name), "group", 32)
+    chosen = encoding(name)
+    return getattr(chosen, "group", getattr(chosen, "block", 32))
+
+
+def columns_for(name):
+    width = width_of(name)
+    return st.integers(1, 5 if width < 256 else 1).map(lambda count: count * width)
 
 
 def moments_of(kind, columns, width, seed=0):
@@ -47,7 +53,7 @@ def heavy_tailed(rows, columns, seed=0):
 @every
 def test_the_kernel_equals_the_reference_bit_for_bit(name):
     @settings(max_examples=60, deadline=None)
-    @given(hard_rows(st.integers(1, 5).map(lambda count: count * width_of(name))), IMPORTANCES)
+    @given(hard_rows(columns_for(name)), IMPORTANCES)
     def check(recipe, kind):
         rows = recipe.make()
         moments = moments_of(kind, recipe.columns, width_of(name), recipe.seed)
@@ -97,6 +103,12 @@ def test_where_nothing_counts_the_plain_codes_are_stored(name):
     rows, plain = heavy_tailed(9, columns), encoding(name)
     nothing = plain.weighted(np.zeros(columns))
     assert all(map(np.array_equal, nothing.encode(rows), plain.encode(rows)))
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if not name.endswith("_k")])
+def test_blocks_in_which_nothing_counts_are_plain(name):
+    columns = 4 * width_of(name)
+    rows, plain = heavy_tailed(9, columns), encoding(name)
     moments = moments_of("blocks are zero", columns, width_of(name))
     half = plain.weighted(moments)
     found, expected = (
