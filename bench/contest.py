@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ class Contestant:
         commands: Run one after the other.
         makes: Files and folders that are removed before and after.
         environment: Set for the commands.
+        cold: Files and folders that the page cache is to forget before.
     """
 
     work: str
@@ -32,10 +34,13 @@ class Contestant:
     commands: tuple[Command, ...]
     makes: tuple[Path, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    cold: tuple[Path, ...] = ()
 
     def run(self) -> Usage:
         """Measure it once, leaving nothing behind."""
         _remove(self.makes)
+        for path in self.cold:
+            forget_pages(path)
         try:
             return in_a_row(
                 [
@@ -102,6 +107,23 @@ def table(results: Sequence[Result], yardstick: str, ours: str = "Tricast") -> s
             f"| {usage.system:.2f} | {usage.peak / 1e6:.0f} | {usage.wall / unit:.2f} | {times} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def forget_pages(path: Path) -> int:
+    """Drop a file, or all files below a folder, from the page cache, as far as they are stored.
+
+    Returns:
+        How many files.
+    """
+    files = [each for each in (path, *path.rglob("*")) if each.is_file()]
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+    return len(files)
 
 
 def _remove(paths: Sequence[Path]) -> None:

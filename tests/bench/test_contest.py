@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
-from bench.contest import Contestant, Result, hold, table
+from bench.contest import Contestant, Result, forget_pages, hold, table
 from bench.measure import CommandFailedError, Usage
 
 
@@ -50,3 +52,19 @@ def test_the_table_has_ratios_to_the_copy_and_to_ours():
     rows = table(results, "cp").splitlines()
     assert rows[3] == "| q | Tricast | 3.00 | 4.00 | 1.00 | 500 | 1.50 |  |"
     assert rows[4] == "| q | other | 12.00 | 9.00 | 1.00 | 900 | 6.00 | 4.0 |"
+
+
+def test_a_cold_contestant_starts_without_the_pages_of_its_files(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"w" * 5000)
+    dropped = []
+
+    def advise(descriptor, offset, length, advice):
+        assert (offset, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+        dropped.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    fine = [sys.executable, "-c", ""]
+    Contestant("work", "tool", (fine,), (), cold=(tmp_path / "model",)).run()
+    assert dropped == [str(tmp_path / "model" / "weights")]
+    assert forget_pages(tmp_path / "model" / "weights") == 1
