@@ -18,12 +18,19 @@ from passes.encodings.ggml import BlockEncoding
 from passes.encodings.int4 import int4, int4_sym
 from passes.encodings.int8 import INT8, INT8_ASYM
 from passes.encodings.integers import SMALLEST_GROUP
+from passes.encodings.iq4_nl import IQ4_NL
+from passes.encodings.iq4_xs import IQ4_XS
+from passes.encodings.mxfp4 import MXFP4
 from passes.encodings.nf4 import Nf4, Nf4DoubleQuantized
 from passes.encodings.q2_k import Q2_K
+from passes.encodings.q3_k import Q3_K
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
 from passes.encodings.q4_k import Q4_K
+from passes.encodings.q5_0 import Q5_0
+from passes.encodings.q5_1 import Q5_1
 from passes.encodings.q5_k import Q5_K
+from passes.encodings.q6_k import Q6_K
 from passes.encodings.q8_0 import Q8_0
 from passes.encodings.w8a8 import W8A8
 from passes.encodings.weighting import WeightableEncoding
@@ -32,7 +39,8 @@ _NAMED: dict[str, Encoding] = {
     known.name: known
     for known in (
         *(FloatEncoding(dtype) for dtype in FloatType),
-        *(Q8_0(), Q4_0(), Q4_1()),
+        *(Q8_0(), Q4_0(), Q4_1(), Q5_0(), Q5_1(), IQ4_NL(), MXFP4()),
+        *(Q6_K(), Q3_K(), IQ4_XS()),
         *(Q2_K(), Q4_K(), Q5_K()),
         *(INT8, INT8_ASYM, W8A8()),
         *(int4(), int4(64), int4(32)),
