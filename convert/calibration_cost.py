@@ -149,7 +149,7 @@ def _purposes(
         yield f"find codes by {artifact.method}", for_method, True, f"{artifact.method} itself"
     elif artifact.is_mix:
         yield "choose a mix", weighting.SAMPLE_TOKENS, True, "a run of each candidate"
-    elif any(weightable_layers(stored)):
+    elif recipe.imatrix is None and any(weightable_layers(stored)):
         own = recipe.calibration_file is not None
         tokens = weighting.FILE_TOKENS if own else weighting.SAMPLE_TOKENS
         yield "weight the scales", tokens, False, ""

@@ -46,10 +46,15 @@ def _passes() -> Listing:
 
 def _encodings() -> Listing:
     from passes.encodings import ENCODINGS, encoding
+    from targets import TARGETS, target
 
     for name in ENCODINGS:
         bits = encoding(name).bits_per_weight(_COLUMNS)
         yield name, f"{bits:.3f} bits a weight in rows of {_COLUMNS}"
+    for one in map(target, TARGETS):
+        for name, main in one.mixes.items():
+            if name not in ENCODINGS:
+                yield name, f"{one.name}: mostly {main}, other tensors by rules of the runtime"
 
 
 def _architectures() -> Listing:

@@ -178,7 +178,8 @@ def plan(model: NamedConfig, recipe: Recipe) -> Plan:
     original = architecture.build(config, weights)
 
     def planned(artifact: Artifact) -> ArtifactPlan:
-        graph = stored_graph(model.raw, config, weights, artifact, strict=False)
+        imatrix = recipe.imatrix is not None
+        graph = stored_graph(model.raw, config, weights, artifact, strict=False, imatrix=imatrix)
         options = deployment_options(artifact)
         into = target(artifact.format)
         deployment = into.plan_deployment(config, graph, options)

@@ -15,6 +15,7 @@ from convert.listing import listing
         ("targets", "gguf"),
         ("passes", "kv_cache_static"),
         ("encodings", "int4_g64"),
+        ("encodings", "q4_k_m"),
         ("architectures", "Qwen3ForCausalLM"),
     ],
 )
