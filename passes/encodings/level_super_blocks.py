@@ -71,7 +71,8 @@ class LevelSuperBlocks(SuperBlockEncoding):
     def _side_by_side(self, x: Floats) -> Floats:
         """Groups ``[width, groups * super-blocks]`` of super-blocks ``[256, super-blocks]``."""
         groups = x.reshape(self.groups, -1, x.shape[1]).transpose(1, 0, 2)
-        return groups.reshape(-1, self.groups * x.shape[1])
+        laid_out: Floats = groups.reshape(-1, self.groups * x.shape[1])
+        return laid_out
 
     def scaled(self, heads: Floats, scales: NDArray[np.int8], codes: Bytes) -> Floats:
         """Weights ``[n, 256]`` of what `pack` is given, with heads and multiples as numbers."""

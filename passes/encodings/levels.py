@@ -43,7 +43,8 @@ class Levels:
     @property
     def lowest(self) -> np.float32:
         """The level of largest magnitude."""
-        return LOWEST_VALUE if self.is_codebook else np.float32(-(self.count // 2))
+        lowest: np.float32 = LOWEST_VALUE if self.is_codebook else np.float32(-(self.count // 2))
+        return lowest
 
     def nearest(self, x: Floats, factor: Floats | np.float32) -> Floats:
         """The levels nearest to products: of integers the even one of two, else the lower."""
