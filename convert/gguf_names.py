@@ -64,7 +64,7 @@ _BLOOM = _Names(
 )
 _MIXTRAL = replace(
     _LLAMA,
-    inside=_LLAMA.inside | {"ffn_gate_inp": "block_sparse_moe.gate"},
+    inside={**_LLAMA.inside, "ffn_gate_inp": "block_sparse_moe.gate"},
     experts={
         "ffn_gate_exps": "block_sparse_moe.experts.{}.w1",
         "ffn_up_exps": "block_sparse_moe.experts.{}.w3",
@@ -73,8 +73,8 @@ _MIXTRAL = replace(
 )
 _QWEN_MOE = replace(
     _LLAMA,
-    inside=_LLAMA.inside
-    | {
+    inside={
+        **_LLAMA.inside,
         "ffn_gate_inp": "mlp.gate",
         "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
         "ffn_gate_shexp": "mlp.shared_expert.gate_proj",

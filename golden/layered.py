@@ -7,6 +7,7 @@ what layers compute); then each layer in turn gets its weights and is run on all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from convert.checkpoint import open_checkpoint
 from convert.errors import TensorMismatchError, UnsupportedArchitectureError
 from convert.weights import FloatType, Weight
 from golden import memory, reference
+from golden.places import joined, names_of, stored_names
 
 HEAD_BYTES = 256 << 20
 """Of the rows of the head that are held at a time, and of the logits that are."""
@@ -51,6 +53,7 @@ class LayeredReference(reference.Reference):
     def __init__(self, model: Any, weights: Mapping[str, Weight]) -> None:
         super().__init__(model)
         self._weights = weights
+        self._experts = names_of([type(model).__name__])
         self._names = {id(module): name for name, module in model.named_modules()}
         self._layers = _decoder_layers(model)
         self._embedding, self._head = model.get_input_embeddings(), model.get_output_embeddings()
@@ -211,11 +214,14 @@ class LayeredReference(reference.Reference):
             TensorMismatchError: There is none, or it has another shape.
         """
         name = f"{self._names[id(module)]}.{leaf}"
-        found = self._weights.get(name)
-        if found is None and module is self._head and self.model.config.tie_word_embeddings:
+        tied = module is self._head and self.model.config.tie_word_embeddings
+        if tied and name not in self._weights:
             return self._weight(self._embedding, leaf)
         shape = tuple(getattr(module, leaf).shape)
-        if found is None or found.shape != shape:
+        names = stored_names(name, shape[0], self._experts)
+        parts = [self._weights[each] for each in names if each in self._weights]
+        found = joined(parts, name, shape) if len(parts) == len(names) else None
+        if found is None or not _holds(found, shape):
             raise TensorMismatchError(
                 f"the weight {name} is missing or has another shape",
                 expected=str(list(shape)),
@@ -235,8 +241,11 @@ class LayeredReference(reference.Reference):
                 del module.forward
 
 
-def load(folder: Path, threads: int) -> LayeredReference:
+def load(folder: Path, threads: int, adapters: Sequence[Path] = ()) -> LayeredReference:
     """The model in ``folder``, of which no more than a layer will be in memory.
+
+    Args:
+        adapters: Folders of LoRA adapters, merged into the model in this order.
 
     Raises:
         OutOfMemoryError: Not even its largest layer fits.
@@ -246,7 +255,7 @@ def load(folder: Path, threads: int) -> LayeredReference:
     model = reference.without_weights(folder, threads)
     largest = max(_parameters(layer) for layer in _decoder_layers(model))
     memory.require(4 * largest + 2 * HEAD_BYTES + memory.OVERHEAD)
-    return LayeredReference(model.eval(), open_checkpoint(str(folder)).weights)
+    return LayeredReference(model.eval(), open_checkpoint(str(folder), adapters=adapters).weights)
 
 
 class _ReachedError(Exception):
@@ -305,6 +314,12 @@ def _not_layered(model: Any, reason: str) -> UnsupportedArchitectureError:
 
 def _parameters(module: Any) -> int:
     return sum(int(parameter.numel()) for parameter in module.parameters())
+
+
+def _holds(weight: Weight, shape: tuple[int, ...]) -> bool:
+    """Whether it has this shape, or has the rows of several matrices as those of one."""
+    rows = (math.prod(shape[:-1]), *shape[-1:])
+    return weight.shape == shape or (len(shape) == 3 and weight.shape == rows)
 
 
 def _tensor(weight: Weight) -> Any:

@@ -18,6 +18,7 @@ from convert.errors import (
     TensorMismatchError,
     UnsupportedArchitectureError,
 )
+from golden.places import Places
 
 SEED = 20240229
 
@@ -81,16 +82,18 @@ class Reference:
         # Tied parameters are listed once, under their first name.
         own = dict(self.model.named_parameters())
         aliases = dict(self.model.named_parameters(remove_duplicate=False))
-        missing = set(own)
+        places = Places(aliases, [type(self.model).__name__])
+        missing = places.names(own)
         for name, values in stored:
-            if name not in aliases or tuple(aliases[name].shape) != values.shape:
-                shape = list(aliases[name].shape) if name in aliases else "no such parameter"
+            place = places.of(name)
+            if place is None or tuple(place.shape) != values.shape:
+                shape = "no such parameter" if place is None else list(place.shape)
                 raise TensorMismatchError(
                     f"the artifact stores {name!r} of shape {list(values.shape)}",
                     expected=str(shape),
                 )
             with torch.no_grad():
-                aliases[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
+                place.copy_(torch.from_numpy(np.ascontiguousarray(values)))
             missing.discard(name)
         if missing:
             raise TensorMismatchError(
@@ -190,7 +193,9 @@ def _model_class(folder: Path) -> tuple[Any, dict[str, Any]]:
         return getattr(import_module(OWN_CLASSES[names[0]]), names[0]), {}
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM, {"attn_implementation": "eager", "trust_remote_code": False}
+    # Other ways to multiply with experts need rows that start at multiples of 16 bytes.
+    eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    return AutoModelForCausalLM, {**eager, "trust_remote_code": False}
 
 
 def finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:

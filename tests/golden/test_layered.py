@@ -12,13 +12,15 @@ from convert.errors import OutOfMemoryError, TensorMismatchError, UnsupportedArc
 from golden import layered, memory, reference
 from golden.record import main
 from tests.support.models import random_ids, small_model
-from tests.support.odd_models import ODD_MODELS
+from tests.support.odd_models import EXPERT_MODELS, ODD_MODELS
 
 PROMPTS = (13, 1, 40)
 
 MODELS = {
     **{name: ODD_MODELS[name] for name in ODD_MODELS if "odd" in name or "both" in name},
     "bloom": ("bloom", {}),
+    "mixtral": EXPERT_MODELS["mixtral"],
+    **{name: EXPERT_MODELS[name] for name in EXPERT_MODELS if "both" in name},
     "mistral, window of 4": ODD_MODELS["mistral, window of 4"],
     "llama, tied": ("llama", {"tie_word_embeddings": True}),
     "llama, all biases, llama3": ODD_MODELS["llama, all biases, llama3"],
