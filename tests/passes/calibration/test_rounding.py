@@ -7,8 +7,10 @@ from convert.graph import parameters
 from convert.weights import ArrayWeight
 from passes.calibration import held
 from passes.calibration.rounding import Rounding
+from passes.calibration.snapshots import Snapshots
 from passes.calibration.spill import Spill
 from passes.encodings import encoding
+from tests.passes.calibration.test_snapshots import KilledAfter, KilledError
 from tests.support.models import SmallModel, random_ids, small_model
 
 STORED = encoding("int4_g24")
@@ -85,3 +87,30 @@ def test_batches_add_up_to_the_same_moments(small):
     name = "model.layers.0.self_attn.q_proj.weight"  # what it reads depends on no product
     whole, [codes, *_] = rounded(small, [name])[name], rounded(small, [name], batch_tokens=30)[name]
     assert np.mean(codes == whole[0]) > 0.99
+
+
+def test_a_killed_run_goes_on_and_rounds_nothing_again(small, tmp_path):
+    names = [name for name in parameters(small.graph()) if name.endswith("proj.weight")]
+    unbroken, found, kept = rounded(small, names, batch_tokens=30), {}, []
+
+    def run(snapshots):
+        def keep(name, start, stop, planes):
+            kept.append(name)
+            found[name] = planes
+
+        Rounding(
+            *(small.graph(), TEXTS, dict.fromkeys(names, STORED), keep),
+            *(lambda name, start, stop: found.get(name),),
+            batch_tokens=30,
+        ).run(lambda count: None, snapshots)
+
+    killed = KilledAfter(tmp_path / "state", "identity")
+    killed.left = 2
+    with pytest.raises(KilledError):
+        run(killed)
+    assert 0 < len(kept) < len(names)
+    run(Snapshots(tmp_path / "state", "identity"))
+    assert sorted(kept) == sorted(names)
+    for name, planes in unbroken.items():
+        for one, other in zip(planes, found[name], strict=True):
+            np.testing.assert_array_equal(one, other)
