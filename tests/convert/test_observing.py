@@ -159,3 +159,33 @@ def test_a_snapshot_that_is_none_is_passed_over(checkpoint, tmp_path, content):
     assert found == expected
     assert "going on" not in said
     assert not snapshot.exists()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_restart_discards_how_far_an_earlier_run_was(checkpoint, tmp_path, monkeypatch, restart):
+    left = snapshot_path(tmp_path / observations_name("digest", None))
+    left.write_bytes(b"left")
+    observe, there = observing.observe, []
+
+    def watching(*arguments, **named):
+        there.append(left.exists())
+        return observe(*arguments, **named)
+
+    monkeypatch.setattr(observing, "observe", watching)
+    config = open_source(checkpoint).config
+    find_or_observe(
+        *(checkpoint, config, "digest", tmp_path),
+        text=None,
+        reporter=Reporter(io.StringIO()),
+        restart=restart,
+    )
+    assert there == [not restart]
+
+
+def test_as_many_tokens_are_read_as_are_asked_for(checkpoint, tmp_path):
+    config, reporter = open_source(checkpoint).config, Reporter(io.StringIO())
+    found = find_or_observe(
+        *(checkpoint, config, "digest", tmp_path), text=None, reporter=reporter, most_tokens=100
+    )
+    assert 64 < found.tokens <= 100
+    assert observations_name("digest", None, 100) != observations_name("digest", None)
