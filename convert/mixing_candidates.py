@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import onnx_ir as ir
@@ -15,6 +15,7 @@ from convert.recipe import Artifact
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
 from passes.encodings.fp8 import Fp8
+from passes.encodings.integers import IntegerEncoding
 from targets.base import Target
 
 MOST_BITS = 16.5
@@ -77,7 +78,7 @@ def slots(stored: ir.Model, plain: ir.Model, target: Target, artifact: Artifact)
         fixed = _fixed(name, role, artifact)
         fitting = (_fixed_encoding(held[name]),) if fixed else _fitting(names, held[name], target)
         found.append(Slot(name, role, held[name], fitting))
-    return found
+    return _in_one_group_size(found) if target.one_group_size else found
 
 
 def candidate_names(target: Target, artifact: Artifact) -> tuple[str, ...]:
@@ -87,7 +88,7 @@ def candidate_names(target: Target, artifact: Artifact) -> tuple[str, ...]:
         UsageError: There are fewer than two.
         UnsupportedEncodingError: The target does not store what the recipe lists.
     """
-    asked = artifact.candidates or target.encodings
+    asked = artifact.candidates or target.mix_candidates or target.encodings
     names = tuple(dict.fromkeys(target.stored_as(name, artifact.options) for name in asked))
     for name in names:
         if not {name, encoding(name).family} & set(target.encodings):
@@ -116,6 +117,28 @@ def _can_be_mixed(candidate: Encoding) -> bool:
     """FP8 rounds the inputs, too, and what that costs is not measured here."""
     rounds_inputs = candidate.input_bits is not None or isinstance(candidate, Fp8)
     return not rounds_inputs and candidate.bits_per_weight(_TYPICAL_COLUMNS) <= MOST_BITS
+
+
+def _in_one_group_size(found: Sequence[Slot]) -> list[Slot]:
+    """The same slots, every group as small as the smallest of them."""
+    sizes = {_group_of(each) for slot in found for each in slot.candidates} - {None}
+    if len(sizes) < 2:
+        return list(found)
+    smallest = min(size for size in sizes if size is not None)
+    regrouped = []
+    for slot in found:
+        names = (_regrouped(each, smallest) for each in slot.candidates)
+        regrouped.append(replace(slot, candidates=tuple(map(encoding, dict.fromkeys(names)))))
+    return regrouped
+
+
+def _regrouped(candidate: Encoding, size: int) -> str:
+    in_groups = _group_of(candidate) not in (None, size)
+    return encoding(f"{candidate.family}_g{size}").name if in_groups else candidate.name
+
+
+def _group_of(candidate: Encoding) -> int | None:
+    return candidate.group if isinstance(candidate, IntegerEncoding) else None
 
 
 def _fixed(name: str, role: Role, artifact: Artifact) -> bool:

@@ -215,6 +215,10 @@ class Target(ABC):
     """Names that stand for an encoding of each tensor by rules of the runtime's own tools, see
     `assign`, and the encoding that most linear layers have then."""
 
+    mix_candidates: ClassVar[tuple[str, ...]] = ()
+    """Encodings that a mix found by measurement chooses from unless a recipe lists them; none for
+    all that it can."""
+
     power_of_two_groups: ClassVar[bool] = False
     """Whether the runtime takes no other group sizes."""
 

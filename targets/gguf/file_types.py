@@ -24,6 +24,13 @@ FALLBACKS: Mapping[str, str] = {
 """What takes the place of an encoding with blocks of 256 where they do not divide the rows
 (``tensor_type_fallback`` in llama.cpp's src/llama-quant.cpp)."""
 
+MIX_CANDIDATES = (
+    *("q2_k", "q3_k", "iq4_xs", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_k", "q5_1", "q6_k"),
+    *("q8_0", "bf16"),
+)
+"""What a mix found by measurement chooses from: all sizes, and of each the kinds that may be best
+for some matrix. Q4_0 and MXFP4 err more than the non-linear levels of as many bits."""
+
 _NUMBERS = {
     **{"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10},
     **{"q3_k_s": 11, "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16},

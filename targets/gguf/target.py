@@ -14,7 +14,7 @@ from passes.encodings import GGML_TYPES
 from targets.base import Assignment, Layout, LayoutRequest, Runner, Target
 from targets.gguf.families import FAMILIES
 from targets.gguf.file_names import first_file
-from targets.gguf.file_types import FALLBACKS, MIXES
+from targets.gguf.file_types import FALLBACKS, MIX_CANDIDATES, MIXES
 from targets.gguf.options import Options
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class GgufTarget(Target):
     eight_bit: ClassVar[str | None] = "q8_0"
     default_encoding: ClassVar[str] = "q4_0"
     mixes: ClassVar[Mapping[str, str]] = MIXES
+    mix_candidates: ClassVar[tuple[str, ...]] = MIX_CANDIDATES
     fallback_of: ClassVar[Mapping[str, str]] = FALLBACKS
     fallbacks: ClassVar[tuple[str, ...]] = ("f16",)
     option_names: ClassVar[tuple[str, ...]] = tuple(Options.__dataclass_fields__)
@@ -43,7 +44,7 @@ class GgufTarget(Target):
     def assign(
         self, name: str, config: DecoderConfig, parameters: Iterable[str], *, imatrix: bool
     ) -> Assignment | None:
-        if name not in MIXES or not {"q6_k", "q5_0", "q5_1"} <= set(GGML_TYPES):
+        if name not in MIXES:
             return None
         from targets.gguf.mixes import assign
 

@@ -41,10 +41,10 @@ def costs(found):
     }
 
 
-def opened(model, **description):
-    artifact = resolve_encoding(Artifact(format=FORMAT, **description))
+def opened(model, format=FORMAT, **description):
+    artifact = resolve_encoding(Artifact(format=format, **description))
     stored = stored_graph(model.raw_config, model.config, model.weights, artifact, strict=False)
-    return artifact, stored, slots(stored, model.graph(), target(FORMAT), artifact)
+    return artifact, stored, slots(stored, model.graph(), target(format), artifact)
 
 
 def mixing(model, joint=lambda encodings: 0.0, fused=(), **description):
@@ -165,6 +165,26 @@ def test_groups_that_do_not_divide_rows_are_no_candidates(model):
     names = {slot.name: {each.name for each in slot.candidates} for slot in found}
     assert names[QUERY] == {"int4_g64", "int8"}
     assert names["model.layers.0.mlp.down_proj.weight"] == {"int4_g32", "int8"}
+
+
+def test_a_target_of_one_group_size_chooses_from_groups_of_that_size_alone(model):
+    given = ("int4_sym", "int4_sym_g32", "bf16")
+    artifact, _, found = opened(model, "ipex", target_bits=10, candidates=given)
+    linear = [slot for slot in found if slot.role is Role.LINEAR]
+    assert {each.name for slot in linear for each in slot.candidates} == {"int4_sym_g32", "bf16"}
+    names = {slot.name: slot.candidates[0].name for slot in found}
+    overrides = tuple(Override(pattern=name, encoding=stored) for name, stored in names.items())
+    chosen = artifact.model_copy(update={"overrides": overrides})
+    stored = stored_graph(model.raw_config, model.config, model.weights, chosen, strict=True)
+    kept = {each.name: each.encoding for each in coverage(stored)}
+    assert {name: kept[name] for name in names} == names
+
+
+def test_the_candidates_of_a_gguf_have_every_size(model):
+    names = candidate_names(target("gguf"), Artifact(format="gguf", target_bits=5))
+    assert set(names) <= set(target("gguf").encodings)
+    assert {"q3_k", "iq4_nl", "q5_k", "q6_k", "q8_0", "bf16"} <= set(names)
+    assert not {"f32", "q4_0", "mxfp4"} & set(names)
 
 
 def test_of_a_linear_layer_one_encoding_is_measured_and_of_tables_all(model):

@@ -132,3 +132,16 @@ def test_of_a_mix_the_most_bytes_are_planned_and_no_encodings():
     assert kld.nbytes is kld.to_json()["bytes"] is None
     assert bits.to_json()["weights"] == kld.to_json()["weights"] == []
     assert not any("q8_0" in line for line in (*bits.lines(), *kld.lines()))
+
+
+def test_a_given_imatrix_needs_no_text_and_counts_for_the_rules_of_a_mix():
+    sizes = {"num_hidden_layers": 8, "hidden_size": 96, "intermediate_size": 64}
+    model = NamedConfig("small", small_model("llama", **sizes).raw_config)
+    artifact = Artifact(format="gguf", encoding="q4_0")
+    [without] = plan(model, recipe(artifact)).artifacts
+    assert "q4_1" not in {one.encoding for one in without.weights}
+    assert without.text_runs
+    given = Recipe(name="r", imatrix="a.gguf", artifacts=(artifact,))
+    [planned] = plan(model, given).artifacts
+    assert {one.encoding: one.tensors for one in planned.weights}["q4_1"] == 1
+    assert planned.text_runs == ()

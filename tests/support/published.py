@@ -44,6 +44,7 @@ def _bloom(layers: int, hidden: int, heads: int) -> dict[str, Any]:
 
 
 LLAMA_7B = _llama(32, 4096, 32, 32, 11008)
+LLAMA_8B = _llama(32, 4096, 32, 8, 14336, vocab=128256, positions=131072)
 LLAMA_13B = _llama(40, 5120, 40, 40, 13824)
 LLAMA2_70B = _llama(80, 8192, 64, 8, 28672)
 LLAMA_70B = _llama(80, 8192, 64, 8, 28672, vocab=128256, positions=131072)
