@@ -174,13 +174,8 @@ def prepare(
         model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
         for rewrite in _passes(target, artifact, smooth.policy, rank, smooth.rewrite):
             rewrite(model)
-        awaited = artifact.method is None and any(weightable_layers(model))
-        weigh = weighting() if awaited else None
-        if weigh is not None:
-            weigh(model)
-        asked = LayoutRequest(
-            source, model, tokenizer=tokenizer, options=options, encoding=_named(artifact)
-        )
+        _weigh(artifact, model, weighting)
+        asked = LayoutRequest(source, model, tokenizer, options, encoding=_named(artifact))
         return replace(asked, input_ranges=smooth.input_ranges(model))
 
     options = deployment_options(artifact)
@@ -197,6 +192,13 @@ def prepare(
     _store_as_ranks_do(whole.model, [part.model for part in parts])
     layout = target.lay_out_ranks(parts)
     return Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
+
+
+def _weigh(artifact: Artifact, model: ir.Model, weighting: Callable[[], Weighting | None]) -> None:
+    awaited = artifact.method is None and any(weightable_layers(model))
+    weigh = weighting() if awaited else None
+    if weigh is not None:
+        weigh(model)
 
 
 def _require_whole_weights(artifact: Artifact) -> None:
