@@ -68,9 +68,8 @@ def find(x: Floats, m: Floats, levels: int, most: int, factors: Floats, moves: F
     t = np.float32(0) - np.minimum(x.min(0), np.float32(0))
     s = (np.maximum(x.max(0), np.float32(0)) + t) / np.float32(levels)
     usual = units(s, t, most)
-    s, t = (
-        np.minimum(each, LARGEST_HALF * most) for each in fit_blocks(x, m, levels, factors, s, t)
-    )
+    fitted = fit_blocks(x, m, levels, factors, 0, s, t)
+    s, t = (np.minimum(each, LARGEST_HALF * np.float32(most)) for each in fitted)
     halves = np.where(np.isfinite(usual), units(s, t, most), usual)
     scales, minima = walk(x, m, levels, most, moves, halves.astype(np.float32), s, t)
     return Found(halves, scales, minima)
@@ -82,17 +81,17 @@ def units(s: Floats, t: Floats, most: int) -> NDArray[np.float16]:
 
 
 def fit_blocks(
-    x: Floats, m: Floats, levels: int, factors: Floats, s: Floats, t: Floats
+    x: Floats, m: Floats, levels: int, factors: Floats, lowest: float, s: Floats, t: Floats
 ) -> tuple[Floats, Floats]:
     """Scale and minimum of each block by itself, by least squares."""
-    middle, usual, zero = np.float32(levels * 0.5), s, np.float32(0)
+    middle, usual, bound = np.float32(levels * 0.5), s, np.float32(lowest)
     weight, total = _sum(np.ones_like(m), m), _sum(x, m)
     gain, center = np.zeros_like(s), s * middle - t
     for factor in (*factors, None):
         tried, moved = s, t
         if factor is not None:
             tried = usual / factor
-            moved = np.maximum(tried * middle - center, zero)
+            moved = np.maximum(tried * middle - center, bound)
         codes = nearest(x + moved, reciprocals(tried), levels)
         product = m * codes
         first, second = _sum(np.ones_like(m), product), _sum(codes, product)
@@ -101,9 +100,9 @@ def fit_blocks(
         variance, covariance = second - first * average, mixed - first * mean
         ratio, alone = covariance / variance, mixed / second
         below = ratio * average - mean
-        found = np.where(below < 0, mixed * alone - total * mean, covariance * ratio)
-        ratio = np.where(below < 0, alone, ratio)
-        below = np.where(below < 0, zero, below)
+        found = np.where(below < bound, mixed * alone - total * mean, covariance * ratio)
+        ratio = np.where(below < bound, alone, ratio)
+        below = np.where(below < bound, np.float32(0), below)
         better = (ratio > 0) & (variance > LEAST_VARIANCE * weight) & (found > gain)
         gain, s, t = (
             np.where(better, new, old) for new, old in ((found, gain), (ratio, s), (below, t))

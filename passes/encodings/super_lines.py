@@ -99,7 +99,7 @@ class SuperLines(SuperBlockEncoding):
         return encode_super_blocks(
             words.reshape(len(stored), -1),
             kind,
-            _tiles(importance),
+            tiles_of(counting(importance)),
             self.bits,
             factors,
             moves,
@@ -118,9 +118,12 @@ def _search(*, plain: bool) -> tuple[Floats, Floats]:
     return (PLAIN_FACTORS, PLAIN_MOVES) if plain else (WEIGHTED_FACTORS, WEIGHTED_MOVES)
 
 
-def _tiles(importance: Floats) -> Floats:
-    """The importances of as many rows as fill tiles ``[256, 16]``, one tile after the other."""
-    blocks = counting(importance)
+def tiles_of(blocks: Floats) -> Floats:
+    """The importances of as many rows as fill tiles ``[width, 16]``, one tile after the other.
+
+    Args:
+        blocks: Of one row, ``[blocks, width]``.
+    """
     rows = TOGETHER // math.gcd(len(blocks), TOGETHER)
-    tiles = np.tile(blocks, (rows, 1)).reshape(-1, TOGETHER, SUPER_BLOCK)
+    tiles = np.tile(blocks, (rows, 1)).reshape(-1, TOGETHER, blocks.shape[1])
     return np.ascontiguousarray(tiles.transpose(0, 2, 1)).reshape(-1)

@@ -40,7 +40,14 @@ LEAST_VARIANCE = np.float32(0.01)
 
 @compiled
 def fit_blocks(
-    x: Floats, m: Floats, width: Index, levels: np.float32, factors: Floats, s: Floats, t: Floats
+    x: Floats,
+    m: Floats,
+    width: Index,
+    levels: np.float32,
+    factors: Floats,
+    bound: np.float32,
+    s: Floats,
+    t: Floats,
 ) -> None:
     """Scale and minimum of each block by itself, by least squares.
 
@@ -50,8 +57,9 @@ def fit_blocks(
         width: Weights of a block.
         levels: The largest code.
         factors: Tried as multiples of the usual reciprocal scale; then the best is refined.
-        s: The scales at which codes span each block and zero; changed where another is better.
-        t: Of the same blocks, what is subtracted; 0 or more, before and after.
+        bound: What is subtracted is not below it: 0, or any large negative number for any.
+        s: The scales at which codes span each block; changed where another is better.
+        t: What is subtracted from its multiples, likewise.
     """
     middle = spread(levels * np.float32(0.5))
     for first in range(np.uint64(0), np.uint64(s.size), SIXTEEN):
@@ -66,9 +74,9 @@ def fit_blocks(
             tried, moved = scale, minimum
             if k < factors.size:
                 tried = over(usual, spread(factors[k]))
-                moved = greatest(minus(times(tried, middle), center), spread(ZERO))
+                moved = greatest(minus(times(tried, middle), center), spread(bound))
             sums = sum_codes(x, m, start, width, tried, moved, levels)
-            gain, scale, minimum = better_line(sums, weight, total, gain, scale, minimum)
+            gain, scale, minimum = better_line(sums, weight, total, bound, gain, scale, minimum)
         store(scale, s, first)
         store(minimum, t, first)
 
@@ -95,6 +103,7 @@ def better_line(
     sums: tuple[Vector, Vector, Vector],
     weight: Vector,
     total: Vector,
+    bound: np.float32,
     gain: Vector,
     scale: Vector,
     minimum: Vector,
@@ -102,20 +111,21 @@ def better_line(
     """Least squares for given codes, where the error falls by more than ``gain``.
 
     With means weighted by m the scale is cov / var, and the error is cov**2 / var below the
-    variance of x. Where the minimum would have the wrong sign it is 0, and the scale
+    variance of x. Where the minimum would be beyond the bound it is 0, and the scale
     sum(m * x * code) / sum(m * code**2).
     """
     first, second, mixed = sums
-    nothing, average, mean = spread(ZERO), over(first, weight), over(total, weight)
+    average, mean = over(first, weight), over(total, weight)
+    nothing, beyond = spread(ZERO), spread(bound)
     variance = minus(second, times(first, average))
     covariance = minus(mixed, times(first, mean))
     ratio = over(covariance, variance)
     below = minus(times(ratio, average), mean)
     found = times(covariance, ratio)
     alone = over(mixed, second)
-    found = where_above(nothing, below, minus(times(mixed, alone), times(total, mean)), found)
-    ratio = where_above(nothing, below, alone, ratio)
-    below = where_above(nothing, below, nothing, below)
+    found = where_above(beyond, below, minus(times(mixed, alone), times(total, mean)), found)
+    ratio = where_above(beyond, below, alone, ratio)
+    below = where_above(beyond, below, nothing, below)
     found = where_above(ratio, nothing, found, nothing)
     found = where_above(variance, times(spread(LEAST_VARIANCE), weight), found, nothing)
     scale = where_above(found, gain, ratio, scale)

@@ -95,7 +95,7 @@ def encode_super_blocks(
             s[b] = (float_of(positive[b]) + t[b]) / levels
         if not (units(s, most, d, heads) and units(t, most, dm, minima)):
             return OUT_OF_RANGE
-        fit_blocks(x, m, width, levels, factors, s, t)
+        fit_blocks(x, m, width, levels, factors, np.float32(0), s, t)
         for b in range(np.uint64(count)):
             s[b], t[b] = min(s[b], bound), min(t[b], bound)
         units(s, most, d, heads)

@@ -11,10 +11,11 @@ from convert.weights import FloatType
 from passes.encodings.ggml import pack_halves, unpack_halves
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
+from passes.encodings.q5_1 import Q5_1
 from passes.encodings.q8_0 import Q8_0
 from tests.support.rows import HardRows
 
-FORMATS = [Q8_0(), Q4_0(), Q4_1()]
+FORMATS = [Q8_0(), Q4_0(), Q4_1(), Q5_1()]
 KIND = {each.name: gguf.GGMLQuantizationType[each.name.upper()] for each in FORMATS}
 
 # Scales whose reciprocal is finite: below, ggml's codes are undefined.

@@ -11,7 +11,7 @@ from passes.encodings import ENCODINGS, encoding, warm_up
 from passes.encodings.weighting import WeightableEncoding
 from tests.support.rows import hard_rows
 
-EVERY = ("q4_0", "q4_1", "q4_k", "int4_sym_g17", "int4_g19", "int4_g64", "nf4", "nf4_g16")
+EVERY = ("q4_0", "q4_1", "q5_1", "q4_k", "int4_sym_g17", "int4_g19", "int4_g64", "nf4", "nf4_g16")
 every = pytest.mark.parametrize("name", EVERY)
 IMPORTANCES = st.sampled_from(["smooth", "one counts", "some are zero", "blocks are zero", "tiny"])
 
@@ -140,7 +140,13 @@ def test_chunks_put_together_equal_the_whole(name):
 def test_the_largest_weights_that_fit_still_fit(name):
     """A scale that is chosen never leaves float16 where the usual one does not."""
     columns = 2 * width_of(name)
-    largest = {"q4_0": 5.2e5, "q4_1": 65504.0, "nf4": 65504.0, "nf4_g16": 65504.0}.get(name, 4.9e5)
+    largest = {
+        "q4_0": 5.2e5,
+        "q4_1": 65504.0,
+        "q5_1": 65504.0,
+        "nf4": 65504.0,
+        "nf4_g16": 65504.0,
+    }.get(name, 4.9e5)
     rows = np.random.default_rng(3).uniform(-largest, largest, (16, columns)).astype(np.float32)
     rows[:, 0] = largest
     chosen = encoding(name).weighted(moments_of("one counts", columns, width_of(name)))
