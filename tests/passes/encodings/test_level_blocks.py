@@ -7,8 +7,16 @@ from gguf.quants import dequantize
 
 from convert.errors import UnsupportedEncodingError
 from passes.encodings import encoding
+from passes.encodings.iq4_nl import IQ4_NL
+from passes.encodings.iq4_xs import IQ4_XS
+from passes.encodings.level_super_blocks import LevelSuperBlocks
+from passes.encodings.q3_k import Q3_K
+from passes.encodings.q5_0 import Q5_0
+from passes.encodings.q6_k import Q6_K
 
-NAMES = ("q5_0", "iq4_nl", "q6_k", "q3_k", "iq4_xs")
+FORMATS = (Q5_0(), IQ4_NL(), Q6_K(), Q3_K(), IQ4_XS())
+NAMES = tuple(each.name for each in FORMATS)
+SUPER = tuple(each.name for each in FORMATS if isinstance(each, LevelSuperBlocks))
 every = pytest.mark.parametrize("name", NAMES)
 ERRORS = {"q5_0": 0.056, "iq4_nl": 0.088, "q6_k": 0.022, "q3_k": 0.172, "iq4_xs": 0.089}
 
@@ -47,7 +55,7 @@ def test_what_is_stored_is_near_to_the_weights(name, rows):
     assert 0.5 * ERRORS[name] < error < ERRORS[name]
 
 
-@pytest.mark.parametrize("name", ["q6_k", "q3_k", "iq4_xs"])
+@pytest.mark.parametrize("name", SUPER)
 def test_weights_as_small_as_the_smallest_scales_are_kept(name, rows):
     """Where the head of a super-block is a coarse denormal of float16."""
     chosen, small = encoding(name), rows * np.float32(0.002)
