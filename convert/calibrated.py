@@ -16,22 +16,24 @@ from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
 from convert.calibration_text import CalibrationText, required_text
 from convert.checkpoint import Checkpoint
-from convert.errors import UsageError
+from convert.errors import OutOfMemoryError, UsageError
 from convert.graph import Role, parameters, roles
 from convert.kept_codes import KeptCodes
 from convert.manifest import CalibratedRecord, SourceRecord
 from convert.progress import Reporter
 from convert.recipe import NO_TEXT, SHIPPED_TEXT
 from convert.weights import Weight
-from passes.calibration.execution import BATCH_TOKENS, bytes_to_read, room_for
+from passes.base import Pass
+from passes.calibration.execution import BATCH_TOKENS, Execution, bytes_to_read, room_for
 from passes.calibration.observations import tokens_digest
 from passes.calibration.rounding import Rounding
 from passes.calibration.snapshots import Snapshots
 from passes.calibration.steps import plan
 from passes.encodings.base import Encoding
 from passes.encodings.grids import grid_of
+from passes.smoothing.division import DIGEST
 
-METHODS = ("gptq",)
+METHODS = ("gptq", "autoround")
 
 FITTING = "int4, int4_sym or nf4 with any group size, q4_0 or q4_1"
 """Encodings that codes can be found for, in words."""
@@ -64,6 +66,7 @@ def find_codes(
     *,
     text: str,
     reporter: Reporter,
+    divide: Pass | None = None,
     most_tokens: int | None = None,
     restart: bool = False,
 ) -> Calibrated:
@@ -79,6 +82,7 @@ def find_codes(
         out: Folder of the artifacts.
         text: What a recipe says under ``calibrate``.
         reporter: Told of progress.
+        divide: What was done to the float graph before it was quantized, if anything was.
         most_tokens: Of the text; None for `MOST_TOKENS`.
         restart: Begin anew what an interrupted run left.
 
@@ -89,29 +93,38 @@ def find_codes(
         UnsupportedError: The model cannot be run for calibration.
         MissingFileError: There is no such text.
         BrokenInputError: The model's own activations are not finite.
+        OutOfMemoryError: AutoRound has not the memory for a layer.
     """
     _require_possible(method, text)
     graph = architecture_of(checkpoint.config).build(config, checkpoint.weights)
+    if divide is not None:
+        divide(graph)
     layers = layers_of(graph)
     encodings = encodings_to_find(model, layers)
+    _require_some(method, encodings)
+    own = None if text == SHIPPED_TEXT else Path(text)
+    read = _read(checkpoint.folder, config, own, most_tokens or MOST_TOKENS)
+    divisors = graph.metadata_props.get(DIGEST)
+    folder = out / codes_name(hashed().digest, method, read, encodings, divisors)
+    codes = KeptCodes(folder, encodings, layers)
+    if codes.is_complete:
+        reporter.say(f"{method}: {codes.folder.name} is there already")
+    else:
+        if restart:
+            shutil.rmtree(codes.folder, ignore_errors=True)
+        _round(method, graph, read, encodings, codes, reporter)
+    tokens = sum(map(len, read.sequences))
+    record = CalibratedRecord(method=method, text_sha256=read.sha256, tokens=tokens)
+    return Calibrated(codes, record)
+
+
+def _require_some(method: str, encodings: Mapping[str, Encoding]) -> None:
     if not encodings:
         raise UsageError(
             f"{method} finds codes of 4 bits, and this artifact has no linear layers of 4 bits",
             expected=FITTING,
             remedy="choose one of these encodings, or leave out the method",
         )
-    own = None if text == SHIPPED_TEXT else Path(text)
-    read = _read(checkpoint.folder, config, own, most_tokens or MOST_TOKENS)
-    codes = KeptCodes(out / codes_name(hashed().digest, method, read, encodings), encodings, layers)
-    if codes.is_complete:
-        reporter.say(f"{method}: {codes.folder.name} is there already")
-    else:
-        if restart:
-            shutil.rmtree(codes.folder, ignore_errors=True)
-        _round(graph, read, encodings, codes, reporter)
-    tokens = sum(map(len, read.sequences))
-    record = CalibratedRecord(method=method, text_sha256=read.sha256, tokens=tokens)
-    return Calibrated(codes, record)
 
 
 def _require_possible(method: str, text: str) -> None:
@@ -129,6 +142,7 @@ def _require_possible(method: str, text: str) -> None:
 
 
 def _round(
+    method: str,
     graph: ir.Model,
     text: CalibrationText,
     encodings: Mapping[str, Encoding],
@@ -136,20 +150,42 @@ def _round(
     reporter: Reporter,
 ) -> None:
     snapshots = Snapshots(codes.folder / "state", codes.folder.name)
-    title = f"gptq on {sum(map(len, text.sequences))} tokens"
+    title = f"{method} on {sum(map(len, text.sequences))} tokens"
     with room_for(text.sequences, codes.folder) as spill:
-        rounding = Rounding(
-            graph,
-            text.sequences,
-            encodings,
-            codes.keep,
-            codes.find,
-            batch_tokens=BATCH_TOKENS,
-            spill=spill,
-        )
+        rounding: Execution
+        if method == "autoround":
+            _require_memory(graph)
+            from passes.autoround.execution import BlockRounding
+
+            rounding = BlockRounding(graph, text.sequences, encodings, codes.keep, codes.find)
+        else:
+            rounding = Rounding(
+                graph,
+                text.sequences,
+                encodings,
+                codes.keep,
+                codes.find,
+                batch_tokens=BATCH_TOKENS,
+                spill=spill,
+            )
         with reporter.transfer(title, bytes_to_read(graph)) as advance:
             rounding.run(advance, snapshots)
     snapshots.remove()
+
+
+def _require_memory(graph: ir.Model) -> None:
+    """Refuse to round a layer at once that does not fit."""
+    from golden.memory import GIB, available_memory
+    from passes.autoround.blocks import memory_to_round
+
+    needed, free = memory_to_round(plan(graph, logits=False)), available_memory()
+    if needed > free:
+        raise OutOfMemoryError(
+            "autoround rounds a whole decoder layer at once, and that does not fit into memory",
+            expected=f"{needed / GIB:.1f} GiB of free memory",
+            found=f"{free / GIB:.1f} GiB",
+            remedy="choose the method gptq, which holds a part of one weight at a time",
+        )
 
 
 def _read(
@@ -190,11 +226,20 @@ def encodings_to_find(model: ir.Model, weights: Mapping[str, Weight]) -> dict[st
 
 
 def codes_name(
-    digest: str, method: str, text: CalibrationText, encodings: Mapping[str, Encoding]
+    digest: str,
+    method: str,
+    text: CalibrationText,
+    encodings: Mapping[str, Encoding],
+    divisors: str | None = None,
 ) -> str:
-    """Folder name of codes: the same exactly if it would hold the same."""
+    """Folder name of codes: the same exactly if it would hold the same.
+
+    Args:
+        digest: Of the whole checkpoint.
+        divisors: Digest of what inputs were divided by, if they were.
+    """
     versions = [metadata.version(package) for package in _DECISIVE_PACKAGES]
     stored = {name: encoding.name for name, encoding in encodings.items()}
     tokens = tokens_digest(text.sequences)
-    key = json.dumps([_FORM, digest, method, tokens, stored, versions], sort_keys=True)
+    key = json.dumps([_FORM, digest, method, divisors, tokens, stored, versions], sort_keys=True)
     return f"{method}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

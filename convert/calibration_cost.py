@@ -145,8 +145,11 @@ def _purposes(
     if rounded:
         search = "the search for alphas" if artifact.smooth_quant == "search" else ""
         yield "measure inputs of 8 bits", most, True, search
-    if artifact.method is not None:
-        yield f"find codes by {artifact.method}", for_method, True, f"{artifact.method} itself"
+    if "awq" in artifact.methods:
+        yield "balance weights by awq", most, True, "the search for divisors"
+    if artifact.code_method is not None:
+        method = artifact.code_method
+        yield f"find codes by {method}", for_method, True, f"{method} itself"
     elif artifact.is_mix:
         yield "choose a mix", weighting.SAMPLE_TOKENS, True, "a run of each candidate"
     elif recipe.imatrix is None and any(weightable_layers(stored)):

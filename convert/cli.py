@@ -85,7 +85,9 @@ Imatrix = Annotated[
 Method = Annotated[
     str | None,
     typer.Option(
-        "--method", help="How codes are found: gptq. Default: scales weighted in one pass."
+        "--method",
+        help="How codes are found: gptq, awq, awq-gptq, autoround or awq-autoround. "
+        "Default: scales weighted in one pass.",
     ),
 ]
 SmoothQuant = Annotated[

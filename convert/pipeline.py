@@ -142,10 +142,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             *(checkpoint, source),
             tokenizer=request.tokenizer,
             strict=request.strict,
-            observe=texts.observe,
-            weighting=texts.weighting,
-            calibrate=texts.calibrate,
-            measure=texts.measure,
+            **texts.asked(),
             imatrix=request.recipe.imatrix is not None,
         )
         prepared = [
@@ -326,7 +323,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         calibration=_calibration(item),
         weighting=written.weighting,
         imatrix=item.imatrix,
-        calibrated=item.calibrated.record if item.calibrated else None,
+        calibrated=item.calibrated_record,
         mix=item.mix.record() if item.mix else None,
         gate=gate,
         notes=item.layout.notes,

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
+from convert.balancing import Balance, Balancing, balancing, one_division
 from convert.checkpoint import Checkpoint, require_tensors
 from convert.errors import UnsupportedEncodingError, UnsupportedError, UsageError
-from convert.graph import parameters
-from convert.parameter import Parameter
+from convert.laying_out import lay_out, require_fit
+from convert.manifest import CalibratedRecord
 from convert.recipe import Artifact
 from convert.smoothing import Measure, smoothing
 from convert.weights import Weight
+from passes.awq import Awq
 from passes.base import Pass
 from passes.cache_form import CacheForm
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
 from passes.quantize import Policy, Quantize
-from passes.smooth_quant import SmoothQuant
+from passes.smoothing.division import InputDivision
 from passes.tensor_parallel import TensorParallel
 from passes.weighting import AWAITING, Weighting, weightable_layers
 from targets import target as target_named
@@ -40,8 +43,8 @@ _TYPICAL_COLUMNS = 4096
 _EIGHT_BITS = 8
 _PREFERRED_BLOCK = 16
 
-Calibrate = Callable[[str, ir.Model], "Calibrated"]
-"""Finds the codes of a quantized graph by a method."""
+Calibrate = Callable[[str, ir.Model, "Awq | None"], "Calibrated"]
+"""Finds the codes of a quantized graph by a method, after a pass that divided inputs, if any."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Prepared:
     observations: Observations | None = None
     measured: Measured | None = None
     calibrated: Calibrated | None = None
+    balancing: Balancing | None = None
     mix: Mix | None = None
     imatrix: ImatrixRecord | None = None
 
@@ -65,6 +69,16 @@ class Prepared:
     def nbytes(self) -> int:
         """Bytes of all files together."""
         return sum(file.size for file in self.layout.files)
+
+    @property
+    def calibrated_record(self) -> CalibratedRecord | None:
+        """What the manifest says of the method, if one was named."""
+        method, found = self.artifact.method, self.balancing.found if self.balancing else None
+        if self.calibrated is not None:
+            return self.calibrated.record.model_copy(update={"method": method})
+        if method is None or found is None:
+            return None
+        return CalibratedRecord(method=method, text_sha256=found.text_sha256, tokens=found.tokens)
 
     @property
     def is_weighted(self) -> bool:
@@ -144,6 +158,7 @@ def prepare(
     weighting: Callable[[], Weighting | None] = lambda: None,
     calibrate: Calibrate | None = None,
     measure: Measure = lambda alphas: None,
+    balance: Balance = lambda encodings: None,
     imatrix: bool = False,
 ) -> Prepared:
     """Build, rewrite, quantize and lay out one artifact.
@@ -156,6 +171,7 @@ def prepare(
         weighting: Asked for if there are scales that can be weighted; gives None likewise.
         calibrate: Finds the codes of a quantized graph by the artifact's method.
         measure: Measures the inputs of layers, if any take 8 bits; gives None as ``observe`` does.
+        balance: Finds what AWQ divides inputs by, if that is the method; gives None likewise.
         imatrix: Whether scales are weighted by an imatrix file, see `Target.assign`.
 
     Raises:
@@ -168,54 +184,56 @@ def prepare(
     assigned = _assigned(artifact, source.config, checkpoint.weights, imatrix)
     policy = _policy(target, artifact, strict, assigned)
     smooth = smoothing(artifact, target, policy, measure)
+    build = partial(architecture_of(checkpoint.config).build, source.config, checkpoint.weights)
+    balanced = balancing(artifact, build, smooth.policy, balance)
+    divide = one_division(artifact, smooth.rewrite, balanced.rewrite if balanced else None)
 
     def request(rank: int | None = None) -> LayoutRequest:
         """What the target lays out for the whole model, or for one rank of several."""
-        model = architecture_of(checkpoint.config).build(source.config, checkpoint.weights)
-        for rewrite in _passes(target, artifact, smooth.policy, rank, smooth.rewrite):
+        model = build()
+        for rewrite in _passes(target, artifact, smooth.policy, rank, divide):
             rewrite(model)
-        _weigh(artifact, model, weighting)
-        asked = LayoutRequest(source, model, tokenizer, options, encoding=_named(artifact))
+        _await_moments(artifact, model, weighting)
+        asked = LayoutRequest(
+            source, model, tokenizer=tokenizer, options=options, encoding=_named(artifact)
+        )
         return replace(asked, input_ranges=smooth.input_ranges(model))
 
     options = deployment_options(artifact)
     whole, ranks = request(), range(artifact.tensor_parallel or 0)
-    deployment = target.plan_deployment(source.config, whole.model, options)
-    if deployment is not None:
-        deployment.require_fit()
+    require_fit(target, whole)
     seen = observe() if target.needs_observations(whole.model, options) else None
-    if not ranks:
-        layout = target.lay_out(replace(whole, observations=seen))
-        made = Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
-        return _with_codes(made, calibrate)
     parts = [replace(request(rank), observations=seen) for rank in ranks]
-    _store_as_ranks_do(whole.model, [part.model for part in parts])
-    layout = target.lay_out_ranks(parts)
-    return Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
+    layout = lay_out(target, replace(whole, observations=seen), parts)
+    made = Prepared(artifact, target, whole.model, layout, seen, smooth.measured)
+    return _with_codes(replace(made, balancing=balanced), calibrate)
 
 
-def _weigh(artifact: Artifact, model: ir.Model, weighting: Callable[[], Weighting | None]) -> None:
-    awaited = artifact.method is None and any(weightable_layers(model))
+def _await_moments(
+    artifact: Artifact, model: ir.Model, weighting: Callable[[], Weighting | None]
+) -> None:
+    """Let the scales of a quantized graph be weighted, unless a method finds its codes."""
+    awaited = artifact.code_method is None and any(weightable_layers(model))
     weigh = weighting() if awaited else None
     if weigh is not None:
         weigh(model)
 
 
 def _require_whole_weights(artifact: Artifact) -> None:
-    if artifact.method is not None and artifact.tensor_parallel is not None:
+    if artifact.code_method is not None and artifact.tensor_parallel is not None:
         raise UsageError(
-            f"{artifact.folder} is cut for several devices, and {artifact.method} finds codes of "
-            "whole weights",
+            f"{artifact.folder} is cut for several devices, and {artifact.code_method} finds codes "
+            "of whole weights",
             remedy="leave out the method, or tensor_parallel",
         )
 
 
 def _with_codes(made: Prepared, calibrate: Calibrate | None) -> Prepared:
     """An artifact that copies the codes which its method finds, if it names one."""
-    method = made.artifact.method
+    method = made.artifact.code_method
     if method is None or calibrate is None:
         return made
-    found = calibrate(method, made.model)
+    found = calibrate(method, made.model, made.balancing.rewrite if made.balancing else None)
     return replace(made, layout=found.codes.put_into(made.layout), calibrated=found)
 
 
@@ -280,15 +298,15 @@ def _passes(
     artifact: Artifact,
     policy: Policy,
     rank: int | None,
-    smooth: SmoothQuant | None = None,
+    divide: InputDivision | None = None,
 ) -> tuple[Pass, ...]:
-    """All passes, in order. Inputs are smoothed while layers are whole. A model is cut just before
+    """All passes, in order. Inputs are divided while layers are whole. A model is cut just before
     it gets a cache, which is then of a rank's own heads, and before it is quantized, in blocks
     that then lie on one rank.
     """
     steps = tuple(target.passes(artifact.options))
     at = next((i for i, step in enumerate(steps) if isinstance(step, CacheForm)), len(steps))
-    own: list[Pass] = [] if smooth is None else [smooth]
+    own: list[Pass] = [] if divide is None else [divide]
     if rank is not None:
         names = (policy.default, *(name for _, name in policy.overrides))
         block = math.lcm(*(_block(encoding(name)) for name in names))
@@ -303,21 +321,6 @@ def _block(stored: Encoding) -> int:
     planes = {plane.name: plane for plane in stored.planes(_TYPICAL_COLUMNS)}
     scales = math.prod(planes["scales"].row_shape) if "scales" in planes else 1
     return _TYPICAL_COLUMNS // scales if scales > 1 else _PREFERRED_BLOCK
-
-
-def _store_as_ranks_do(whole: ir.Model, ranks: Sequence[ir.Model]) -> None:
-    """Let the whole graph say how weights are stored whose parts do not fit what the whole has."""
-    parts = [parameters(rank) for rank in ranks]
-    for name, parameter in parameters(whole).items():
-        asked = parameter.encoding
-        for part in (own[name] for own in parts):
-            if asked is None or part.encoding is None or part.encoding.name == asked.name:
-                continue
-            shape = " by ".join(map(str, part.weight.shape))
-            reason = f"{asked.name} does not fit a rank's part, {shape}"
-            stored = Parameter(parameter.weight, part.encoding, reason)
-            whole.graph.initializers[name].const_value = stored
-            break
 
 
 def _named(artifact: Artifact) -> str | None:

@@ -59,8 +59,8 @@ class Artifact(_Strict):
     embeddings: str | None = Field(None, description="encoding of the embedding matrix")
     head: str | None = Field(None, description="encoding of the output head")
     overrides: tuple[Override, ...] = ()
-    method: Literal["gptq", "awq", "autoround"] | None = Field(
-        None, description="how codes are found (built: gptq); default: scales weighted in one pass"
+    method: Literal["gptq", "awq", "awq-gptq", "autoround", "awq-autoround"] | None = Field(
+        None, description="how codes are found; default: scales weighted in one pass"
     )
     smooth_quant: Annotated[float, Field(ge=0, le=1)] | Literal["search", "none"] | None = Field(
         None,
@@ -88,6 +88,16 @@ class Artifact(_Strict):
         parts = [self.format, self._stored_name, self.method]
         parts.append(f"tp{self.tensor_parallel}" if self.tensor_parallel else None)
         return "-".join(str(part) for part in parts if part is not None)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The parts of the method, in the order in which they are applied."""
+        return tuple(self.method.split("-")) if self.method else ()
+
+    @property
+    def code_method(self) -> str | None:
+        """The part that finds codes, one by one; None where they follow from scales."""
+        return next((part for part in self.methods if part != "awq"), None)
 
     @property
     def is_mix(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convert.recipe import NO_TEXT
 from passes.weighting import weightable_layers
@@ -13,6 +13,7 @@ from passes.weighting import weightable_layers
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from convert.balancing import Balanced, Encodings
     from convert.calibrated import Calibrated
     from convert.checkpoint import Checkpoint
     from convert.imatrix import GivenMoments
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from convert.recipe import Recipe
     from convert.smoothing import Alphas
     from convert.weighting import ChosenWeighting
+    from passes.awq import Awq
     from passes.calibration.observations import Observations
     from passes.smoothing.measuring import Measured
     from passes.weighting import Weighting
@@ -62,13 +64,26 @@ class TextRuns:
         self.measure = cache(self._measure)
         self.given = cache(self._given)
 
+    def asked(self) -> dict[str, Any]:
+        """What `convert.preparation.prepare` may ask for, by the names of its arguments."""
+        return {
+            "observe": self.observe,
+            "weighting": self.weighting,
+            "calibrate": self.calibrate,
+            "measure": self.measure,
+            "balance": self.balance,
+        }
+
     def _record(self) -> SourceRecord:
         """Hashes of the checkpoint."""
         with self._reporter.stage("hash the checkpoint"):
             return self._inputs.record()
 
-    def calibrate(self, method: str, model: ir.Model) -> Calibrated:
+    def calibrate(self, method: str, model: ir.Model, divide: Awq | None = None) -> Calibrated:
         """The codes of a quantized graph, found by a calibrated method.
+
+        Args:
+            divide: What was done to the graph before it was quantized, if anything was.
 
         Raises:
             TricastError: See `convert.calibrated.find_codes`.
@@ -86,6 +101,23 @@ class TextRuns:
             reporter=self._reporter,
             most_tokens=self._recipe.calibration_tokens,
             restart=self._restart,
+            divide=divide,
+        )
+
+    def balance(self, encodings: Encodings) -> Balanced | None:
+        """What AWQ divides inputs by; None where the recipe wants no text."""
+        from convert.balancing import find_or_balance
+
+        if self._recipe.calibrate == NO_TEXT:
+            return None
+        return find_or_balance(
+            self._checkpoint,
+            self._source.config,
+            self.record().digest,
+            self._out,
+            encodings,
+            text=self._text,
+            reporter=self._reporter,
         )
 
     def weighting(self) -> Weighting | None:

@@ -77,7 +77,6 @@ def test_the_manifest_says_how_codes_were_found(made):
     ("changed", "said"),
     [
         ({"encoding": "q8_0"}, "no linear layers of 4 bits"),
-        ({"method": "awq"}, "awq"),
         ({"tensor_parallel": 2, "format": "gaudi", "encoding": "bf16"}, "several devices"),
     ],
 )
