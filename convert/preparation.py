@@ -106,7 +106,8 @@ def resolve_encoding(artifact: Artifact) -> Artifact:
     name = artifact.encoding or target.default_encoding
     if artifact.is_mix:
         name = _beside_a_mix(target, artifact)
-    if name not in target.mixes and not {name, encoding(name).family} & set(target.encodings):
+    stored = {*target.encodings, *target.mixes, *target.fallback_of}
+    if name not in stored and encoding(name).family not in stored:
         raise UnsupportedEncodingError(
             f"target {target.name} does not store {name}",
             expected=f"one of {', '.join(dict.fromkeys((*target.encodings, *target.mixes)))}",

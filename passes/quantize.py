@@ -30,7 +30,8 @@ class Policy:
             pattern that matches decides.
         allowed: What the target stores. A group size set by name counts as its family.
         fallbacks: Tried in order for rows that the asked encoding does not fit.
-        fallback_of: By name of an encoding: what is tried before those; what that has here, next.
+        fallback_of: By name or family of an encoding: what is tried before those; what that has
+            here, next. One that is not allowed is replaced by it.
         assigned: By name of a linear layer's matrix: its encoding, if it is not the default.
         vectors: For norms, biases and routers; None keeps the float type of the checkpoint.
         power_of_two_groups: Whether the target takes no other group sizes.
@@ -143,7 +144,8 @@ class Quantize(Pass):
         for name, parameter in parameters(model).items():
             asked = self._asked(name, role_of[name], parameter)
             reason = self._unsuited(name, role_of[name])
-            fitted = self._fit(name, asked, parameter.weight.columns, reason is None)
+            suited = reason is None and self._is_allowed(asked)
+            fitted = self._fit(name, asked, parameter.weight.columns, suited)
             if fitted is not asked and reason is None:
                 reason = self._reason(asked, parameter.weight.columns)
             choices.append((name, Parameter(parameter.weight, fitted, reason)))
@@ -159,7 +161,7 @@ class Quantize(Pass):
             Role.ROUTER: policy.vectors or parameter.weight.dtype.value,
         }
         asked = encoding(policy.override(name) or by_role[role])
-        if asked.name not in policy.allowed and asked.family not in policy.allowed:
+        if not self._is_allowed(asked) and not self._fallback_of(asked):
             raise UnsupportedEncodingError(
                 f"the target does not store {asked.name}, asked for {name}",
                 expected=f"one of {', '.join(policy.allowed)}",
@@ -167,7 +169,16 @@ class Quantize(Pass):
             )
         return asked
 
+    def _is_allowed(self, asked: Encoding) -> bool:
+        return bool({asked.name, asked.family} & set(self.policy.allowed))
+
+    def _fallback_of(self, asked: Encoding) -> str | None:
+        named = self.policy.fallback_of
+        return named.get(asked.name) or named.get(asked.family)
+
     def _reason(self, asked: Encoding, columns: int) -> str:
+        if not self._is_allowed(asked):
+            return f"the target has no {asked.name}, of which {self._fallback_of(asked)} is the kin"
         if asked.fit(columns) is asked:
             return f"the target takes groups of a power of two only, not {asked.name}"
         return f"{asked.name} does not fit rows of {columns} weights"
@@ -191,7 +202,7 @@ class Quantize(Pass):
         )
 
     def _fallbacks(self, asked: Encoding) -> Iterator[Encoding]:
-        name = self.policy.fallback_of.get(asked.name)
+        name = self._fallback_of(asked)
         while name is not None:
             yield encoding(name)
             name = self.policy.fallback_of.get(name)

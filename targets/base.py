@@ -209,7 +209,8 @@ class Target(ABC):
     fits every row."""
 
     fallback_of: ClassVar[Mapping[str, str]] = {}
-    """By name of an encoding: what is tried before `fallbacks` where it does not fit."""
+    """By name or family of an encoding: what is tried before `fallbacks` where it does not fit, or
+    where it is not one of `encodings`."""
 
     mixes: ClassVar[Mapping[str, str]] = {}
     """Names that stand for an encoding of each tensor by rules of the runtime's own tools, see

@@ -20,9 +20,11 @@ MIXES: Mapping[str, str] = _TYPES | {name: _TYPES[meant] for name, meant in ALIA
 FALLBACKS: Mapping[str, str] = {
     **{"q2_k": "q4_0", "q3_k": "q4_0", "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"},
     "iq4_xs": "iq4_nl",
+    **{"nf4": "iq4_nl", "nf4_dq": "iq4_nl"},
 }
 """What takes the place of an encoding with blocks of 256 where they do not divide the rows
-(``tensor_type_fallback`` in llama.cpp's src/llama-quant.cpp)."""
+(``tensor_type_fallback`` in llama.cpp's src/llama-quant.cpp); and of NF4, of any group, the type of
+ggml that has sixteen uneven values, too."""
 
 MIX_CANDIDATES = (
     *("q2_k", "q3_k", "iq4_xs", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_k", "q5_1", "q6_k"),

@@ -103,6 +103,28 @@ def test_fallbacks_are_tried_in_order(small):
     assert tensors[Q_PROJ].fallback == "q4_0 does not fit rows of 48 weights"
 
 
+def test_what_the_target_has_not_is_replaced_by_its_kin():
+    model = small_model("llama", hidden_size=96, intermediate_size=80).graph()
+    asked = policy(
+        "nf4_g32",
+        embeddings="iq4_nl",
+        allowed=("iq4_nl", "f32", "f16"),
+        fallback_of={"nf4": "iq4_nl"},
+        fallbacks=("f16",),
+    )
+    with pytest.raises(UnsupportedEncodingError, match="does not store nf4_g32"):
+        Quantize(replace(asked, fallback_of={}))(model)
+    with pytest.raises(UnsupportedEncodingError, match="has no nf4_g32"):
+        Quantize(replace(asked, strict=True))(model)
+    Quantize(asked)(model)
+    tensors = {tensor.name: tensor for tensor in coverage(model)}
+    reason = "the target has no nf4_g32, of which iq4_nl is the kin"
+    found = {name: (tensors[name].encoding, tensors[name].fallback) for name in tensors}
+    assert found[Q_PROJ] == ("iq4_nl", reason)
+    assert found[DOWN_PROJ] == ("f16", reason)
+    assert found[EMBEDDINGS] == ("iq4_nl", None)
+
+
 def test_what_does_not_suit_the_default_takes_a_fallback_unless_an_override_names_it(small):
     model = small.graph()
     reasons = {DOWN_PROJ: "too rough", Q_PROJ: "too rough", EMBEDDINGS: "too rough"}
