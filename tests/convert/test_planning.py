@@ -114,6 +114,17 @@ def test_a_run_is_refused_before_it_writes(monkeypatch):
         prepare(checkpoint, open_source(checkpoint), artifact, tokenizer=True, strict=False)
 
 
+def test_a_gguf_of_nf4_is_one_of_iq4_nl_and_its_coverage_says_so():
+    checkpoint = open_checkpoint(str(TINY_LLAMA))
+    artifact = resolve_encoding(Artifact(format="gguf", encoding="nf4"))
+    source = open_source(checkpoint)
+    model = prepare(checkpoint, source, artifact, tokenizer=True, strict=False).model
+    tensors = {tensor.name: tensor for tensor in coverage(model)}
+    found = tensors["model.layers.0.mlp.up_proj.weight"]
+    assert found.encoding == "iq4_nl"
+    assert found.fallback == "the target has no nf4, of which iq4_nl is the kin"
+
+
 def test_a_family_that_the_target_cannot_express_is_refused():
     raw = {**small_model("qwen3").raw_config}
     with pytest.MonkeyPatch.context() as patch:
