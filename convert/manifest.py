@@ -56,14 +56,38 @@ class CalibrationRecord(_Strict):
     tokens: int
 
 
+class ExpertCoverage(_Strict):
+    """How well a text covers the experts of a model: how many there are, and how many tokens those
+    have seen that have seen fewer than the threshold.
+    """
+
+    experts: int
+    threshold: int
+    few: dict[str, int]
+
+    def line(self) -> str | None:
+        """What a user should know."""
+        if not self.few:
+            return None
+        names = list(self.few)
+        shown = ", ".join(f"{name} ({self.few[name]})" for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return (
+            f"{len(names)} of {self.experts} experts saw fewer than {self.threshold} tokens:"
+            f" {shown}{more}"
+        )
+
+
 class WeightingRecord(_Strict):
     """The text whose activations decided how scales were chosen, its tokens, and the SHA-256 of
-    the second moments that they have in front of each linear layer.
+    the second moments that they have in front of each linear layer; of a mixture of experts, how
+    well the text covers them.
     """
 
     text_sha256: str
     tokens: int
     moments_sha256: str
+    experts: ExpertCoverage | None = None
 
 
 class ImatrixRecord(_Strict):

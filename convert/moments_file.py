@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from convert.weights import Floats
 
-_DIGEST = "checkpoint"
-"""Key of the file's metadata."""
+_DIGEST, _VISITS = "checkpoint", "visits"
+"""Keys of the file's metadata."""
 
 
 @dataclass(frozen=True)
 class KeptMoments:
-    """Moments by name of the weight, and the digest of the checkpoint that they are of."""
+    """Moments by name of the weight, and the digest of the checkpoint that they are of; by name of
+    an expert, how many tokens it has seen.
+    """
 
     moments: Mapping[str, Floats]
     digest: str
+    visits: Mapping[str, int] = field(default_factory=dict)
 
 
 def save(path: Path, kept: KeptMoments) -> None:
@@ -31,7 +35,8 @@ def save(path: Path, kept: KeptMoments) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
-        file.write(to_bytes(dict(kept.moments), {_DIGEST: kept.digest}))
+        visits = {_VISITS: json.dumps(dict(kept.visits))} if kept.visits else {}
+        file.write(to_bytes(dict(kept.moments), {_DIGEST: kept.digest, **visits}))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -47,16 +52,17 @@ def load(path: Path, features: Mapping[str, int]) -> KeptMoments | None:
 
     try:
         with safe_open(path, "np") as file:
-            digest = (file.metadata() or {}).get(_DIGEST)
+            metadata = file.metadata() or {}
             moments = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
         return None
+    digest, visits = metadata.get(_DIGEST), json.loads(metadata.get(_VISITS, "{}"))
     shapes = {name: (count,) for name, count in features.items()}
     if digest is None or {name: each.shape for name, each in moments.items()} != shapes:
         return None
     if not all(np.isfinite(each).all() and (each >= 0).all() for each in moments.values()):
         return None
-    return KeptMoments(moments, digest)
+    return KeptMoments(moments, digest, visits)
 
 
 def moments_digest(moments: Mapping[str, Floats]) -> str:

@@ -19,12 +19,13 @@ import onnx_ir as ir
 from convert.calibration_text import CalibrationText
 from convert.errors import BrokenInputError
 from convert.inputs import changed_input
-from convert.manifest import WeightingRecord
+from convert.manifest import ExpertCoverage, WeightingRecord
 from convert.moments import Moments, rounded
 from convert.moments_file import KeptMoments, load, moments_digest, save
 from convert.stream import Calibration, PassWeight
 from convert.weights import Floats, Weight
 from passes.calibration.blas import one_thread_each
+from passes.calibration.expert_layers import PRIOR_TOKENS, ExpertMoments
 from passes.calibration.observations import tokens_digest
 from passes.calibration.observers import SecondMoments
 from passes.calibration.reading import Take
@@ -61,6 +62,7 @@ class OnePass(Calibration):
             identity_of(model, path.name, text.sequences),
         )
         self._plan = plan(model, logits=False)
+        self._experts = ExpertMoments(model)
         self._weights = {weight.name: weight for weight in self._plan.weights}
         self._known = _places_of_inputs(self._plan)
         self._multiplied = {weight.identity for weight in self._weights.values()}
@@ -93,7 +95,17 @@ class OnePass(Calibration):
             text_sha256=self._text.sha256,
             tokens=self.tokens,
             moments_sha256=moments_digest(self._found),
+            experts=self._coverage(),
         )
+
+    def _coverage(self) -> ExpertCoverage | None:
+        """How many tokens the experts have seen, if there are any."""
+        if not self._experts.experts:
+            return None
+        kept = self._kept.visits if self._kept else None
+        visits = self._experts.visits(self._observer) if kept is None else kept
+        few = {name: count for name, count in visits.items() if count < PRIOR_TOKENS}
+        return ExpertCoverage(experts=len(visits), threshold=PRIOR_TOKENS, few=few)
 
     def knows(self, weight: Weight) -> bool:
         """Whether the moments of a weight's inputs are known when the text has run."""
@@ -138,7 +150,8 @@ class OnePass(Calibration):
             ChangedInputError: Moments that an earlier run kept are of another checkpoint.
         """
         if self._kept is None:
-            save(self._path, KeptMoments(self._found, digest))
+            visits = self._experts.visits(self._observer)
+            save(self._path, KeptMoments(self._found, digest, visits))
             self.forget()
         elif self._kept.digest != digest:
             self._path.unlink(missing_ok=True)
@@ -159,8 +172,7 @@ class OnePass(Calibration):
 
     def _arrive(self, weight: Weight) -> None:
         """The text is at a weight: what goes into it is known."""
-        sums, tokens = self._observer.sums[weight.name], self._observer.tokens[weight.name]
-        self._put(weight, rounded(sums / tokens))
+        self._put(weight, rounded(self._experts.of(weight.name, self._observer)))
         self._expected[weight.identity] -= 1
 
     def _put(self, weight: Weight, moments: Floats) -> None:

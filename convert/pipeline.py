@@ -276,6 +276,9 @@ def _finish(
         seen = one.weighting or item.imatrix
         if seen is not None:
             reporter.say(f"  scales weighted by {seen.tokens} tokens")
+        covered = one.weighting.experts.line() if one.weighting and one.weighting.experts else None
+        if covered is not None:
+            reporter.say(f"  {covered}")
         for note in item.layout.notes:
             reporter.say(f"  note: {note}")
         for line in fallback_lines(coverage(item.model)):

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
-from convert.calibration_text import CalibrationText, calibration_text
+from convert.calibration_text import (
+    MOST_TOKENS,
+    SEQUENCE_TOKENS,
+    CalibrationText,
+    calibration_text,
+)
 from convert.checkpoint import Checkpoint
 from convert.errors import UnsupportedError, UnsupportedTokenizerError
 from convert.inputs import Inputs
@@ -20,7 +25,8 @@ from passes.calibration.observations import tokens_digest
 from passes.weighting import Weighting
 
 SAMPLE_TOKENS = 128
-"""Of the shipped text. 64 give almost all of what thousands give."""
+"""Of the shipped text, for each expert on average if there are some. 64 give almost all of what
+thousands give."""
 
 FILE_TOKENS = 512
 """Of a user's text, at most: more change nothing that could be measured."""
@@ -100,12 +106,18 @@ def moments_name(label: str, inputs: Inputs, text: CalibrationText) -> str:
     return f"moments-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.safetensors"
 
 
+def _experts_per_visit(config: DecoderConfig) -> int:
+    """Experts among which a token's visits are divided, rounded up; 1 where there are none."""
+    return 1 if config.experts is None else -(-config.experts.count // config.experts.used)
+
+
 def _text(checkpoint: Checkpoint, config: DecoderConfig, file: Path | None) -> CalibrationText:
-    most = SAMPLE_TOKENS if file is None else FILE_TOKENS
+    usual = SAMPLE_TOKENS if file is None else FILE_TOKENS
+    most = min(usual * _experts_per_visit(config), MOST_TOKENS)
     text = calibration_text(
         checkpoint.folder,
         file,
-        sequence_tokens=min(most, config.max_positions),
+        sequence_tokens=min(most, SEQUENCE_TOKENS, config.max_positions),
         most_tokens=most,
     )
     highest = max(map(max, text.sequences))

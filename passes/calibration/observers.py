@@ -119,6 +119,8 @@ class LargestChannels(Observer):
         self.largest: dict[str, Floats] = {}
 
     def linear(self, weight: str, inputs: Floats) -> None:
+        if not len(inputs):
+            inputs = np.zeros((1, inputs.shape[1]), np.float32)  # an expert that nobody visits
         seen = np.maximum(inputs.max(axis=0), -inputs.min(axis=0))
         held = self.largest.get(weight)
         self.largest[weight] = seen if held is None else np.maximum(held, seen)

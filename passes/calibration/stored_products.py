@@ -35,7 +35,7 @@ class StoredExecution(Execution):
         """The newest inputs, and what `split` made of them: several layers may have the same."""
 
     def linear(self, weight: Weight, inputs: Sequence[Floats]) -> Product:
-        if not suits_tiles(weight):
+        if not suits_tiles(weight) or not any(each.size for each in inputs):
             return WidenedProduct(weight, inputs, self._memory)
         product = TiledProduct(weight, inputs)
         if not _same(self._split[0], inputs):

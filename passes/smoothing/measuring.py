@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from convert.graph import parameters
+from convert.errors import UnsupportedError
+from convert.graph import expert_splits, parameters
 from convert.weights import Floats
 from passes.calibration.execution import run
 from passes.calibration.held import Text
@@ -80,8 +81,15 @@ def measure(
         scratch: Folder with room for the values of many texts, see `execution.run`.
 
     Raises:
+        UnsupportedError: The model has experts.
         TricastError: As `passes.calibration.execution.run` does.
     """
+    for node in expert_splits(model):
+        raise UnsupportedError(
+            "what experts read is not measured: some may see no token of a text",
+            found=f"a mixture of experts, {node.name}",
+            remedy="choose an encoding of weights alone, which needs no ranges of inputs",
+        )
     watching = _Watching(model, alphas)
     run(model, texts, (watching,), advance, scratch=scratch)
     found = watching.plain, watching.errors, watching.smoothed

@@ -32,7 +32,12 @@ class OnnxTarget(Target):
         *("f32", "f16", "bf16", "int8", "int8_asym"),
         *("int4", "int4_g64", "int4_g32", "int4_sym", "int4_sym_g64", "int4_sym_g32"),
     )
-    families = frozenset({"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"})
+    families = frozenset(
+        (
+            *("bloom", "llama", "mistral", "mixtral"),
+            *("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "yuan"),
+        )
+    )
     eight_bit = "int8_asym"
     default_encoding = "f32"
     fallbacks = ("int8",)

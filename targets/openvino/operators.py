@@ -191,13 +191,43 @@ def _gelu(context: Context, node: ir.Node) -> Sequence[Node]:
     return [ops.gelu(context.node(node.inputs[0]), "TANH" if form == "tanh" else "ERF")]
 
 
+def _softmax(context: Context, node: ir.Node) -> Sequence[Node]:
+    axis = attributes(node, {"axis": -1})["axis"]
+    return [ops.softmax(context.node(node.inputs[0]), axis)]
+
+
+def _reduce_sum(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"keepdims": 1, "noop_with_empty_axes": 0})
+    refuse_unless(len(node.inputs) == 2, node, "missing axes")
+    return [ops.reduce_sum(*context.inputs(node), keep_dims=bool(given["keepdims"]))]
+
+
+def _top_k(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Of equals the first comes first, as in ONNX."""
+    given = attributes(node, {"axis": -1, "largest": 1, "sorted": 1})
+    refuse_unless(bool(given["sorted"]), node, "results in no order")
+    x, count = context.inputs(node)
+    count = ops.squeeze(count, np.array([0], np.int64))
+    mode = "max" if given["largest"] else "min"
+    found = ops.topk(x, count, given["axis"], mode, "value", "i64", stable=True)
+    return _outputs_of(found)
+
+
+def _outputs_of(node: Node) -> list[Node]:
+    """A node of one output for each output; the runtime takes them away again."""
+    return [ops.convert(output, output.get_element_type()) for output in node.outputs()]
+
+
 def _split(context: Context, node: ir.Node) -> Sequence[Node]:
     """Slices, which are nodes of one output each; the runtime joins them to a split."""
+    if len(node.inputs) == 2:
+        axis = attributes(node, {"axis": 0})["axis"]
+        x, sizes = context.inputs(node)
+        return _outputs_of(ops.variadic_split(x, np.int64(axis), sizes))
     given = attributes(node, {"axis": 0, "num_outputs": None})
-    x, *sizes = context.inputs(node)
+    x = context.node(node.inputs[0])
     shape, parts = x.get_output_partial_shape(0), len(node.outputs)
     axis = range(shape.rank.get_length())[given["axis"]]
-    refuse_unless(not sizes, node, "parts of given sizes")
     equal = shape[axis].is_static and shape[axis].get_length() % parts == 0
     refuse_unless(equal, node, f"{parts} parts of an axis of length {shape[axis]}")
     size = shape[axis].get_length() // parts
@@ -268,15 +298,18 @@ OPERATORS: Mapping[str, Lowering] = {
     "RMSNormalization": _rms_normalization,
     "Range": _range,
     "ReduceMax": _reduce_max,
+    "ReduceSum": _reduce_sum,
     "Reshape": _reshape,
     "RotaryEmbedding": _rotary_embedding,
     "Shape": _shape,
     "Sigmoid": _same(ops.sigmoid),
     "Sin": _same(ops.sin),
     "Slice": _slice,
+    "Softmax": _softmax,
     "Split": _split,
     "Squeeze": _squeeze,
     "Sub": _same(ops.subtract),
+    "TopK": _top_k,
     "Transpose": _transpose,
     "Unsqueeze": _same(ops.unsqueeze),
     "Where": _same(ops.select),

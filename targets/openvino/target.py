@@ -42,7 +42,10 @@ class OpenVinoTarget(Target):
         "w8a8",
     )
     families: ClassVar[frozenset[str]] = frozenset(
-        {"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"}
+        (
+            *("bloom", "llama", "mistral", "mixtral"),
+            *("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "yuan"),
+        )
     )
     eight_bit: ClassVar[str | None] = "int8"
     table_encodings: ClassVar[Mapping[str, str]] = {"w8a8": "int8"}

@@ -9,7 +9,9 @@ from convert.moments_file import KeptMoments, load, moments_digest, save
 
 FEATURES = {"b": 3, "a": 2}
 KEPT = KeptMoments(
-    {"b": np.array([1, 2.5, 0], np.float32), "a": np.array([1e-30, 3e38], np.float32)}, "d" * 64
+    {"b": np.array([1, 2.5, 0], np.float32), "a": np.array([1e-30, 3e38], np.float32)},
+    "d" * 64,
+    {"an expert": 3, "another": 0},
 )
 
 
@@ -22,6 +24,7 @@ def path(tmp_path):
 def test_what_was_kept_comes_back(path):
     found = load(path, FEATURES)
     assert found.digest == KEPT.digest
+    assert found.visits == KEPT.visits
     assert {name: each.tolist() for name, each in found.moments.items()} == {
         name: each.tolist() for name, each in KEPT.moments.items()
     }
@@ -29,7 +32,7 @@ def test_what_was_kept_comes_back(path):
 
 
 def test_equal_moments_are_equal_bytes(path, tmp_path):
-    turned = KeptMoments(dict(reversed(KEPT.moments.items())), KEPT.digest)
+    turned = KeptMoments(dict(reversed(KEPT.moments.items())), KEPT.digest, KEPT.visits)
     save(tmp_path / "again", turned)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 

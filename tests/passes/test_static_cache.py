@@ -102,3 +102,9 @@ def test_a_graph_that_does_not_number_its_slots_is_refused():
     next(node for node in graph.graph if node.name == "query_slots").outputs[0].name = "other"
     with pytest.raises(PassRefusedError, match="no query_slots"):
         StaticCache(1, 1, 8)(graph)
+
+
+def test_experts_are_refused():
+    with pytest.raises(PassRefusedError, match="visit an expert") as caught:
+        StaticCache(1, 1, 8)(small_model("mixtral").graph())
+    assert caught.value.node == "model.layers.0.block_sparse_moe.experts.Split"

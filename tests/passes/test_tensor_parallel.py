@@ -301,3 +301,9 @@ def test_a_graph_that_is_past_the_point():
     for graph, reason in ((cached, "KV cache"), (quantized, "quantized"), (cut, "already")):
         with pytest.raises(PassRefusedError, match=reason):
             TensorParallel(2, 0)(graph)
+
+
+def test_experts_are_refused():
+    with pytest.raises(PassRefusedError, match="dealt out to ranks") as caught:
+        TensorParallel(2, 0)(small_model("qwen3_moe").graph())
+    assert caught.value.node == "model.layers.0.mlp.experts.Split"

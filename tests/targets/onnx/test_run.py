@@ -7,7 +7,7 @@ from targets.onnx.target import OnnxTarget
 from tests.support.artifact import write_artifact
 from tests.support.batches import require_batches
 from tests.support.models import position_ids, random_ids, small_model
-from tests.support.odd_models import ODD_MODELS
+from tests.support.odd_models import EXPERT_MODELS, ODD_MODELS
 from tests.support.ort import relative_error
 from tests.support.tokenizer import save_tokenizer
 
@@ -26,9 +26,12 @@ def artifact(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("name", ODD_MODELS)
+MODELS = {**ODD_MODELS, **{name: EXPERT_MODELS[name] for name in ("mixtral", "qwen2_moe")}}
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_it_equals_transformers_for_a_prompt_and_token_by_token(name, tmp_path):
-    model_type, overrides = ODD_MODELS[name]
+    model_type, overrides = MODELS[name]
     small = small_model(model_type, **overrides)
     artifact = write_artifact(OnnxTarget(), small, tmp_path / "artifact", "f32")
     ids = random_ids(1, 24, small.config.vocab)
@@ -38,11 +41,11 @@ def test_it_equals_transformers_for_a_prompt_and_token_by_token(name, tmp_path):
             assert relative_error(found, small.logits(ids)[0]) < 1e-4
 
 
-@pytest.mark.parametrize("name", ODD_MODELS)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_left_padded_batch_of_unequal_lengths_equals_transformers(name, tmp_path):
     import onnxruntime
 
-    model_type, overrides = ODD_MODELS[name]
+    model_type, overrides = MODELS[name]
     small = small_model(model_type, **overrides)
     artifact = write_artifact(OnnxTarget(), small, tmp_path / "artifact", "f32")
     ids = random_ids(3, 11, small.config.vocab)
