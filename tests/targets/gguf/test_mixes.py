@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import gguf
 import pytest
 
+from convert.checkpoint import open_checkpoint
+from convert.errors import UnsupportedEncodingError
+from convert.manifest import read_manifest
+from convert.preparation import open_source, stored_graph
+from convert.recipe import Artifact, Override
+from convert.sources.gguf_file import read_gguf
+from passes.quantize import coverage
 from targets.base import Assignment
 from targets.gguf.families import family_of
 from targets.gguf.file_names import FILE
 from targets.gguf.file_types import FALLBACKS, MIXES, number_of
 from targets.gguf.mixes import Facts, assign, assignment, stored_names
-from tests.support.models import SmallModel
+from tests.support.models import SmallModel, small_model
+from tests.support.runs import TINY_LLAMA, convert_tiny
 from tests.targets.gguf.checkpoints import checkpoint, convert
 
 WIDE = {"hidden_size": 256, "intermediate_size": 512}
@@ -109,8 +118,6 @@ def test_experts_share_the_name_of_their_stack() -> None:
 
 def checkpoint_config() -> Any:
     """A small configuration of the Llama family."""
-    from tests.support.models import small_model
-
     return small_model("llama").config
 
 
@@ -150,3 +157,33 @@ def quantizers_choice(path: Path, file_type: int, *, imatrix: bool) -> dict[str,
     text = re.sub(r"\nwarning: [^\n]*", "", b"".join(log).decode(errors="replace"))
     found = re.findall(r"\] +(\S+) +- \[[^]]*\], type =[^\n]*\((\w+)\)\n", text)
     return {name: kind.lower() for name, kind in found}
+
+
+def test_every_fallback_is_listed_and_strict_refuses_them(tmp_path: Path) -> None:
+    said = io.StringIO()
+    (folder,) = convert_tiny(tmp_path, "gguf:q4_k_m", gate=False, calibrate="none", said=said)
+    records = {record.name: record for record in read_manifest(folder).tensors}
+    down = records["model.layers.4.mlp.down_proj.weight"]
+    assert (down.encoding, down.fallback) == ("q8_0", "q6_k does not fit rows of 384 weights")
+    query = records["model.layers.0.self_attn.q_proj.weight"]
+    assert (query.encoding, query.fallback) == ("q5_0", "q4_k does not fit rows of 128 weights")
+    assert "down_proj.weight: q8_0, because q6_k does not fit rows of 384" in said.getvalue()
+    assert read_gguf(folder / FILE).metadata["general.file_type"] == 15
+    with pytest.raises(UnsupportedEncodingError, match="do not fit"):
+        convert_tiny(tmp_path / "strict", "gguf:q4_k_m", gate=False, strict=True)
+
+
+def test_a_recipe_departs_from_the_rules(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(str(TINY_LLAMA))
+    artifact = Artifact(
+        format="gguf",
+        encoding="q5_0",
+        embeddings="q4_0",
+        overrides=(Override(pattern="*.4.mlp.down_proj.weight", encoding="q8_0"),),
+    )
+    config = open_source(checkpoint).config
+    graph = stored_graph(checkpoint.config, config, checkpoint.weights, artifact, strict=True)
+    stored = {each.name: each.encoding for each in coverage(graph)}
+    assert stored["model.embed_tokens.weight"] == "q4_0"
+    assert stored["model.layers.4.mlp.down_proj.weight"] == "q8_0"
+    assert stored["model.layers.3.mlp.down_proj.weight"] == "q5_0"
