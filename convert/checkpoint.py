@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from convert.tensor_names import with_base_prefix
 from convert.weights import Weight
 
 if TYPE_CHECKING:
+    from convert.adapters import Adapter
     from convert.architectures.base import Shape
     from convert.sources.hub import Snapshot
 
@@ -70,6 +71,7 @@ class Checkpoint:
             checkpoint, weights may still be on their way: see `await_file`.
         downloads: What brings the safetensors of a hub checkpoint; None where everything was
             on this machine from the start.
+        adapters: Those whose updates are in the weights, in their order.
     """
 
     label: str
@@ -78,6 +80,7 @@ class Checkpoint:
     weights: Mapping[str, Weight]
     files: tuple[Path, ...]
     downloads: Downloads | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     def await_file(self, path: Path) -> None:
         """Return once a file of `files` is there whole; the weights do this themselves.
@@ -112,7 +115,11 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    source: str, *, revision: str | None = None, scratch: Path | None = None
+    source: str,
+    *,
+    revision: str | None = None,
+    scratch: Path | None = None,
+    adapters: Sequence[str | Path] = (),
 ) -> Checkpoint:
     """Open a folder, a GGUF file or a hub id; a path that exists wins over a hub id.
 
@@ -125,6 +132,7 @@ def open_checkpoint(
         source: A path, or ``organisation/name`` on the hub.
         revision: Branch, tag or commit on the hub; meaningless for paths.
         scratch: Where a GGUF is unpacked to (a temporary folder otherwise, not removed).
+        adapters: Folders of LoRA adapters, merged into the weights in this order.
 
     Raises:
         UsageError: A revision is given for something local.
@@ -132,6 +140,28 @@ def open_checkpoint(
         UnsupportedError: Quantized already, or a GGUF of an unknown kind.
         BrokenInputError: A file is missing, damaged, unsafe or contradicts another.
     """
+    checkpoint = _open(source, revision, scratch)
+    return _with_adapters(checkpoint, [Path(each).expanduser() for each in adapters])
+
+
+def _with_adapters(checkpoint: Checkpoint, folders: Sequence[Path]) -> Checkpoint:
+    if not folders:
+        return checkpoint
+    from convert.adapters import merged_into, open_adapter
+    from convert.architectures import base_prefix
+
+    prefix = base_prefix(checkpoint.config)
+    adapters = tuple(open_adapter(folder, prefix) for folder in folders)
+    name, at, commit = checkpoint.label.partition("@")
+    return replace(
+        checkpoint,
+        label="+".join((name, *(folder.resolve().name for folder in folders))) + at + commit,
+        weights=merged_into(checkpoint.label, checkpoint.weights, adapters),
+        adapters=adapters,
+    )
+
+
+def _open(source: str, revision: str | None, scratch: Path | None) -> Checkpoint:
     path = Path(source).expanduser()
     if revision is not None and path.exists():
         raise UsageError(

@@ -28,6 +28,9 @@ Prompts = Annotated[
 Revision = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
 ]
+Lora = Annotated[
+    list[Path] | None, typer.Option("--lora", help="LoRA adapter to merge first. Repeatable.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Draw tokens instead of taking the likeliest.")
@@ -101,7 +104,6 @@ MaxKld = Annotated[
     float | None, typer.Option("--max-kld", help="The smallest mix of encodings of this mean KL.")
 ]
 
-
 ALL_CORES: int = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 )
@@ -116,6 +118,7 @@ def run(
     to: To = None,
     recipe: RecipeName = None,
     revision: Revision = None,
+    lora: Lora = None,
     tensor_parallel: TensorParallel = None,
     settings: Settings = None,
     gate: Annotated[
@@ -169,7 +172,7 @@ def run(
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
         prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
         restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
-        calibration_tokens=calibration_tokens,
+        calibration_tokens=calibration_tokens, lora=lora,
     )  # fmt: skip
 
 
@@ -359,6 +362,7 @@ def golden_record(
     out: Annotated[Path, typer.Option("--out", help="The recording to write.")],
     prompts: Prompts = None,
     revision: Revision = None,
+    lora: Lora = None,
     tokenizer: Annotated[
         bool, typer.Option("--tokenizer/--no-tokenizer", help="Record the tokenizer too.")
     ] = True,
@@ -368,8 +372,9 @@ def golden_record(
     from convert import commands
 
     commands.golden_record(
-        model, out, prompts=prompts, revision=revision, tokenizer=tokenizer, threads=threads
-    )
+        model, out, prompts=prompts, revision=revision, tokenizer=tokenizer, threads=threads,
+        lora=lora,
+    )  # fmt: skip
 
 
 @golden_app.command("compare")

@@ -38,12 +38,14 @@ def run(
     split_max_size: str | None,
     threads: int,
     calibration_tokens: int | None = None,
+    lora: Sequence[Path] | None = None,
 ) -> None:
     """Carry out `convert run`.
 
     Args:
         common: What every artifact is to have, by the recipe's keys; None leaves the recipe's.
         calibration_tokens: See `Recipe.calibration_tokens`.
+        lora: See `Recipe.lora`; None leaves the recipe's.
 
     Raises:
         TricastError: See `convert.pipeline.run`.
@@ -56,6 +58,8 @@ def run(
     chosen = _recipe(model, recipe, to, revision, common, prompts, calibrate, imatrix)
     if calibration_tokens is not None:
         chosen = chosen.model_copy(update={"calibration_tokens": calibration_tokens})
+    if lora:
+        chosen = chosen.model_copy(update={"lora": tuple(map(str, lora))})
     opened = open_early(chosen)
     from convert.pipeline import RunRequest
     from convert.pipeline import run as run_pipeline
@@ -236,6 +240,7 @@ def golden_record(
     revision: str | None,
     tokenizer: bool,
     threads: int,
+    lora: Sequence[Path] | None = None,
 ) -> None:
     """Carry out `convert golden record`."""
     from convert.checkpoint import open_checkpoint
@@ -246,7 +251,7 @@ def golden_record(
     with ExitStack() as stack:
         scratch = tempfile.TemporaryDirectory(dir=out.parent, prefix=".tricast-")
         folder = Path(stack.enter_context(scratch))
-        checkpoint = open_checkpoint(model, revision=revision, scratch=folder)
+        checkpoint = open_checkpoint(model, revision=revision, scratch=folder, adapters=lora or ())
         stack.callback(checkpoint.close)
         with reporter.stage("hash the checkpoint"):
             origin = describe_source(checkpoint)
@@ -259,6 +264,7 @@ def golden_record(
                 label=origin.label,
                 digest=origin.digest,
                 tokenizer=tokenizer,
+                adapters=lora or (),
             )
     print(out)
 

@@ -52,6 +52,9 @@ def describe_source(checkpoint: Checkpoint) -> SourceRecord:
         return known.hash_file(checkpoint.folder, path)
 
     files = tuple(map(hash_when_there, sorted(checkpoint.files)))
+    for place, path in _adapter_files(checkpoint).items():
+        record = known.hash_file(path.parent, path)
+        files += (record.model_copy(update={"path": place}),)
     return SourceRecord(label=checkpoint.label, digest=combined_digest(files), files=files)
 
 
@@ -65,5 +68,18 @@ def changed_input(what: str) -> ChangedInputError:
     )
 
 
+def _adapter_files(checkpoint: Checkpoint) -> dict[str, Path]:
+    """By the paths that they are recorded under, as if they were below the checkpoint."""
+    return {
+        f"lora-{number}/{path.name}": path
+        for number, adapter in enumerate(checkpoint.adapters, 1)
+        for path in adapter.files
+    }
+
+
 def _states(checkpoint: Checkpoint) -> dict[str, list[int]]:
-    return {path.name: checkpoint.state_of(path) for path in checkpoint.files}
+    states = {path.name: checkpoint.state_of(path) for path in checkpoint.files}
+    for place, path in _adapter_files(checkpoint).items():
+        status = path.stat()
+        states[place] = [status.st_size, status.st_mtime_ns]
+    return states

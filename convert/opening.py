@@ -34,7 +34,9 @@ def open_model(recipe: Recipe, scratch: Path | None = None) -> Opened:
             "no model is named",
             expected="MODEL on the command line, or `model:` in the recipe",
         )
-    checkpoint = open_checkpoint(recipe.model, revision=recipe.revision, scratch=scratch)
+    checkpoint = open_checkpoint(
+        recipe.model, revision=recipe.revision, scratch=scratch, adapters=recipe.lora
+    )
     return Opened(checkpoint, Inputs(checkpoint))
 
 

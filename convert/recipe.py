@@ -126,6 +126,9 @@ class Recipe(_Strict):
     description: str = ""
     model: str | None = Field(None, description="folder, GGUF file or hub id; MODEL overrides it")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
+    lora: tuple[str, ...] = Field(
+        (), description="folders of LoRA adapters, merged into the model in this order"
+    )
     prompts: str | None = Field(None, description="file of gate prompts, beside the recipe")
     calibrate: str = Field(
         SHIPPED_TEXT,
@@ -228,7 +231,8 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
         "imatrix": recipe.imatrix,
     }
     placed = {key: str(folder / name) for key, name in files.items() if name is not None}
-    return recipe.model_copy(update=placed)
+    adapters = tuple(str(folder / name) for name in recipe.lora)
+    return recipe.model_copy(update={**placed, "lora": adapters})
 
 
 def faults(error: ValidationError) -> str:

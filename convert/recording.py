@@ -66,6 +66,7 @@ def find_or_record(
             label=record.label,
             digest=record.digest,
             tokenizer=tokenizer,
+            adapters=[adapter.folder for adapter in checkpoint.adapters],
         )
     return path
 

@@ -41,6 +41,7 @@ def record_golden(
     label: str | None = None,
     digest: str = "",
     tokenizer: bool = True,
+    adapters: Sequence[Path] = (),
 ) -> None:
     """Record the original in ``folder`` into the golden file ``out``; see `golden.record`.
 
@@ -54,6 +55,8 @@ def record_golden(
     arguments += [] if prompts is None else ["--prompts", str(prompts.resolve())]
     arguments += [] if label is None else ["--label", label]
     arguments += [] if tokenizer else ["--no-tokenizer"]
+    for adapter in adapters:
+        arguments += ["--lora", str(adapter.resolve())]
     run_program(RECORD, arguments, crash=BrokenInputError)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from convert.errors import MissingFileError
 from golden import layered as layers
 from golden import memory, program, reference, texts, tokenization
+from golden.adapters import merge_adapters
 from golden.format import Header, ModelIdentity, prompts_hash, write
 
 MAX_PROMPT_TOKENS = 224
@@ -36,6 +37,7 @@ def record(
     digest: str = "",
     tokenizer: bool = True,
     layered: bool = False,
+    adapters: Sequence[Path] = (),
 ) -> None:
     """Record the model in ``folder`` into the golden file ``out``.
 
@@ -50,6 +52,7 @@ def record(
         tokenizer: Whether to tokenize text and to record parity texts and chats.
         layered: Have one layer in memory at a time, even if the model fits. The logits are the
             same to float32 rounding.
+        adapters: Folders of LoRA adapters, merged into the model in this order.
 
     Raises:
         OutOfMemoryError: Not even a layer of the model fits into memory in float32.
@@ -62,9 +65,10 @@ def record(
     fits = memory.fits(folder)
     words = tokenization.load(folder) if tokenizer else None
     if layered or not fits:
-        original: reference.Reference = layers.load(folder, threads)
+        original: reference.Reference = layers.load(folder, threads, adapters)
     else:
         original = reference.load(folder, threads)
+        merge_adapters(original.model, folder, adapters)
     room = max(2, min(MAX_PROMPT_TOKENS, original.max_positions - ROOM_TO_GENERATE))
     if words is None:
         ids = original.sample(SAMPLED_PROMPTS, min(room, SAMPLED_TOKENS))
@@ -112,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--label", help="name of the model")
     parser.add_argument("--digest", default="", help="hash that tells checkpoints apart")
     parser.add_argument("--no-tokenizer", action="store_true")
+    parser.add_argument("--lora", type=Path, action="append", default=[], metavar="DIR")
     parser.add_argument("--layered", action="store_true", help="one layer in memory at a time")
     program.add_common_options(parser)
     options = parser.parse_args(arguments)
@@ -126,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             digest=options.digest,
             tokenizer=not options.no_tokenizer,
             layered=options.layered,
+            adapters=options.lora,
         )
         return 0, {"golden": options.out.name}
 
