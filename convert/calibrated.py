@@ -35,7 +35,7 @@ from passes.smoothing.division import DIGEST
 
 METHODS = ("gptq", "autoround")
 
-FITTING = "int4, int4_sym or nf4 with any group size, q4_0 or q4_1"
+FITTING = "int4, int4_sym or nf4 with any group size, q4_0, q4_1, q5_0 or iq4_nl"
 """Encodings that codes can be found for, in words."""
 
 MOST_TOKENS = 4096

@@ -1,6 +1,6 @@
-"""Four-bit encodings as grids: which values a group of weights may take, and how they are stored.
+"""Encodings as grids: which values a group of weights may take, and how they are stored.
 
-A group's values are ``scale * (level - zero) + minimum`` over sixteen levels.
+A group's values are ``scale * (level - zero) + minimum`` over sixteen levels, or 32.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from convert.errors import UnsupportedEncodingError
 from passes.encodings.base import Bytes, Encoding
 from passes.encodings.ggml import BLOCK, pack_halves
 from passes.encodings.integers import IntegerEncoding
+from passes.encodings.level_blocks import LevelBlocks
 from passes.encodings.nf4 import CODEBOOK, MIDPOINTS, Nf4, Nf4DoubleQuantized
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
@@ -53,8 +54,8 @@ class Grid(ABC):
     Args:
         encoding: For whole rows.
         group: Columns that share a scale.
-        levels: The sixteen levels, ascending.
-        midpoints: The fifteen numbers halfway between them.
+        levels: Ascending.
+        midpoints: The numbers halfway between them.
     """
 
     def __init__(
@@ -157,12 +158,34 @@ class BlockGrid(Grid):
         return (np.concatenate([*parts, codes], 1).reshape(-1),)
 
 
+class LevelGrid(Grid):
+    """q5_0 and iq4_nl."""
+
+    def __init__(self, encoding: LevelBlocks) -> None:
+        chosen = encoding.search.levels
+        levels = chosen.values(np.arange(chosen.count).astype(np.uint8))
+        super().__init__(encoding, BLOCK, levels, (levels[1:] + levels[:-1]) / np.float32(2))
+        self._pack, self._block_bytes = encoding.pack, encoding.block_bytes
+
+    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
+        blocks = planes[0].reshape(rows, self._block_bytes)
+        nothing = np.zeros(rows, np.float16)
+        heads = np.ascontiguousarray(blocks[:, :2]).view(np.float16)[:, 0]
+        return Scales(heads, nothing.astype(np.float32), nothing)
+
+    def pack(self, places: Bytes, scales: list[Scales]) -> tuple[Bytes, ...]:
+        heads = _side_by_side([each.scales for each in scales]).reshape(-1, 1).view(np.uint8)
+        return (np.concatenate([heads, self._pack(places.reshape(-1, BLOCK))], 1).reshape(-1),)
+
+
 def grid_of(encoding: Encoding) -> Grid | None:
     """The grid of an encoding whose groups are independent of each other; None of others."""
     if isinstance(encoding, IntegerEncoding) and encoding.is_weightable and encoding.group:
         return IntegerGrid(encoding)
     if isinstance(encoding, Nf4) and not isinstance(encoding, Nf4DoubleQuantized):
         return Nf4Grid(encoding)
+    if isinstance(encoding, LevelBlocks):
+        return LevelGrid(encoding)
     return BlockGrid(encoding) if isinstance(encoding, (Q4_0, Q4_1)) else None
 
 
@@ -176,7 +199,7 @@ def require_grid(encoding: Encoding) -> Grid:
     if grid is None:
         raise UnsupportedEncodingError(
             f"weights cannot be rounded one after another to {encoding.name}",
-            expected="int4, int4_sym or nf4 with any group size, q4_0 or q4_1",
+            expected="int4, int4_sym or nf4 with any group size, q4_0, q4_1, q5_0, iq4_nl",
         )
     return grid
 
