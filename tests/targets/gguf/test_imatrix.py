@@ -111,3 +111,12 @@ def test_a_damaged_imatrix_or_that_of_another_model_is_refused(
     path = write(tmp_path / "a.gguf", **tensors)
     with pytest.raises(BrokenInputError, match=message):
         read_imatrix(path, CONFIG, [Q])
+
+
+def test_llama_cpp_writes_arrays_of_one_axis(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.gguf",
+        blk__0__attn_q__weight__in_sum2=[2.0, 6.0],
+        blk__0__attn_q__weight__counts=[2.0],
+    )
+    assert read_imatrix(path, CONFIG, [Q]).moments[Q].tolist() == [1.0, 3.0]
