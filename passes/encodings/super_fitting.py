@@ -25,7 +25,8 @@ WEIGHTED_FACTORS: Floats = np.array([1, 1.12], np.float32)
 
 _AROUND = [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]
 PLAIN_MOVES: Floats = np.array(_AROUND, np.float32)
-WEIGHTED_MOVES: Floats = np.array(2 * _AROUND, np.float32)
+_AFAR = [(step, shift) for step in (5, -5, 2, -2) for shift in (0, 2, -2)]
+WEIGHTED_MOVES: Floats = np.array(_AFAR + _AROUND, np.float32)
 """Steps of the codes of a scale and a minimum: tried one after the other, each from the best pair
 so far."""
 
