@@ -26,7 +26,7 @@ DEFAULT_ALPHA = 0.5
 GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Alphas that a search tries, group by group."""
 
-MOST_ERROR = 0.0075
+MOST_ERROR = 0.005
 """Of a layer's outputs, see `passes.smoothing.measuring.Smoothed`, where its inputs are rounded in
 a fixed range. What exceeds it reads a few huge channels or tokens, and costs more than all layers
 that do not together."""
@@ -109,7 +109,7 @@ def _unsuited(measured: Measured, policy: Policy) -> Mapping[str, str]:
             encoding(policy.override(name) or policy.default).input_bits for name in found.weights
         ):
             errors |= dict.fromkeys(found.weights, found.error)
-    reason = f"a fixed range of 8 bits for its inputs costs over {MOST_ERROR:.2%} of its output"
+    reason = f"a fixed range of 8 bits for its inputs costs over {MOST_ERROR:.1%} of its output"
     return {name: reason for name, error in errors.items() if error > MOST_ERROR}
 
 
