@@ -22,6 +22,17 @@ CODEBOOK: Floats = np.array(
 """``kvalues_iq4nl`` in ggml-common.h."""
 
 LOWEST_VALUE = np.float32(-127)
+PLACE: Floats = np.array(
+    [8.186579e-11, -6.9163247e-10, -2.7435426e-06, 1.9509705e-06, 0.085292354, -0.12156448],
+    np.float32,
+)
+"""Polynomial that rounds to a place from -8 on, and errs by 0.026 at most."""
+
+AT_PLACE: Floats = np.array(
+    [0.0015860428, 0.08183981, -0.016812054, 11.43981, 1.4329897], np.float32
+)
+"""Polynomial that rounds to the value at a place."""
+
 MIDPOINTS: Floats = (CODEBOOK[1:] + CODEBOOK[:-1]) / np.float32(2)
 
 
@@ -46,10 +57,10 @@ class Levels:
         lowest: np.float32 = LOWEST_VALUE if self.is_codebook else np.float32(-(self.count // 2))
         return lowest
 
-    def nearest(self, x: Floats, factor: Floats | np.float32) -> Floats:
-        """The levels nearest to products: of integers the even one of two, else the lower."""
+    def near(self, x: Floats, factor: Floats | np.float32) -> Floats:
+        """The levels nearest to products, of two integers the even one; see also `near_values`."""
         if self.is_codebook:
-            return self.values(self.codes(x * factor))
+            return near_values(x * factor)
         # float64 holds the product: the kernel multiplies and rounds in one.
         whole = np.clip(np.rint(x * np.asarray(factor, np.float64)), self.lowest, -self.lowest - 1)
         return whole.astype(np.float32)
@@ -107,7 +118,7 @@ class Search:
         _, factors, neighbours = self.arrays()
         for k, given in enumerate((*factors, *neighbours)):
             factor = given if k < len(factors) else given / scale
-            values = self.levels.nearest(x, factor)
+            values = self.levels.near(x, factor)
             product = m * values
             a, b = sum_of_products(x, product), sum_of_products(values, product)
             ratio = a / b
@@ -151,3 +162,17 @@ def fit_heads(scale: Floats, weight: Floats, search: Search) -> tuple[Halves, Fl
     better = near_error > far_error
     head = np.where(better, far, near)
     return head, np.where(better, far_codes, codes), usual.astype(np.float16)
+
+
+def near_values(x: Floats) -> Floats:
+    """Values of the codebook that are nearest to numbers, or nearly so: see `PLACE`."""
+    place = _polynomial(PLACE, np.clip(x, CODEBOOK[0], CODEBOOK[-1]))
+    return np.rint(_polynomial(AT_PLACE, np.rint(place)))
+
+
+def _polynomial(factors: Floats, x: Floats) -> Floats:
+    """By Horner's rule, each step rounded once."""
+    total = np.full_like(x, factors[0])
+    for factor in factors[1:]:
+        total = fused(total, x, np.full_like(x, factor))
+    return total

@@ -15,7 +15,7 @@ from passes.encodings.kernels.bits import ONE, ZERO, bits_of, float_of, from_hal
 from passes.encodings.kernels.codes import ROUND
 from passes.encodings.kernels.compiling import Bits, Bytes, Floats, Halves, Index, compiled
 from passes.encodings.kernels.fitting import magnitude, reciprocals_of
-from passes.encodings.kernels.iq4_values import nearest_codes, nearest_values
+from passes.encodings.kernels.iq4_values import near_values, nearest_codes
 from passes.encodings.kernels.tiles import SIXTEEN, normalize
 from passes.encodings.kernels.vectors import (
     LANES,
@@ -117,12 +117,12 @@ def fit_levels(
 def sum_levels(
     x: Floats, m: Floats, start: Index, width: Index, levels: int, factor: Vector
 ) -> tuple[Vector, Vector]:
-    """A and B of the levels nearest to ``x * factor``: arguments as for `fit_levels`."""
+    """A and B of the levels nearest to ``x * factor``, or nearly so: others as for `fit_levels`."""
     a, b = spread(ZERO), spread(ZERO)
     if levels == CODEBOOK:
         for i in range(start, start + width * SIXTEEN, SIXTEEN):
             weights = load(x, i)
-            values = nearest_values(times(weights, factor))
+            values = near_values(times(weights, factor))
             product = times(load(m, i), values)
             a, b = fused(weights, product, a), fused(values, product, b)
         return a, b

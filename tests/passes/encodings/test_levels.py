@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gguf.quants import IQ4_NL as PEER
 
-from passes.encodings.levels import CODEBOOK, MIDPOINTS, Levels, Search, fit_heads
+from passes.encodings.levels import CODEBOOK, MIDPOINTS, Levels, Search, fit_heads, near_values
 
 WIDTH, GROUPS = 16, 300
 SEARCH = Search(Levels(16), (1.0, 1.1, 1.2, -0.9, -1.0, -1.1), (0.9, 1.1, 0.96, 1.04))
@@ -29,6 +29,16 @@ def test_the_codebook_is_that_of_the_gguf_package():
     assert CODEBOOK.tolist() == list(PEER.kvalues)
     assert np.array_equal(Levels(16).codes(CODEBOOK), np.arange(16))
     assert np.array_equal(Levels(16).codes(MIDPOINTS), np.arange(15))
+
+
+def test_near_values_are_the_nearest_but_close_to_the_middle_of_two():
+    numbers = np.linspace(-300, 300, 60001, dtype=np.float32)
+    found, exact = near_values(numbers), Levels(16).values(Levels(16).codes(numbers))
+    assert set(np.unique(found)) == set(CODEBOOK)
+    assert np.array_equal(near_values(CODEBOOK), CODEBOOK)
+    step = np.abs(found - exact)
+    assert (np.abs(found - numbers) <= np.abs(exact - numbers) + 0.06 * step).all()
+    assert (step > 0).mean() < 0.02
 
 
 @pytest.mark.parametrize(("count", "lowest"), [(8, -4), (64, -32), (256, -128), (16, -127)])
@@ -64,7 +74,7 @@ def test_the_weight_of_a_scale_is_what_its_error_costs(groups):
     x, m = groups
     usual = SEARCH.levels.usual(x)
     factor, weight = SEARCH.scales(x / usual, m)
-    values = SEARCH.levels.nearest(x / usual, np.float32(1) / factor)
+    values = SEARCH.levels.near(x / usual, np.float32(1) / factor)
     assert np.median(np.abs((m * values.astype(np.float64) ** 2).sum(0) / weight - 1)) < 0.02
 
 
