@@ -6,10 +6,12 @@ from typing import Any
 
 from convert.errors import UnsupportedTokenizerError
 from targets.gguf.parity_texts import PARITY_TEXTS
-from targets.gguf.pre_tokenizers import matching
+from targets.gguf.pre_tokenizers import matching, nearest
 from targets.gguf.tokenizer import Tokenizer
 from targets.gguf.tokens import listed_tokens
 from targets.gguf.vocabulary import Vocabulary
+
+_NEAREST = 3
 
 
 def is_byte_level(state: dict[str, Any]) -> bool:
@@ -20,12 +22,15 @@ def is_byte_level(state: dict[str, Any]) -> bool:
 def byte_level_candidates(tokenizer: Tokenizer, rows: int) -> list[Vocabulary]:
     """Vocabularies to be proven, the likeliest first.
 
+    Where llama.cpp has no pre-tokenizer that cuts text this way, those are tried that come
+    nearest: where no token crosses a cut, it may be missing.
+
     Args:
         tokenizer: The checkpoint's.
         rows: Rows of the embedding.
 
     Raises:
-        UnsupportedTokenizerError: llama.cpp has no pre-tokenizer that cuts text this way.
+        UnsupportedTokenizerError: The model marks the beginnings or ends of words.
     """
     model = tokenizer.state["model"]
     for key in ("continuing_subword_prefix", "end_of_word_suffix"):
@@ -33,16 +38,18 @@ def byte_level_candidates(tokenizer: Tokenizer, rows: int) -> list[Vocabulary]:
             raise UnsupportedTokenizerError(
                 f"llama.cpp's byte-level BPE has no {key}", found=repr(model[key])
             )
-    names = matching(tokenizer.pre_tokenizer, bool(model.get("ignore_merges")), PARITY_TEXTS)
-    if not names:
-        raise UnsupportedTokenizerError(
-            "llama.cpp has no pre-tokenizer that cuts text as this tokenizer does",
-            found=str(tokenizer.state["pre_tokenizer"])[:400],
-            remedy="choose another target for this model",
-        )
+    names = known_cuts(tokenizer) or nearest(
+        tokenizer.pre_tokenizer, bool(model.get("ignore_merges")), PARITY_TEXTS, _NEAREST
+    )
     tokens, types = listed_tokens(tokenizer, rows)
     merges = tuple(_merge(pair) for pair in model["merges"])
     return [Vocabulary("gpt2", name, tokens, types, merges=merges) for name in names]
+
+
+def known_cuts(tokenizer: Tokenizer) -> list[str]:
+    """Names of llama.cpp's pre-tokenizers that cut text as this one does."""
+    ignores_merges = bool(tokenizer.state["model"].get("ignore_merges"))
+    return matching(tokenizer.pre_tokenizer, ignores_merges, PARITY_TEXTS)
 
 
 def _merge(pair: str | list[str]) -> str:

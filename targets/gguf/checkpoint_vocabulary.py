@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import UnsupportedTokenizerError
-from targets.gguf.byte_level import byte_level_candidates, is_byte_level
+from targets.gguf.byte_level import byte_level_candidates, is_byte_level, known_cuts
 from targets.gguf.proof import proven
 from targets.gguf.spm import is_sentencepiece, sentencepiece_candidates
 from targets.gguf.tokenizer import Tokenizer
+from targets.gguf.unigram import is_unigram, unigram_candidates
 from targets.gguf.vocabulary import Vocabulary
 from targets.tokenizer_cache import remembered
 from targets.without_torch import call
@@ -48,10 +49,12 @@ def proven_vocabulary(folder: Path, rows: int) -> tuple[Vocabulary, list[str]]:
         candidates = byte_level_candidates(tokenizer, rows)
     elif is_sentencepiece(tokenizer.state):
         candidates = sentencepiece_candidates(tokenizer, rows)
+    elif is_unigram(tokenizer.state):
+        candidates = unigram_candidates(tokenizer, rows)
     else:
         raise UnsupportedTokenizerError(
             "llama.cpp has no tokenizer of this kind",
-            expected="byte-level BPE, or SentencePiece BPE with byte fallback",
+            expected="byte-level BPE, or SentencePiece BPE with byte fallback or unigram",
             found=f"model {tokenizer.state['model']['type']}",
         )
     complete = [
@@ -63,7 +66,17 @@ def proven_vocabulary(folder: Path, rows: int) -> tuple[Vocabulary, list[str]]:
         )
         for candidate in candidates
     ]
-    return proven(complete, tokenizer)
+    try:
+        return proven(complete, tokenizer)
+    except UnsupportedTokenizerError as error:
+        if not is_byte_level(tokenizer.state) or known_cuts(tokenizer):
+            raise
+        raise UnsupportedTokenizerError(
+            "llama.cpp has no pre-tokenizer that cuts text as this tokenizer does",
+            expected="one that gives the same ids for every text",
+            found=f"{str(tokenizer.state['pre_tokenizer'])[:400]}; {error.found}",
+            remedy="choose another target for this model",
+        ) from error
 
 
 def _frozen(value: Any) -> Any:

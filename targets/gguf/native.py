@@ -51,13 +51,13 @@ def load_model(path: Path, *, vocab_only: bool = False) -> Any:
     return model
 
 
-def tokenize(model: Any, text: str) -> list[int]:
-    """Ids of ``text``: no BOS or EOS added, special tokens in the text not parsed."""
-    return _tokenize(model, text, add=False, parse=False)
+def tokenize(model: Any, text: str, *, add: bool = False, parse: bool = False) -> list[int]:
+    """Ids of ``text``.
 
-
-def _tokenize(model: Any, text: str, *, add: bool, parse: bool) -> list[int]:
-    """Ids of ``text``, with or without special tokens around it and out of it."""
+    Args:
+        add: Put BOS and EOS around it if the model wants them.
+        parse: Find special tokens in it.
+    """
     module = llama_cpp()
     vocabulary = module.llama_model_get_vocab(model)
     data = text.encode()
@@ -73,7 +73,7 @@ def prompt_ids(model: Any, text: str, *, rendered: bool = False) -> list[int]:
     """Ids of a prompt; see `targets.base.Runner.prompt_ids`."""
     module = llama_cpp()
     vocabulary = module.llama_model_get_vocab(model)
-    ids = _tokenize(model, text, add=not rendered, parse=True)
+    ids = tokenize(model, text, add=not rendered, parse=True)
     ends = not rendered and bool(module.llama_vocab_get_add_eos(vocabulary)) and len(ids) > 1
     return ids[:-1] if ends else ids
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,20 +16,35 @@ from convert.errors import UnsupportedTokenizerError
 from targets.gguf.header import header_bytes, new_writer
 from targets.gguf.known_differences import known_difference, known_differences
 from targets.gguf.parity_texts import PARITY_TEXTS
+from targets.gguf.proof_texts import special_texts, token_texts
 from targets.gguf.tokenizer import Tokenizer, ending_ids
 from targets.gguf.vocabulary import Vocabulary, add_vocabulary
 
-_SAMPLED_TOKENS = 1000
+_PROMPTS = ("The capital of France is", "x")
 _SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Question:
-    """Texts with their right ids, and ids that must end a generation."""
+    """What llama.cpp is asked, and the right answers.
+
+    Args:
+        texts: To be cut without special tokens in them or around them.
+        expected: Their ids.
+        ending: Ids that must end a generation.
+        prompts: To be cut with the special tokens around them that belong there.
+        expected_prompts: Their ids.
+        marked: Texts with special tokens in them, to be found there.
+        expected_marked: Their ids.
+    """
 
     texts: tuple[str, ...]
     expected: tuple[tuple[int, ...], ...]
-    ending: tuple[int, ...]
+    ending: tuple[int, ...] = ()
+    prompts: tuple[str, ...] = ()
+    expected_prompts: tuple[tuple[int, ...], ...] = ()
+    marked: tuple[str, ...] = ()
+    expected_marked: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,10 +54,12 @@ class Verdict:
     Args:
         difference: The first difference, in words; None if there is none.
         ending: Those of the question's ids that end a generation.
+        marked: The first difference in a text with special tokens; None if there is none.
     """
 
     difference: str | None
     ending: tuple[int, ...] = ()
+    marked: str | None = None
 
 
 def proven(candidates: Sequence[Vocabulary], tokenizer: Tokenizer) -> tuple[Vocabulary, list[str]]:
@@ -63,6 +80,10 @@ def proven(candidates: Sequence[Vocabulary], tokenizer: Tokenizer) -> tuple[Voca
     for candidate in candidates:
         verdict = ask(candidate, question)
         if verdict.difference is None:
+            if verdict.marked is not None:
+                notes.append(
+                    f"llama.cpp reads special tokens in a text otherwise: {verdict.marked}"
+                )
             return _ended(candidate, question, verdict.ending, notes), notes
         differences.append(f"{candidate.model}/{candidate.pre}: {verdict.difference}")
     raise UnsupportedTokenizerError(
@@ -77,7 +98,14 @@ def ask(candidate: Vocabulary, question: Question) -> Verdict:
     """Tokenize in llama.cpp, in a process of its own, and compare."""
     writer = new_writer("llama")
     add_vocabulary(writer, candidate)
-    asked = json.dumps({"texts": question.texts, "ids": question.ending})
+    asked = json.dumps(
+        {
+            "texts": question.texts,
+            "prompts": question.prompts,
+            "marked": question.marked,
+            "ids": question.ending,
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocabulary.gguf"
         path.write_bytes(header_bytes(writer))
@@ -96,11 +124,16 @@ def ask(candidate: Vocabulary, question: Question) -> Verdict:
         last = run.stderr.decode(errors="replace").strip().splitlines()[-1:]
         return Verdict(f"llama.cpp refuses it ({' '.join(last) or f'exit {run.returncode}'})")
     answer = json.loads(run.stdout)
-    return Verdict(_difference(question, answer["ids"]), tuple(answer["ending"]))
+    wrong = _difference(question.texts, question.expected, answer["texts"])
+    around = _difference(question.prompts, question.expected_prompts, answer["prompts"])
+    inside = _difference(question.marked, question.expected_marked, answer["marked"])
+    return Verdict(wrong or around, tuple(answer["ending"]), inside)
 
 
-def _difference(question: Question, answered: list[list[int]]) -> str | None:
-    for text, right, given in zip(question.texts, question.expected, answered, strict=True):
+def _difference(
+    texts: Sequence[str], expected: Sequence[tuple[int, ...]], answered: list[list[int]]
+) -> str | None:
+    for text, right, given in zip(texts, expected, answered, strict=True):
         if list(right) != given:
             at = next(
                 (i for i, (a, b) in enumerate(zip(right, given, strict=False)) if a != b),
@@ -114,21 +147,21 @@ def _difference(question: Question, answered: list[list[int]]) -> str | None:
 
 
 def _question(tokenizer: Tokenizer, notes: list[str]) -> Question:
-    texts = [*PARITY_TEXTS, *_token_texts(tokenizer)]
-    texts = [text for text in texts if known_difference(text, tokenizer.state) is None]
+    def comparable(texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(text for text in texts if known_difference(text, tokenizer.state) is None)
+
     notes.extend(known_differences(tokenizer.state))
-    ending = tuple(ending_ids(tokenizer.folder))
-    return Question(tuple(texts), tuple(tuple(tokenizer.encode(text)) for text in texts), ending)
-
-
-def _token_texts(tokenizer: Tokenizer) -> list[str]:
-    """Texts of tokens by themselves: they tell whether a token is reached by merging or at once."""
-    size = len(tokenizer.fast)
-    step = max(1, size // _SAMPLED_TOKENS)
-    special = {added["id"] for added in tokenizer.added_tokens()}
-    words = [tokenizer.decode(i) for i in range(0, size, step) if i not in special]
-    plain = [added["content"] for added in tokenizer.added_tokens() if not added["special"]]
-    return [word for word in words if "\ufffd" not in word] + [f"a{t}b {t} c" for t in plain[:50]]
+    texts = comparable([*PARITY_TEXTS, *token_texts(tokenizer)])
+    prompts, marked = comparable(_PROMPTS), comparable(special_texts(tokenizer))
+    return Question(
+        texts,
+        tuple(tuple(tokenizer.encode(text)) for text in texts),
+        tuple(ending_ids(tokenizer.folder)),
+        prompts,
+        tuple(tuple(tokenizer.fast(text)["input_ids"]) for text in prompts),
+        marked,
+        tuple(tuple(tokenizer.encode_marked(text)) for text in marked),
+    )
 
 
 def _ended(

@@ -1,7 +1,9 @@
 """Tokenize texts with the vocabulary of a GGUF in llama.cpp: JSON in, JSON out, its own process.
 
-llama.cpp may abort the process on a vocabulary that it dislikes. The input holds ``texts`` and
-``ids``; the output holds the ids of each text, and which of ``ids`` end a generation.
+llama.cpp may abort the process on a vocabulary that it dislikes. The input holds ``texts``,
+``prompts``, ``marked`` and ``ids``; the output holds the ids of each text, each prompt with special
+tokens around it and each marked text with special tokens found in it, and which of ``ids`` end a
+generation.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ def main() -> None:
     module = llama_cpp()
     vocabulary = module.llama_model_get_vocab(model)
     answer = {
-        "ids": [tokenize(model, text) for text in question["texts"]],
+        "texts": [tokenize(model, text) for text in question["texts"]],
+        "prompts": [tokenize(model, text, add=True) for text in question["prompts"]],
+        "marked": [tokenize(model, text, parse=True) for text in question["marked"]],
         "ending": [i for i in question["ids"] if module.llama_vocab_is_eog(vocabulary, i)],
     }
     json.dump(answer, sys.stdout)

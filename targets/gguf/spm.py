@@ -34,7 +34,7 @@ def sentencepiece_candidates(tokenizer: Tokenizer, rows: int) -> list[Vocabulary
     pieces = read_pieces(path) if path.is_file() else []
     scores = _scores(tokenizer, tokens, pieces)
     plain = Vocabulary("llama", "default", tokens, types, scores=scores)
-    first = _prefixes_space(tokenizer)
+    first = prefixes_space(tokenizer)
     return [replace(plain, space_prefix=first), replace(plain, space_prefix=not first)]
 
 
@@ -55,6 +55,7 @@ def _scores(
     return tuple(known.get(token, _UNRANKED) for token in tokens)
 
 
-def _prefixes_space(tokenizer: Tokenizer) -> bool:
+def prefixes_space(tokenizer: Tokenizer) -> bool:
+    """Whether the tokenizer puts a space before the text, as far as its state tells."""
     state = repr(tokenizer.state.get("normalizer")) + repr(tokenizer.state.get("pre_tokenizer"))
     return "Prepend" in state or "'prepend_scheme': 'first'" in state or "'always'" in state

@@ -74,17 +74,23 @@ class Tokenizer:
         ids = self.fast(text, add_special_tokens=False, split_special_tokens=True)
         return list(ids["input_ids"])
 
+    def encode_marked(self, text: str) -> list[int]:
+        """Ids of ``text``: no special tokens added, those in the text found."""
+        return list(self.fast(text, add_special_tokens=False)["input_ids"])
+
     def decode(self, token: int) -> str:
         """Text of one token."""
         return str(self.fast.decode([token], clean_up_tokenization_spaces=False))
 
     def special_ids(self) -> dict[str, int]:
-        """Ids of bos, eos, unk and pad, by the tokenizer and else by config.json."""
+        """Ids by role: bos, eos, unk and pad by the tokenizer and else by config.json, others by
+        the tokenizer alone.
+        """
         config = read_json(self.folder / "config.json")
         found: dict[str, int] = {}
-        for role in ("bos", "eos", "unk", "pad"):
+        for role in ("bos", "eos", "unk", "pad", "sep", "mask", "eot"):
             token = getattr(self.fast, f"{role}_token_id", None)
-            if token is None:
+            if token is None and role not in ("sep", "mask", "eot"):
                 token = config.get(f"{role}_token_id")
             if isinstance(token, list):
                 token = token[0] if token else None

@@ -34,7 +34,8 @@ def listed_tokens(
             found=f"id {last}",
             remedy="resize the model's embedding, or remove the tokens that were added",
         )
-    texts = [f"[PAD{i}]" for i in range(rows)]
+    # llama.cpp wants no text twice.
+    texts = [f"[PAD{i}{'_' if f'[PAD{i}]' in vocabulary else ''}]" for i in range(rows)]
     types = [int(TokenType.UNUSED)] * rows
     for text, i in vocabulary.items():
         texts[i] = text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +13,18 @@ class Vocabulary:
     """What the ``tokenizer.*`` keys of a GGUF say.
 
     Args:
-        model: ``gpt2`` for byte-level BPE, ``llama`` for SentencePiece BPE.
+        model: ``gpt2`` for byte-level BPE, ``llama`` for SentencePiece BPE, ``t5`` for
+            SentencePiece unigram.
         pre: Name of the pre-tokenizer.
         tokens: Text of each token, in the order of ids.
         types: gguf.TokenType of each.
-        scores: Rank of each as a number, higher merges first; SentencePiece only.
+        scores: SentencePiece only. Of BPE the rank as a number, higher merges first; of unigram
+            the logarithm of the probability.
         merges: Pairs joined by a space, best first; byte-level only.
         space_prefix: Whether a space is put before the text.
-        ids: Ids by role: bos, eos, unk, pad, eot, eom.
+        merges_spaces: Whether runs of spaces become one; None for models that cannot do that.
+        charsmap: Table of replaced characters as SentencePiece has it, in Base64.
+        ids: Ids by role: bos, eos, unk, sep, pad, mask, eot, eom.
         adds: Whether bos and eos are added to a prompt.
         chat_templates: Templates by name; ``default`` is the one that is used unasked.
     """
@@ -31,6 +36,8 @@ class Vocabulary:
     scores: tuple[float, ...] = ()
     merges: tuple[str, ...] = ()
     space_prefix: bool = False
+    merges_spaces: bool | None = None
+    charsmap: str = ""
     ids: Mapping[str, int] = field(default_factory=dict)
     adds: Mapping[str, bool] = field(default_factory=dict)
     chat_templates: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +59,10 @@ def add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
     writer.add_add_bos_token(vocabulary.adds.get("bos", False))
     writer.add_add_eos_token(vocabulary.adds.get("eos", False))
     writer.add_add_space_prefix(vocabulary.space_prefix)
+    if vocabulary.merges_spaces is not None:
+        writer.add_remove_extra_whitespaces(vocabulary.merges_spaces)
+    if vocabulary.charsmap:
+        writer.add_precompiled_charsmap(base64.b64decode(vocabulary.charsmap))
     _add_chat_templates(writer, vocabulary.chat_templates)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,13 @@ def steps(kind: str) -> Any:
 
 def byte_level(kind: str, size: int = VOCABULARY - 4, **model: Any) -> Tokenizer:
     """A byte-level BPE tokenizer trained on the parity texts."""
+    return trained(steps(kind), PARITY_TEXTS, size, **model)
+
+
+def trained(pre_tokenizer: Any, texts: Sequence[str], size: int, **model: Any) -> Tokenizer:
+    """A byte-level BPE tokenizer that cuts text in a given way, trained on texts."""
     tokenizer = Tokenizer(models.BPE(**model))
-    tokenizer.pre_tokenizer = steps(kind)
+    tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -61,7 +66,7 @@ def byte_level(kind: str, size: int = VOCABULARY - 4, **model: Any) -> Tokenizer
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(PARITY_TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
@@ -121,8 +126,8 @@ def ids(length: int, seed: int = 0) -> list[int]:
     return np.random.default_rng(seed).integers(0, VOCABULARY, length).tolist()
 
 
-def sentencepiece(path: Path, size: int) -> Path:
-    """A SentencePiece BPE model with byte fallback, trained on the parity texts."""
+def sentencepiece(path: Path, size: int, model_type: str = "bpe") -> Path:
+    """A SentencePiece model trained on the parity texts: BPE with byte fallback, or unigram."""
     import sentencepiece as spm
 
     texts = [text for text in PARITY_TEXTS if text.strip() and "\0" not in text]
@@ -131,11 +136,12 @@ def sentencepiece(path: Path, size: int) -> Path:
             sentence_iterator=iter(texts * 4),
             model_writer=file,
             vocab_size=size,
-            model_type="bpe",
-            byte_fallback=True,
+            model_type=model_type,
+            byte_fallback=model_type == "bpe",
             character_coverage=0.98,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
+            normalization_rule_name="identity" if model_type == "bpe" else "nmt_nfkc",
+            remove_extra_whitespaces=model_type != "bpe",
+            hard_vocab_limit=model_type == "bpe",
             split_digits=True,
             allow_whitespace_only_pieces=True,
             num_threads=1,

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, normalizers
+from tokenizers import AddedToken, normalizers, processors
 
 from convert.errors import UnsupportedTokenizerError
+from golden.texts import FOLDER, parity_texts
 from targets.gguf.byte_level import byte_level_candidates, is_byte_level
 from targets.gguf.checkpoint_vocabulary import proven_vocabulary
+from targets.gguf.known_differences import CASES_AND_MARKS, known_difference
+from targets.gguf.parity_texts import PARITY_TEXTS
+from targets.gguf.pre_tokenizers import KNOWN, PreTokenizer
+from targets.gguf.proof import Question, ask
 from targets.gguf.tokenizer import Tokenizer
-from tests.targets.gguf.checkpoints import VOCABULARY, byte_level, save_tokenizer
+from tests.targets.gguf.checkpoints import (
+    VOCABULARY,
+    byte_level,
+    save_tokenizer,
+    steps,
+    trained,
+)
+
+CALIBRATION = FOLDER / "calibration.txt"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +46,50 @@ def test_the_pre_tokenizer_is_found_and_proven(
     vocabulary, notes = proven_vocabulary(tmp_path, VOCABULARY)
     assert (vocabulary.model, vocabulary.pre) == ("gpt2", name)
     assert notes == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.names[0])
+def test_every_pre_tokenizer_of_llama_cpp_is_proven(known: PreTokenizer, tmp_path: Path) -> None:
+    """On the parity texts of the gate, too, as far as llama.cpp can."""
+    texts = [*parity_texts(), *PARITY_TEXTS, CALIBRATION.read_text()]
+    tokenizer = trained(known.build(), texts, 4000, ignore_merges=known.ignores_merges)
+    save_tokenizer(tokenizer, tmp_path)
+    vocabulary, notes = proven_vocabulary(tmp_path, 4096)
+    assert vocabulary.pre == known.names[0]
+    assert notes == ([CASES_AND_MARKS] if known.run_as else [])
+    state = json.loads(tokenizer.to_str())
+    asked = [text for text in parity_texts() if known_difference(text, state) is None]
+    assert len(asked) > 100
+    right = [tuple(tokenizer.encode(text).ids) for text in asked]
+    assert ask(vocabulary, Question(tuple(asked), tuple(right))).difference is None
+
+
+def test_a_missing_cut_that_no_token_crosses_is_proven(tmp_path: Path) -> None:
+    """Digits that no merge joins may stay together."""
+    tokenizer = byte_level("smollm")
+    tokenizer.pre_tokenizer = steps("gpt2")
+    save_tokenizer(tokenizer, tmp_path)
+    assert proven_vocabulary(tmp_path, VOCABULARY)[0].pre in ("gpt-2", "smollm")
+
+
+def test_special_tokens_that_take_spaces_with_them_are_noted(tmp_path: Path) -> None:
+    tokenizer = byte_level("smollm", VOCABULARY - 10)
+    tokenizer.add_special_tokens([AddedToken("<|user|>", rstrip=True)])
+    save_tokenizer(tokenizer, tmp_path)
+    _, (note,) = proven_vocabulary(tmp_path, VOCABULARY)
+    assert "special tokens" in note
+    assert "<|user|>" in note
+
+
+def test_what_cannot_be_put_around_a_text_is_refused(tmp_path: Path) -> None:
+    tokenizer = byte_level("smollm")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
+    save_tokenizer(tokenizer, tmp_path)
+    with pytest.raises(UnsupportedTokenizerError, match="does not tokenize"):
+        proven_vocabulary(tmp_path, VOCABULARY)
 
 
 def test_a_way_of_cutting_that_llama_cpp_has_not_is_refused(tmp_path: Path) -> None:

@@ -25,3 +25,15 @@ def test_a_refusal_passes_and_is_not_kept(tmp_path: Path) -> None:
             module.vocabulary_of(tmp_path, VOCABULARY)
     save_tokenizer(byte_level("smollm"), tmp_path)
     assert module.vocabulary_of(tmp_path, VOCABULARY)[0].pre == "smollm"
+
+
+def test_words_with_marked_continuations_are_refused(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "##b": 2}, unk_token="[UNK]"))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+    )
+    with pytest.raises(UnsupportedTokenizerError, match="WordPiece"):
+        module.proven_vocabulary(tmp_path, VOCABULARY)

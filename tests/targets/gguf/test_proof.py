@@ -80,11 +80,17 @@ def test_the_process_answers_in_json(
     path = tmp_path / "v.gguf"
     path.write_bytes(header_bytes(writer))
     monkeypatch.setattr("sys.argv", ["prove_vocab", str(path)])
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"texts": ["a", ""], "ids": [2, 9]}'))
+    asked = {"texts": ["a", ""], "prompts": ["a"], "marked": ["<|im_end|>a"], "ids": [2, 9]}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asked)))
     prove_vocab.main()
     answer = json.loads(capsys.readouterr().out)
     expected = native.tokenize(native.load_model(path, vocab_only=True), "a")
-    assert answer == {"ids": [expected, []], "ending": [2]}
+    assert answer == {
+        "texts": [expected, []],
+        "prompts": [expected],
+        "marked": [[2, *expected]],
+        "ending": [2],
+    }
 
 
 def test_named_templates_are_written_in_order(

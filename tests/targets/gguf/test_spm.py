@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from convert.errors import UnsupportedTokenizerError
 from targets.gguf.checkpoint_vocabulary import proven_vocabulary
 from tests.targets.gguf.checkpoints import sentencepiece
 
@@ -36,8 +35,9 @@ def test_ids_are_proven(keep: str, tmp_path: Path, model_file: Path) -> None:
     vocabulary, notes = proven_vocabulary(llama_folder(tmp_path, model_file, keep=keep), VOCABULARY)
     assert (vocabulary.model, vocabulary.pre) == ("llama", "default")
     assert vocabulary.space_prefix
-    assert len(notes) == 1
+    assert len(notes) == 2
     assert "begins with" in notes[0]
+    assert "special tokens" in notes[1]
     assert vocabulary.tokens[-1] == f"[PAD{VOCABULARY - 1}]"
     assert vocabulary.types[:4] == (2, 3, 3, 6)
 
@@ -52,15 +52,3 @@ def test_no_space_in_front_is_carried(tmp_path: Path, model_file: Path) -> None:
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     vocabulary, _ = proven_vocabulary(folder, VOCABULARY)
     assert not vocabulary.space_prefix
-
-
-def test_a_unigram_model_is_refused(tmp_path: Path) -> None:
-    from tokenizers import Tokenizer, models
-
-    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], 0, False))
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    (tmp_path / "tokenizer_config.json").write_text(
-        '{"tokenizer_class": "PreTrainedTokenizerFast"}'
-    )
-    with pytest.raises(UnsupportedTokenizerError, match="Unigram"):
-        proven_vocabulary(tmp_path, VOCABULARY)
