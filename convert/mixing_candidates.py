@@ -73,7 +73,7 @@ def slots(stored: ir.Model, plain: ir.Model, target: Target, artifact: Artifact)
     found = []
     for name in parameters(plain):
         role = role_of.get(name, Role.OTHER)
-        if role is Role.OTHER:
+        if role in (Role.OTHER, Role.ROUTER):
             continue
         fixed = _fixed(name, role, artifact)
         fitting = (_fixed_encoding(held[name]),) if fixed else _fitting(names, held[name], target)

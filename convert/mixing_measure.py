@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -129,10 +130,19 @@ class Mixer:
             return joint_kld(model, self._long, [encodings], advance)[0]
 
 
+_EXPERT = re.compile(r"\.experts\.\d+\.")
+
+
 def together(names: Sequence[str], target: Target) -> list[tuple[str, ...]]:
-    """The weights that the target's runtime fuses: those of one module that it names."""
+    """The weights that the target's runtime fuses: those of one module that it names, or those of
+    a layer's experts.
+    """
     found: dict[tuple[str, int], list[str]] = {}
     for name in names:
+        stack = _EXPERT.sub(".experts.", name)
+        if target.stacked_experts and stack != name:
+            found.setdefault((stack, -1), []).append(name)
+            continue
         module, _, leaf = name.removesuffix(".weight").rpartition(".")
         for number, leaves in enumerate(target.fused):
             if leaf in leaves:

@@ -227,6 +227,9 @@ class Target(ABC):
     """Linear layers of one module that the runtime makes one of, such as ``(("q_proj", "k_proj",
     "v_proj"),)``: a mix stores them alike."""
 
+    stacked_experts: ClassVar[bool] = False
+    """Whether the experts of a layer lie in one tensor: a mix stores them alike."""
+
     one_group_size: ClassVar[bool] = False
     """Whether all matrices of an artifact that are in groups must have groups of one size."""
 

@@ -33,6 +33,7 @@ class GgufTarget(Target):
         "yuan": "llama.cpp has no graph for Yuan, whose queries and keys pass two convolutions",
     }
     requires_tokenizer: ClassVar[bool] = True
+    stacked_experts: ClassVar[bool] = True
     eight_bit: ClassVar[str | None] = "q8_0"
     default_encoding: ClassVar[str] = "q4_0"
     mixes: ClassVar[Mapping[str, str]] = MIXES

@@ -10,7 +10,7 @@ from convert import mixing_measure
 from convert.checkpoint import open_checkpoint
 from convert.errors import UnsupportedTokenizerError, UsageError
 from convert.manifest import read_manifest
-from convert.mixing_measure import Mixer
+from convert.mixing_measure import Mixer, together
 from convert.mixing_store import keep, load, sensitivities_name
 from convert.pipeline import RunRequest, run
 from convert.preparation import open_source, resolve_encoding, stored_graph
@@ -147,3 +147,12 @@ def _elements(shape):
     for length in shape:
         count *= length
     return count
+
+
+def test_experts_that_lie_in_one_tensor_are_stored_alike():
+    scopes = [f"model.layers.{layer}.mlp.experts" for layer in range(2)]
+    names = [f"{scope}.{n}.{part}.weight" for scope in scopes for n in (0, 1) for part in "ab"]
+    groups = together(["lm_head.weight", *names], target("gguf"))
+    stacks = {tuple(f"{s}.{n}.{part}.weight" for n in (0, 1)) for s in scopes for part in "ab"}
+    assert set(groups) == stacks
+    assert together(names, target("onnx")) == []
