@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.weights import Rows
 from passes.encodings.base import Bytes
-from passes.encodings.compiled import Words
 from passes.encodings.ggml import Floats, pack_halves, read_half, unpack_halves
-from passes.encodings.level_blocks import LevelBlocks, all_alike
+from passes.encodings.level_blocks import LevelBlocks
 from passes.encodings.levels import Levels, Search
 
 
@@ -19,12 +17,6 @@ class IQ4_NL(LevelBlocks):  # noqa: N801 - the format's name
     block_bytes = 18
     largest = "8.3e6"
     search = Search(Levels(16), (1.0, 1.1, 1.2, -0.9, -1.0, -1.1), (0.9, 1.1, 0.96, 1.04))
-
-    def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        return self.run_weighted(words, kind, all_alike(words, kind), planes)
-
-    def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
-        return self.weighted_reference(rows, np.ones(rows.shape[1], np.float32))
 
     def pack(self, codes: Bytes) -> Bytes:
         return pack_halves(codes.astype(np.float32))

@@ -31,13 +31,19 @@ def all_alike(words: Words, kind: int) -> Floats:
 
 
 class LevelBlocks(WeightableEncoding, BlockEncoding):
-    """A block format whose scales are searched."""
+    """A block format whose scales are searched; plain, all columns of a block count the same."""
 
     search: Search
 
     @abstractmethod
     def pack(self, codes: Bytes) -> Bytes:
         """Codes ``[n, 32]`` as stored after the scale ``[n, block_bytes - 2]``."""
+
+    def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
+        return self.run_weighted(words, kind, all_alike(words, kind), planes)
+
+    def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
+        return self.weighted_reference(rows, np.ones(rows.shape[1], np.float32))
 
     def run_weighted(
         self, words: Words, kind: int, importance: Floats, planes: tuple[Bytes, ...]

@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convert.weights import Rows
 from passes.encodings.base import Bytes
-from passes.encodings.compiled import Words
-from passes.encodings.ggml import (
-    Floats,
-    RoundedBlocks,
-    pack_halves,
-    read_half,
-    reciprocal,
-    unpack_halves,
-)
+from passes.encodings.ggml import Floats, pack_halves, read_half, unpack_halves
 from passes.encodings.level_blocks import LevelBlocks
 from passes.encodings.levels import Levels, Search
 
 
-class Q5_0(LevelBlocks, RoundedBlocks):  # noqa: N801 - the format's name
+class Q5_0(LevelBlocks):  # noqa: N801 - the format's name
     """22 bytes a block: float16 scale, 4 bytes of fifth bits, 16 bytes of the other four."""
 
     name = "q5_0"
     block_bytes = 22
     largest = "1e6"
     search = Search(Levels(32), (1.0, 1.3, 1.8, -0.85, -1.1, -1.5), (0.9, 1.1, 0.96, 1.04))
-
-    def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
-        from passes.encodings.kernels.level_blocks import ggml_q5_0
-
-        return ggml_q5_0(words, kind, self.block_words(planes[0]))
-
-    def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
-        return RoundedBlocks.reference(self, rows)
-
-    def encode_blocks(self, blocks: Floats) -> tuple[list[NDArray[np.float16]], Bytes]:
-        farthest = np.abs(blocks).argmax(1)[:, None]
-        scale = np.take_along_axis(blocks, farthest, 1) / np.float32(-16)
-        codes = np.clip(np.trunc(blocks * reciprocal(scale) + np.float32(16.5)), 0, 31)
-        return [scale.astype(np.float16)], self.pack(codes.astype(np.uint8))
 
     def pack(self, codes: Bytes) -> Bytes:
         fifth = np.packbits(codes >> 4, axis=1, bitorder="little")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from passes.encodings.kernels.bits import ZERO, halves_of, reciprocals
-from passes.encodings.kernels.blocks import farthest, magnitudes
+from passes.encodings.kernels.bits import halves_of, reciprocals
 from passes.encodings.kernels.codes import pack_halves, store_heads
 from passes.encodings.kernels.compiling import (
     FINE,
@@ -29,7 +28,6 @@ from passes.encodings.kernels.levels import (
     nearest_halves,
 )
 from passes.encodings.kernels.packing import take_fifth_bits
-from passes.encodings.kernels.rows import columns_of, load_row
 from passes.encodings.kernels.tiles import (
     SIXTEEN,
     importance_tiles,
@@ -37,53 +35,9 @@ from passes.encodings.kernels.tiles import (
     rows_together,
     side_by_side,
 )
-from passes.encodings.kernels.vectors import (
-    greatest,
-    least,
-    load,
-    over,
-    plus,
-    spread,
-    store,
-    store_bytes,
-    times,
-)
+from passes.encodings.kernels.vectors import load, over, spread, store
 
 BLOCK, FOURTH = np.uint64(32), np.uint64(3)
-UP_FROM_SIXTEEN, LARGEST_CODE = np.float32(16.5), np.float32(31)
-
-
-@compiled
-def ggml_q5_0(words: Words, kind: int, out: Words) -> int:
-    """Codes 0 to 31 for -16 to 15; the farthest weight is -16.
-
-    Args:
-        words: ``[n, words of a row]``.
-        kind: What the words are.
-        out: ``[n * blocks of a row, 11]``.
-    """
-    row = np.empty(columns_of(words, kind), np.uint32)
-    blocks = out.shape[0] // words.shape[0]
-    positive, negative = np.empty(blocks, np.uint32), np.empty(blocks, np.uint32)
-    scale, halves = np.empty(blocks, np.float32), np.empty(blocks, np.uint16)
-    codes = np.empty(row.size, np.uint8)
-    up, low, high = spread(UP_FROM_SIXTEEN), spread(ZERO), spread(LARGEST_CODE)
-    for n in range(words.shape[0]):
-        load_row(words, n, kind, row)
-        if not magnitudes(row, BLOCK, positive, negative):
-            return NOT_FINITE
-        farthest(row, BLOCK, positive, negative, scale)
-        scale /= np.float32(-16)
-        if not halves_of(scale, halves):
-            return OUT_OF_RANGE
-        reciprocals(scale)
-        for b in range(np.uint64(blocks)):
-            factor = spread(scale[b])
-            for i in range(b * BLOCK, (b + np.uint64(1)) * BLOCK, SIXTEEN):
-                value = plus(times(load(row, i), factor), up)
-                store_bytes(least(greatest(value, low), high), codes, i)
-        store_blocks(halves, codes, 32, out[n * blocks : (n + 1) * blocks])
-    return FINE
 
 
 @compiled

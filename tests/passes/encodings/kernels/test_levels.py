@@ -6,7 +6,7 @@ import pytest
 from passes.encodings import encoding, levels
 from passes.encodings.kernels.compiling import FINE, FLOAT32, NOT_FINITE, OUT_OF_RANGE
 from passes.encodings.kernels.iq4_values import CODES, MIDPOINTS, VALUES
-from passes.encodings.kernels.level_blocks import ggml_q5_0, searched_blocks
+from passes.encodings.kernels.level_blocks import searched_blocks
 from passes.encodings.kernels.levels import choose_levels
 from passes.encodings.kernels.mxfp4 import mxfp4_blocks
 from passes.encodings.kernels.super_levels import searched_super_blocks
@@ -35,10 +35,8 @@ def report_of(name, rows):
     alike, (plane,) = np.ones(256, np.float32), chosen.empty_planes(2, 256)
     if name == "mxfp4":
         return mxfp4_blocks(words, FLOAT32, alike, plane.reshape(-1, 17))
-    if name == "q5_0":
-        return ggml_q5_0(words, FLOAT32, chosen.block_words(plane))
     count, factors, neighbours = chosen.search.arrays()
-    if name == "iq4_nl":
+    if name in ("iq4_nl", "q5_0"):
         stored = chosen.block_words(plane)
         return searched_blocks(words, FLOAT32, alike, count, factors, neighbours, stored)
     scale_count, scale_factors, _ = chosen.head_search.arrays()
