@@ -18,12 +18,14 @@ from passes.encodings.ggml import (
     reciprocal,
     unpack_halves,
 )
-from passes.encodings.super_fitting import WEIGHTED_FACTORS, fit_blocks, nearest, reciprocals
+from passes.encodings.super_fitting import fit_blocks, nearest, reciprocals
 from passes.encodings.super_lines import tiles_of
 from passes.encodings.weighting import WeightableEncoding
 
 ANY = -3e38
 LEVELS = 31
+FACTORS: Floats = np.array([0.94, 0.96, 0.98, 1, 1.02, 1.04, 1.06, 1.08, 1.1, 1.12], np.float32)
+"""Many, because what is lost depends on where few important weights fall between codes."""
 
 
 class Q5_1(WeightableEncoding, RoundedBlocks):  # noqa: N801 - the format's name
@@ -45,7 +47,7 @@ class Q5_1(WeightableEncoding, RoundedBlocks):  # noqa: N801 - the format's name
         from passes.encodings.kernels.q5_1 import encode_q5_1
 
         stored = self.block_words(planes[0])
-        return encode_q5_1(words.reshape(len(stored), -1), kind, tiles, WEIGHTED_FACTORS, stored)
+        return encode_q5_1(words.reshape(len(stored), -1), kind, tiles, FACTORS, stored)
 
     def plain_reference(self, rows: Rows) -> tuple[Bytes, ...]:
         return RoundedBlocks.reference(self, rows)
@@ -64,7 +66,7 @@ class Q5_1(WeightableEncoding, RoundedBlocks):  # noqa: N801 - the format's name
             x = side_by_side(blocks - lowest, BLOCK)
             m = importance_of(importance, BLOCK, len(rows))
             nothing = np.zeros(len(blocks), np.float32)
-            s, t = fit_blocks(x, m, LEVELS, WEIGHTED_FACTORS, ANY, usual[:, 0], nothing)
+            s, t = fit_blocks(x, m, LEVELS, FACTORS, ANY, usual[:, 0], nothing)
             minimum, scale = lowest[:, 0] - t, np.minimum(s, LARGEST_HALF)
             minimum = np.clip(minimum, -LARGEST_HALF, LARGEST_HALF)
             heads = np.stack([scale, minimum], 1).astype(np.float16)
