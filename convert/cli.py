@@ -28,6 +28,10 @@ Prompts = Annotated[
 Revision = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
 ]
+SplitMaxSize = Annotated[
+    str | None,
+    typer.Option("--split-max-size", help="Split GGUF files into shards of at most this, as 2G."),
+]
 Lora = Annotated[
     list[Path] | None, typer.Option("--lora", help="LoRA adapter to merge first. Repeatable.")
 ]
@@ -151,13 +155,7 @@ def run(
             "--memory", help="For weights in flight, as 512MB. Default: a quarter of what is free."
         ),
     ] = None,
-    split_max_size: Annotated[
-        str | None,
-        typer.Option(
-            "--split-max-size",
-            help="Split GGUF files into shards of at most this, as 2G (billions of bytes) or 500M.",
-        ),
-    ] = None,
+    split_max_size: SplitMaxSize = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""

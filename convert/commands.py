@@ -70,18 +70,10 @@ def run(
         given["split_max_size"] = split_max_size
     chosen = with_options(chosen, given)
     request = RunRequest(
-        recipe=chosen,
-        out=out,
-        threads=threads,
-        gate=gate,
-        tokenizer=tokenizer,
-        strict=strict,
-        golden=golden,
-        keep_failed=keep_failed,
-        restart=restart,
+        chosen, out, threads, gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
+        keep_failed=keep_failed, restart=restart, opened=opened,
         memory=parse_size(memory) if memory else None,
-        opened=opened,
-    )
+    )  # fmt: skip
     for folder in run_pipeline(request, Reporter()):
         print(folder)
 

@@ -64,11 +64,7 @@ def record(
         raise MissingFileError(f"{folder.name} holds no config.json")
     fits = memory.fits(folder)
     words = tokenization.load(folder) if tokenizer else None
-    if layered or not fits:
-        original: reference.Reference = layers.load(folder, threads, adapters)
-    else:
-        original = reference.load(folder, threads)
-        merge_adapters(original.model, folder, adapters)
+    original = _original(folder, threads, adapters, layered=layered or not fits)
     room = max(2, min(MAX_PROMPT_TOKENS, original.max_positions - ROOM_TO_GENERATE))
     if words is None:
         ids = original.sample(SAMPLED_PROMPTS, min(room, SAMPLED_TOKENS))
@@ -89,6 +85,16 @@ def record(
         **_language(words, ids, prompts),
     )
     write(out, header, ids, original.all_logits(ids))
+
+
+def _original(
+    folder: Path, threads: int, adapters: Sequence[Path], *, layered: bool
+) -> reference.Reference:
+    if layered:
+        return layers.load(folder, threads, adapters)
+    original = reference.load(folder, threads)
+    merge_adapters(original.model, folder, adapters)
+    return original
 
 
 def _language(
