@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow lint models bench bench-peers clean
+.PHONY: setup demo test test-slow test-arm lint models bench bench-peers clean
 
 setup: $(VENV)/.installed
 
@@ -22,6 +22,11 @@ test: setup
 
 test-slow: setup models
 	$(BIN)/python -m pytest -m slow
+
+# ggml's Arm kernels under emulation; it names the Debian packages that it needs.
+test-arm: setup
+	$(BIN)/python -m tests.arm.build
+	$(BIN)/python -m pytest -m slow tests/arm
 
 lint: setup
 	$(BIN)/ruff check .
