@@ -13,8 +13,8 @@ import numpy as np
 
 from convert.weights import Floats
 
-_DIGEST, _VISITS = "checkpoint", "visits"
-"""Keys of the file's metadata."""
+_KEPT = "kept"
+"""The one key of the file's metadata, all else as JSON: several have no order of their own."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def save(path: Path, kept: KeptMoments) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
-        visits = {_VISITS: json.dumps(dict(kept.visits))} if kept.visits else {}
-        file.write(to_bytes(dict(kept.moments), {_DIGEST: kept.digest, **visits}))
+        beside = json.dumps({"checkpoint": kept.digest, "visits": kept.visits}, sort_keys=True)
+        file.write(to_bytes(dict(kept.moments), {_KEPT: beside}))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
@@ -52,13 +52,13 @@ def load(path: Path, features: Mapping[str, int]) -> KeptMoments | None:
 
     try:
         with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
+            beside = json.loads((file.metadata() or {})[_KEPT])
             moments = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
+            digest, visits = beside["checkpoint"], beside["visits"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-    digest, visits = metadata.get(_DIGEST), json.loads(metadata.get(_VISITS, "{}"))
     shapes = {name: (count,) for name, count in features.items()}
-    if digest is None or {name: each.shape for name, each in moments.items()} != shapes:
+    if {name: each.shape for name, each in moments.items()} != shapes:
         return None
     if not all(np.isfinite(each).all() and (each >= 0).all() for each in moments.values()):
         return None

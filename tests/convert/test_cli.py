@@ -115,7 +115,7 @@ def test_run_defaults_to_the_gate_and_all_cores(called):
             ["golden", "record", "m", "--out", "g", "--threads", "1"],
             "golden_record",
             ("m", Path("g")),
-            {"prompts": None, "revision": None, "tokenizer": True, "threads": 1},
+            {"prompts": None, "revision": None, "lora": None, "tokenizer": True, "threads": 1},
         ),
         (
             ["golden", "compare", "a", "--golden", "g", "--threads", "1"],

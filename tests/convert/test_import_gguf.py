@@ -124,9 +124,9 @@ class TestRefusals:
         assert "gemma2" in str(self.refused(UnsupportedArchitectureError, path, tmp_path))
 
     def test_a_tensor_without_a_place(self, tmp_path):
-        extra = {"blk.0.ffn_gate_inp.weight": np.zeros((64, 64), "f4")}
+        extra = {"blk.0.ssm_conv1d.weight": np.zeros((64, 64), "f4")}
         path = TinyGguf(extra=extra).write(tmp_path / "t.gguf")
-        assert "ffn_gate_inp" in str(self.refused(TensorMismatchError, path, tmp_path))
+        assert "ssm_conv1d" in str(self.refused(TensorMismatchError, path, tmp_path))
 
     def test_a_missing_tensor(self, tmp_path):
         path = TinyGguf(layers=1, metadata={}).write(tmp_path / "t.gguf")

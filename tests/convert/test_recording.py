@@ -41,6 +41,7 @@ def test_a_recording_that_is_there_is_not_made_again(tmp_path, monkeypatch):
 
     class Checkpoint:
         folder = tmp_path
+        adapters = ()
 
     def find():
         return find_or_record(

@@ -106,7 +106,7 @@ def test_a_weight_is_read_once_for_all_artifacts(tmp_path):
 @pytest.mark.parametrize("name", ENCODINGS)
 @pytest.mark.parametrize("dtype", [kind.numpy for kind in FloatType], ids=str)
 def test_a_weight_that_is_not_finite_is_named_with_its_place(tmp_path, value, name, dtype):
-    weight = ArrayWeight("model.bad.weight", random_weight(16, 128).array.astype(dtype))
+    weight = ArrayWeight("model.bad.weight", random_weight(16, 256).array.astype(dtype))
     weight.array[9, 3] = value
     layout = one_file_layout(WriteJob, [name], weight, row_order=np.arange(16)[::-1])
     with pytest.raises(NonFiniteWeightError, match=r"model\.bad\.weight") as caught:
