@@ -69,7 +69,7 @@ def test_a_run_weights_by_the_shipped_text_and_says_so(weighted):
 def test_no_text_leaves_scales_as_they_are(tmp_path, weighted):
     folders, said = weighted[0], io.StringIO()
     plain = convert_tiny(tmp_path, *TO, gate=False, calibrate="none", said=said)
-    assert "scales" not in said.getvalue()
+    assert "weighted" not in said.getvalue()
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in plain}
     for one, other in zip(folders, plain, strict=True):
         assert read_manifest(other).weighting is None
