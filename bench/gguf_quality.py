@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from bench.peers import PEERS, LlamaCpp, llama_cpp
 
 CHUNKS, TOKENS = 32, 512
 IMATRIX_CHUNKS = 100
+ATTEMPTS = 5
+"""llama-perplexity ends without waiting for its log: a small model's summary may be lost."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,14 @@ class Judge:
         self._run(original)
 
     def judge(self, name: str, file: Path) -> Judged:
-        """Hold a file against what was recorded."""
+        """Hold a file against what was recorded.
+
+        Raises:
+            ValueError: llama-perplexity says nothing of it, however often it is asked.
+        """
+        for _ in range(ATTEMPTS - 1):
+            with suppress(ValueError):
+                return parse(name, file.stat().st_size, self._run(file, "--kl-divergence"))
         return parse(name, file.stat().st_size, self._run(file, "--kl-divergence"))
 
     def _run(self, file: Path, *more: str) -> str:
