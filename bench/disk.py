@@ -24,7 +24,7 @@ def contestants(checkpoint: Path, out: Path) -> list[Contestant]:
     options: Sequence[tuple[str, ...]] = ((), ("--calibrate", "none"))
     ours = [
         (" ".join([to, *more]), convert(checkpoint, out, (to,), *more))
-        for to in PLAIN
+        for to in (*PLAIN, "gguf:q4_k_m")
         for more in options
     ]
     stored: Command = ["find", out, "-type", "f", "-exec", "sync", "{}", "+"]

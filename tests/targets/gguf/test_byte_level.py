@@ -59,8 +59,9 @@ def test_every_pre_tokenizer_of_llama_cpp_is_proven(known: PreTokenizer, tmp_pat
     assert vocabulary.pre == known.names[0]
     assert notes == ([CASES_AND_MARKS] if known.run_as else [])
     state = json.loads(tokenizer.to_str())
-    asked = [text for text in parity_texts() if known_difference(text, state) is None]
-    assert len(asked) > 100
+    every = parity_texts()
+    asked = [text for text in every if known_difference(text, state) is None]
+    assert len(asked) > len(every) * 3 // 4
     right = [tuple(tokenizer.encode(text).ids) for text in asked]
     assert ask(vocabulary, Question(tuple(asked), tuple(right))).difference is None
 

@@ -1,0 +1,29 @@
+"""The command line: options and what they mean, no logic."""
+
+from __future__ import annotations
+
+import typer
+
+from convert.cli import checking, converting, reading, using
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Convert a language-model checkpoint for Arm, Xeon and Gaudi, and check every artifact "
+    "against the original before it may exist. Add --debug to any command for tracebacks.",
+)
+app.command("run")(converting.run)
+app.command("plan")(converting.plan)
+app.command("verify")(checking.verify)
+app.command("bench")(using.bench)
+app.command("generate")(using.generate)
+app.command("inspect")(reading.inspect)
+app.command("import")(reading.import_)
+app.command("imatrix")(reading.imatrix)
+app.command("list")(reading.list_)
+
+golden_app = typer.Typer(no_args_is_help=True, help="Record the original; compare an artifact.")
+golden_app.command("record")(checking.golden_record)
+golden_app.command("compare")(checking.golden_compare)
+app.add_typer(golden_app, name="golden")

@@ -1,0 +1,115 @@
+"""Make artifacts, or say what making them would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convert.cli.options import (
+    ALL_CORES,
+    AsJson,
+    Calibrate,
+    CalibrationTokens,
+    GoldenFile,
+    Imatrix,
+    Lora,
+    MaxKld,
+    Method,
+    Prompts,
+    RecipeName,
+    Revision,
+    Settings,
+    SmoothQuant,
+    SplitMaxSize,
+    TargetBits,
+    TensorParallel,
+    Threads,
+    To,
+)
+
+
+def run(
+    model: Annotated[
+        str | None, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the artifacts.")] = Path("out"),
+    to: To = None,
+    recipe: RecipeName = None,
+    revision: Revision = None,
+    lora: Lora = None,
+    tensor_parallel: TensorParallel = None,
+    settings: Settings = None,
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Compare with the original before shipping.")
+    ] = True,
+    tokenizer: Annotated[
+        bool, typer.Option("--tokenizer/--no-tokenizer", help="Carry the tokenizer over.")
+    ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse tensors that do not fit the encoding.")
+    ] = False,
+    golden: GoldenFile = None,
+    prompts: Prompts = None,
+    calibrate: Calibrate = None,
+    calibration_tokens: CalibrationTokens = None,
+    imatrix: Imatrix = None,
+    method: Method = None,
+    smooth_quant: SmoothQuant = None,
+    target_bits: TargetBits = None,
+    max_kld: MaxKld = None,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard what an interrupted run left.")
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", help="For weights in flight, as 512MB. Default: a quarter of what is free."
+        ),
+    ] = None,
+    split_max_size: SplitMaxSize = None,
+    threads: Threads = ALL_CORES,
+) -> None:
+    """Convert a checkpoint into one or more artifacts, each checked against the original."""
+    from convert import commands
+
+    commands.run(
+        model, recipe, to or [], out=out, revision=revision,
+        common={
+            "tensor_parallel": tensor_parallel, "method": method, "smooth_quant": smooth_quant,
+            "target_bits": target_bits, "max_kld": max_kld,
+        },
+        settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
+        prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
+        restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
+        calibration_tokens=calibration_tokens, lora=lora,
+    )  # fmt: skip
+
+
+def plan(
+    model: Annotated[
+        str | None, typer.Argument(help="Checkpoint folder, config.json, or hub id.")
+    ] = None,
+    to: To = None,
+    recipe: RecipeName = None,
+    revision: Revision = None,
+    tensor_parallel: TensorParallel = None,
+    target_bits: TargetBits = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say from config.json alone how large artifacts will be, and whether they fit their devices.
+
+    Ends with exit code 5 if one does not fit.
+    """
+    from convert import commands
+
+    commands.plan(
+        model, recipe, to or [], revision=revision,
+        common={"tensor_parallel": tensor_parallel, "target_bits": target_bits},
+        settings=settings or [], as_json=as_json,
+    )  # fmt: skip

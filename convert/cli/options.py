@@ -1,0 +1,103 @@
+"""Options that several commands take, each with one meaning."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtimes.")]
+GoldenFile = Annotated[
+    Path | None, typer.Option("--golden", help="A recording of the original made elsewhere.")
+]
+Prompts = Annotated[
+    Path | None, typer.Option("--prompts", help="Gate prompts, paragraphs of a text file.")
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
+]
+SplitMaxSize = Annotated[
+    str | None,
+    typer.Option("--split-max-size", help="Split GGUF files into shards of at most this, as 2G."),
+]
+Lora = Annotated[
+    list[Path] | None, typer.Option("--lora", help="LoRA adapter to merge first. Repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Draw tokens instead of taking the likeliest.")
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", help="Draw from so many of the likeliest tokens.")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Draw from the likeliest tokens of this share, as 0.9."),
+]
+NewTokens = Annotated[
+    int, typer.Option("--new-tokens", min=1, help="At most so many are added to each text.")
+]
+To = Annotated[
+    list[str] | None,
+    typer.Option("--to", help="FORMAT:ENCODING, for example gguf:q4_0. Repeatable."),
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a YAML file.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, a setting of a target, as cards=8. Repeatable."),
+]
+TensorParallel = Annotated[
+    int | None,
+    typer.Option(
+        "--tensor-parallel", min=2, help="Cut the model for so many ranks, such as sockets."
+    ),
+]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        "--calibrate",
+        help="Text whose activations are measured where an artifact needs that: a file, "
+        "'sample' (the shipped text) or 'none'.",
+    ),
+]
+CalibrationTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--calibration-tokens",
+        min=32,
+        help="Tokens of that text, at most, for activation ranges and --method. "
+        "Default: 2048, for --method 4096.",
+    ),
+]
+Imatrix = Annotated[
+    str | None,
+    typer.Option(
+        "--imatrix", help="Weight scales by this llama.cpp imatrix (GGUF) instead of by a text."
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="How codes are found: gptq, awq, awq-gptq, autoround or awq-autoround. "
+        "Default: scales weighted in one pass.",
+    ),
+]
+SmoothQuant = Annotated[
+    str | None, typer.Option("--smooth-quant", help="Its alpha (0 to 1), 'search' or 'none'.")
+]
+TargetBits = Annotated[
+    float | None,
+    typer.Option("--target-bits", help="The best mix of encodings of so many bits a weight."),
+]
+MaxKld = Annotated[
+    float | None, typer.Option("--max-kld", help="The smallest mix of encodings of this mean KL.")
+]
+
+ALL_CORES: int = (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
