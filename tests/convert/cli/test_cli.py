@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from convert import commands
 from convert.__main__ import main
-from convert.cli import ALL_CORES
+from convert.cli import checking, converting, reading, using
+from convert.cli.options import ALL_CORES
 
 
 @pytest.fixture
@@ -129,3 +131,18 @@ def test_run_defaults_to_the_gate_and_all_cores(called):
 def test_every_command_reaches_its_function(called, arguments, name, given, options):
     assert main(arguments) == 0
     assert called[name] == (given, options)
+
+
+def test_every_command_says_what_it_does():
+    """Its first line, cut where it ends, is what `convert --help` shows."""
+    commands_of = (checking, converting, reading, using)
+    functions = [
+        value
+        for module in commands_of
+        for value in vars(module).values()
+        if inspect.isfunction(value) and value.__module__ == module.__name__
+    ]
+    assert len(functions) >= 11
+    assert all(
+        (function.__doc__ or "").split("\n")[0].endswith((".", ":")) for function in functions
+    )
