@@ -62,6 +62,10 @@ class UnavailableSourceError(UsageError):
     """The checkpoint is named but cannot be reached: no such folder, or a hub id while offline."""
 
 
+class UnavailableDestinationError(UsageError):
+    """An artifact cannot be published there: no such place, no right to it, or no answer."""
+
+
 class GoldenMismatchError(UsageError):
     """The recording given as golden was made from another model."""
 
@@ -78,6 +82,14 @@ class RunnerCrashedError(GateError):
 
 class VerificationError(GateError):
     """A finished artifact no longer is what its manifest says."""
+
+
+class SignatureError(VerificationError):
+    """The signature is missing, of another key, of another artifact, or of what was changed since."""
+
+
+class NotReproducedError(VerificationError):
+    """What a manifest says was made again, and came out otherwise."""
 
 
 class UnsupportedError(TricastError):
