@@ -9,6 +9,8 @@ from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.errors import UsageError
 from convert.inputs import Inputs
 from convert.recipe import Recipe
+from convert.sources.read_ahead import read_files_ahead
+from golden.memory import available_memory
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ def open_model(recipe: Recipe, scratch: Path | None = None) -> Opened:
 def open_early(recipe: Recipe) -> Opened | None:
     """Open a model that is a folder here, which takes no time; None for any other.
 
-    To import what a run needs takes a second, and the hashing of the checkpoint can use it.
+    To import what a run needs takes seconds, which the hashing of the checkpoint can use; so can
+    the disk.
     """
     if recipe.model is None or not Path(recipe.model).is_dir():
         return None
-    return open_model(recipe)
+    opened = open_model(recipe)
+    read_files_ahead(opened.checkpoint.files, available_memory() // 4)
+    return opened

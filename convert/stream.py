@@ -32,6 +32,7 @@ from convert.journal import Journal
 from convert.pool import Pool
 from convert.runs import Runs, write_all
 from convert.weights import Weight
+from convert.weights_ahead import WeightsAhead
 from passes.calibration.reading import Take
 from passes.encodings.base import Bytes
 from targets.base import Layout, OutputFile, WriteJob
@@ -152,6 +153,7 @@ class _Stream:
         self._pool = pool
         self._limit = limit
         self._calibration = calibration
+        self._ahead = WeightsAhead([group.weight for group in groups])
 
     def run(self) -> None:
         """Submit everything."""
@@ -206,6 +208,7 @@ class _Stream:
         return replace(group, jobs=tuple(jobs))
 
     def _chunks(self, group: WeightJobs) -> Iterator[Chunk]:
+        self._ahead.reach(group.weight)
         in_cells = self._calibration.multiplies(group.weight)
         return group.chunks(self._limit, in_cells=in_cells)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import TruncatedFileError
+from convert.sources.read_ahead import read_ahead
 
 Rows = NDArray[Any]
 """Rows of a weight in their storage dtype: float32, float16 or ml_dtypes.bfloat16."""
@@ -92,6 +93,12 @@ class Weight(ABC):
         """
         return self.read_rows(start, stop)
 
+    def read_ahead(self, most: int) -> None:
+        """Ask the system for the first ``most`` bytes, which will be read soon, if it is known
+        where they are.
+        """
+        return
+
     def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
         """Where in the checkpoint these values would be read from: the reverse of `read_rows`.
 
@@ -149,6 +156,9 @@ class FileWeight(Weight):
         finally:
             os.close(descriptor)
         return buffer.view(self.dtype.numpy).reshape(stop - start, self.columns)
+
+    def read_ahead(self, most: int) -> None:
+        read_ahead(self.path, self.offset, min(most, self.nbytes))
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,10 @@ class RowRanges(Weight):
     def identity(self) -> Hashable:
         """The ranges, whose order is part of it."""
         return tuple((part.weight.identity, part.start, part.stop) for part in self.ranges)
+
+    def read_ahead(self, most: int) -> None:
+        for weight in {id(part.weight): part.weight for part in self.ranges}.values():
+            weight.read_ahead(most)
 
     def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
         stop, first = start + len(values), 0
