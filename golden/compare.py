@@ -17,7 +17,8 @@ import numpy as np
 
 from convert.errors import GateError, GoldenMismatchError, RecipeError
 from golden import program
-from golden.format import Golden, Header, read
+from golden.details import DecodeClock, details
+from golden.format import GENERATED_TOKENS, Golden, Header, read
 from golden.metrics import PromptFigures, compare_logits, summarize, tail
 from golden.result import GateResult, Parity, Sample, judge
 from golden.thresholds import Thresholds
@@ -27,8 +28,6 @@ from targets.without_torch import hide_torch
 
 DECODED_TOKENS = 8
 """Tokens at each prompt's end that are fed one by one, through the KV cache."""
-
-GENERATED_TOKENS = 24
 
 
 def compare(
@@ -52,6 +51,7 @@ def compare(
         UsageError: The runtime is not installed.
     """
     with target(target_name).runner(artifact, threads=threads) as runner:
+        clock = DecodeClock(runner)
         goldens = [golden] if stored is None else [golden, stored]
         rows = [_compare_prompt(runner, goldens, i) for i in range(len(golden.prompts))]
         tokenizer = _tokenizer_parity(runner, golden.header)
@@ -73,6 +73,7 @@ def compare(
         sample=sample,
         thresholds=thresholds,
         failures=judge(overall, decoded, faithful, tokenizer, chat, thresholds),
+        details=details(golden, figures, clock, sample_ids=sample.prompt_ids, threads=threads),
     )
 
 
@@ -176,7 +177,9 @@ def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -
             options.artifact, options.target, golden, thresholds, options.threads, stored=stored
         )
         _print(result)
-        return (0 if result.passed else GateError.exit_code), {"result": result.to_json()}
+        assert result.details is not None
+        report = {"result": result.to_json(), "details": result.details.to_json()}
+        return (0 if result.passed else GateError.exit_code), report
 
     return program.run(body, options)
 

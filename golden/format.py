@@ -35,6 +35,9 @@ FORMAT_VERSION = 1
 METADATA_KEY = "golden"
 RECORD_AGAIN = "record it again with `convert golden record`"
 
+GENERATED_TOKENS = 24
+"""At most so many tokens continue the sample."""
+
 
 @dataclass(frozen=True)
 class ModelIdentity:
@@ -79,6 +82,7 @@ class Header:
         prompts_sha256: Hash of the prompts' ids.
         sample_ids: A short text for the artifact to continue.
         stop_ids: Tokens that end a generation.
+        continuation: How the original continues that text; None if that was not recorded.
         tokenized: Texts for tokenizer parity; empty without a tokenizer.
         chats: Renderings for chat template parity; empty without a template.
         tokenizer_json: The original's fast tokenizer, to decode generated ids.
@@ -89,6 +93,7 @@ class Header:
     prompts_sha256: str
     sample_ids: tuple[int, ...]
     stop_ids: tuple[int, ...]
+    continuation: tuple[int, ...] | None = None
     tokenized: tuple[TokenizedText, ...] = ()
     chats: tuple[RenderedChat, ...] = ()
     tokenizer_json: str | None = None
@@ -258,6 +263,7 @@ def _metadata(header: Header, prompts: int) -> str:
 
 def _parse_header(metadata: Mapping[str, Any], tokenizer_json: str | None) -> Header:
     model = ModelIdentity(**metadata["model"])
+    continuation = metadata.get("continuation")
     if not isinstance(model.vocab, int) or model.vocab < 1:
         raise ValueError(f"a vocabulary of {model.vocab!r}")
     return Header(
@@ -266,6 +272,7 @@ def _parse_header(metadata: Mapping[str, Any], tokenizer_json: str | None) -> He
         prompts_sha256=str(metadata["prompts_sha256"]),
         sample_ids=tuple(map(int, metadata["sample_ids"])),
         stop_ids=tuple(map(int, metadata["stop_ids"])),
+        continuation=None if continuation is None else tuple(map(int, continuation)),
         tokenized=tuple(
             TokenizedText(str(item["text"]), tuple(map(int, item["ids"])))
             for item in metadata["tokenized"]

@@ -5,6 +5,7 @@ A child gives all its memory back when it ends, and a runtime that aborts ends t
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from convert.errors import (
     RunnerCrashedError,
     TricastError,
 )
+from golden.details import Details
 from golden.program import Report
 from golden.result import GateResult
 from golden.thresholds import Thresholds
@@ -94,7 +96,8 @@ def run_gate(
             if _record_stored(original, stored, artifact, target, golden, threads):
                 arguments += ["--stored", str(stored)]
         report = run_program(COMPARE, arguments, crash=RunnerCrashedError)
-    return GateResult.from_json(report["result"])
+    result = GateResult.from_json(report["result"])
+    return dataclasses.replace(result, details=Details.from_json(report["details"]))
 
 
 def _record_stored(

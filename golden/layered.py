@@ -23,6 +23,9 @@ from convert.weights import FloatType, Weight
 from golden import memory, reference
 from golden.places import joined, names_of, stored_names
 
+READ_BYTES = 32 << 30
+"""Of weights that may be read for a continuation, each token of which reads the whole model."""
+
 HEAD_BYTES = 256 << 20
 """Of the rows of the head that are held at a time, and of the logits that are."""
 
@@ -82,6 +85,10 @@ class LayeredReference(reference.Reference):
 
     def last_logits(self, drawn: Any, cache: Mapping[str, Any]) -> Any:
         return next(self._run([drawn]))[:, -1]
+
+    def continuation(self, ids: Sequence[int], count: int) -> tuple[int, ...] | None:
+        held = sum(weight.nbytes for weight in self._weights.values())
+        return super().continuation(ids, count) if count * held <= READ_BYTES else None
 
     def _run(self, batches: Sequence[Any]) -> Iterator[Any]:
         """Logits ``[B, S, vocab]`` of each batch ``[B, S]`` of tokens."""

@@ -22,6 +22,9 @@ class PromptFigures:
         nll_original: Negative log-likelihood of the prompt's next token in nats, ``[S - 1]``.
         nll_artifact: The same by the artifact; NaN where not finite.
         finite: Whether every logit of the artifact is finite, bool ``[S]``.
+        first: The token that each ranks first: the original's, the artifact's, int64 ``[2, S]``.
+        shares: Probability of these tokens, by the original of its own, by the artifact of its
+            own and of the original's, float64 ``[3, S]``; NaN where not finite.
     """
 
     kld: NDArray[np.float64]
@@ -29,6 +32,8 @@ class PromptFigures:
     nll_original: NDArray[np.float64]
     nll_artifact: NDArray[np.float64]
     finite: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    shares: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ def compare_logits(
     kld = np.full(length, np.nan)
     nll = np.full((2, length), np.nan)
     finite: NDArray[np.bool_] = np.asarray(np.isfinite(artifact).all(axis=1))
-    agrees = finite & (original.argmax(axis=1) == artifact.argmax(axis=1))
+    first = np.stack([original.argmax(axis=1), artifact.argmax(axis=1)])
+    shares = np.full((3, length), np.nan)
+    agrees = finite & (first[0] == first[1])
     targets = np.append(np.asarray(ids[1:], np.int64), 0)
     step = max(1, CHUNK_ELEMENTS // vocab)
     for start in range(0, length, step):
@@ -79,7 +86,10 @@ def compare_logits(
         every = np.arange(log_p.shape[0])
         nll[0, rows] = -log_p[every, targets[rows]]
         nll[1, rows] = np.where(finite[rows], -log_q[every, targets[rows]], np.nan)
-    return PromptFigures(kld, agrees, nll[0, :-1], nll[1, :-1], finite)
+        shares[0, rows] = np.exp(log_p[every, first[0, rows]])
+        for row, tokens in ((1, first[1, rows]), (2, first[0, rows])):
+            shares[row, rows] = np.where(finite[rows], np.exp(log_q[every, tokens]), np.nan)
+    return PromptFigures(kld, agrees, nll[0, :-1], nll[1, :-1], finite, first, shares)
 
 
 def summarize(prompts: Sequence[PromptFigures]) -> Summary:
@@ -112,6 +122,8 @@ def tail(figures: PromptFigures, count: int) -> PromptFigures:
         figures.nll_original[inner],
         figures.nll_artifact[inner],
         figures.finite[keep],
+        figures.first[:, keep],
+        figures.shares[:, keep],
     )
 
 

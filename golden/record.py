@@ -17,7 +17,7 @@ from convert.errors import MissingFileError
 from golden import layered as layers
 from golden import memory, program, reference, texts, tokenization
 from golden.adapters import merge_adapters
-from golden.format import Header, ModelIdentity, prompts_hash, write
+from golden.format import GENERATED_TOKENS, Header, ModelIdentity, prompts_hash, write
 
 MAX_PROMPT_TOKENS = 224
 """Longer prompts are cut: enough for a wrong RoPE base to show, short enough for every cache."""
@@ -72,6 +72,7 @@ def record(
         chosen = texts.prompts() if prompts is None else prompts
         ids = [tokenization.prompt_ids(words, text)[:room] for text in chosen]
         ids = [prompt for prompt in ids if prompt]
+    language = _language(words, ids, prompts)
     header = Header(
         model=ModelIdentity(
             label=label or folder.resolve().name,
@@ -82,7 +83,8 @@ def record(
         versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
         prompts_sha256=prompts_hash(ids),
         stop_ids=original.stop_ids,
-        **_language(words, ids, prompts),
+        continuation=original.continuation(language["sample_ids"], GENERATED_TOKENS),
+        **language,
     )
     write(out, header, ids, original.all_logits(ids))
 

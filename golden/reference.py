@@ -101,6 +101,27 @@ class Reference:
                 found=f"without {', '.join(sorted(missing)[:5])}",
             )
 
+    def continuation(self, ids: Sequence[int], count: int) -> tuple[int, ...] | None:
+        """Greedy continuation of ``ids``: at most ``count`` tokens, ending before a stop token.
+
+        Returns:
+            None where it would take far longer than the logits of prompts do.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        drawn, start = torch.tensor([list(ids)]), len(ids)
+        cache = {"past_key_values": DynamicCache(config=self.model.config)} if self.cached else {}
+        with torch.inference_mode():
+            if cache and start > 1:
+                self.model(input_ids=drawn[:, :-1], use_cache=True, **cache)
+            while drawn.shape[1] < min(start + count, self.max_positions):
+                token = self.last_logits(drawn, cache)[0].argmax()
+                if int(token) in self.stop_ids:
+                    break
+                drawn = torch.cat([drawn, token.reshape(1, 1)], dim=1)
+        return tuple(drawn[0, start:].tolist())
+
     def sample(self, count: int, length: int) -> list[list[int]]:
         """``count`` sequences of ``length`` tokens drawn from the model at temperature 1.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from golden.details import Details
 from golden.format import ModelIdentity
 from golden.metrics import Summary
 from golden.thresholds import Thresholds
@@ -26,6 +27,27 @@ class Parity:
     checked: int
     differing: int
     note: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure of the gate beside its threshold.
+
+    Args:
+        name: What is measured.
+        holds: Whether the threshold is kept.
+        said: A sentence for people.
+        value: The figure; None where it cannot be computed, or does not apply.
+        limit: The threshold.
+        applies: Whether there was something to compare.
+    """
+
+    name: str
+    holds: bool
+    said: str
+    value: float | None = None
+    limit: float | None = None
+    applies: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,7 @@ class GateResult:
             that was not recorded.
         prompts: Figures of each prompt.
         failures: One sentence for each threshold that is not kept; empty if all are.
+        details: What else was seen; not a part of the verdict, nor of its JSON.
     """
 
     target: str
@@ -64,15 +87,24 @@ class GateResult:
     sample: Sample
     thresholds: Thresholds
     failures: tuple[str, ...]
+    details: Details | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the artifact may ship."""
         return not self.failures
 
+    def checks(self) -> tuple[Check, ...]:
+        """Every figure beside its threshold."""
+        return checks(
+            self.overall, self.decoded, self.faithful, self.tokenizer, self.chat, self.thresholds
+        )
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object; floats in 6 significant digits, NaN and infinity as null."""
-        plain: dict[str, Any] = _rounded(dataclasses.asdict(self))
+        verdict = dataclasses.asdict(dataclasses.replace(self, details=None))
+        del verdict["details"]
+        plain: dict[str, Any] = _rounded(verdict)
         return {"passed": self.passed, **plain}
 
     @classmethod
@@ -107,12 +139,20 @@ def judge(
     limits: Thresholds,
 ) -> tuple[str, ...]:
     """A sentence for each figure that is outside its threshold. NaN is outside every one."""
-    failures = []
-    if overall.non_finite:
-        failures.append(
-            f"the artifact gives NaN or infinite logits at {overall.non_finite} of "
-            f"{overall.positions} positions"
-        )
+    found = checks(overall, decoded, faithful, tokenizer, chat, limits)
+    return tuple(check.said for check in found if not check.holds)
+
+
+def checks(
+    overall: Summary,
+    decoded: Summary,
+    faithful: Summary | None,
+    tokenizer: Parity,
+    chat: Parity,
+    limits: Thresholds,
+) -> tuple[Check, ...]:
+    """Every figure beside its threshold, in the order in which failures are told."""
+    found = [_finite(overall)]
     uppers = [
         ("mean KL", overall.mean_kld, limits.mean_kld),
         ("mean KL of the tokens decoded one by one", decoded.mean_kld, limits.decoded_kld),
@@ -121,29 +161,56 @@ def judge(
     if faithful is not None:
         name = "mean KL to the original with the artifact's own weights"
         uppers.append((name, faithful.mean_kld, limits.faithful_kld))
-    failures += [_above(*upper) for upper in uppers if not upper[1] <= upper[2]]
-    if not overall.top1 >= limits.top1:
-        failures.append(
-            f"top-1 agreement {overall.top1:.4g} is below {limits.top1:.4g} "
-            f"by {limits.top1 - overall.top1:.4g}"
-        )
+    found += [at_most(*upper) for upper in uppers]
+    found.append(_agreement(overall.top1, limits.top1))
     counts = (
         ("tokenizer", "texts", tokenizer, limits.differing_texts),
         ("chat template", "chats", chat, limits.differing_chats),
     )
-    failures += [
-        f"the {name} differs from the original on {parity.differing} of {parity.checked} "
-        f"{things}, {allowed} allowed; first: {parity.note}"
-        for name, things, parity, allowed in counts
-        if parity.differing > allowed
-    ]
-    return tuple(failures)
+    found += [_parity(*count) for count in counts]
+    return tuple(found)
 
 
-def _above(name: str, value: float, limit: float) -> str:
+def at_most(name: str, value: float, limit: float) -> Check:
+    """A figure that may not be above its threshold."""
     if math.isnan(value):
-        return f"{name} cannot be computed"
-    return f"{name} {value:.4g} is above {limit:.4g} by {value - limit:.4g}"
+        return Check(name, False, f"{name} cannot be computed", limit=limit)
+    if value <= limit:
+        return Check(name, True, f"{name} {value:.4g}, at most {limit:.4g}", value, limit)
+    return Check(
+        name, False, f"{name} {value:.4g} is above {limit:.4g} by {value - limit:.4g}", value, limit
+    )
+
+
+def _finite(overall: Summary) -> Check:
+    name, bad = "finite logits", overall.non_finite
+    said = (
+        f"the artifact gives NaN or infinite logits at {bad} of {overall.positions} positions"
+        if bad
+        else f"all logits of {overall.positions} positions are finite"
+    )
+    return Check(name, not bad, said, bad, 0)
+
+
+def _agreement(value: float, limit: float) -> Check:
+    name = "top-1 agreement"
+    if value >= limit:
+        return Check(name, True, f"{name} {value:.4g}, at least {limit:.4g}", value, limit)
+    said = f"{name} {value:.4g} is below {limit:.4g} by {limit - value:.4g}"
+    return Check(name, False, said, value, limit)
+
+
+def _parity(name: str, things: str, parity: Parity, allowed: int) -> Check:
+    if not parity.checked:
+        return Check(name, True, f"the {name} was not compared: {parity.note}", applies=False)
+    if parity.differing > allowed:
+        said = (
+            f"the {name} differs from the original on {parity.differing} of {parity.checked} "
+            f"{things}, {allowed} allowed; first: {parity.note}"
+        )
+    else:
+        said = f"{parity.checked - parity.differing} of {parity.checked} {things} equal"
+    return Check(name, parity.differing <= allowed, said, parity.differing, allowed)
 
 
 def _rounded(value: Any) -> Any:
