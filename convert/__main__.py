@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import signal
@@ -11,13 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from convert.errors import (
-    DiskFullError,
-    InterruptedRunError,
-    OutOfMemoryError,
-    TricastError,
-    UsageError,
-)
+from convert.errors import InterruptedRunError, TricastError
+from convert.known_errors import as_known
+from convert.workflow_commands import harmless, on_github
 
 
 class _Ended(BaseException):
@@ -43,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug and not isinstance(error, _Ended):
             raise
         known = _as_known(error)
-        print(f"error: {known}", file=sys.stderr)
+        said = f"error: {known}"
+        print(harmless(said) if on_github() else said, file=sys.stderr)
         return known.exit_code
 
 
@@ -73,38 +69,15 @@ def _signals_as_errors() -> Iterator[None]:
 
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PATH_ERRORS = {
-    errno.EACCES,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
 
 
 def _as_known(error: _Ended | Exception) -> TricastError:
-    """The error of the catalogue that ``error`` is, or stands for."""
+    """What the user is told of an error."""
     if isinstance(error, _Ended):
         return InterruptedRunError("interrupted; nothing unfinished has a final name")
-    if isinstance(error, TricastError):
-        return error
-    if isinstance(error, MemoryError):
-        return OutOfMemoryError("memory ran out", remedy="close other programs and run again")
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return DiskFullError(
-            "the disk is full", remedy="free some space and run the same command again"
-        )
-    if isinstance(error, OSError) and error.errno in _PATH_ERRORS and error.filename:
-        return UsageError(
-            f"{error.filename} cannot be used",
-            expected="folders that can be written, files that can be read",
-            found=error.strerror,
-            remedy="check the path and its permissions",
-        )
+    known = as_known(error)
+    if known is not None:
+        return known
     return TricastError(
         f"this is a fault of Tricast: {type(error).__name__}: {error}",
         remedy="run again with --debug and report what it prints",

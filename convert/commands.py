@@ -9,11 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from convert.errors import GateError, UsageError
+from convert.errors import GateError
 from convert.progress import Reporter
-from convert.recipe import Recipe, faults, load_recipe, parse_to
 
 
 def run(
@@ -21,61 +18,34 @@ def run(
     recipe: str | None,
     to: Sequence[str],
     *,
-    out: Path,
-    revision: str | None,
     common: Mapping[str, Any],
     settings: Sequence[str],
-    gate: bool,
-    tokenizer: bool,
-    strict: bool,
-    golden: Path | None,
-    prompts: Path | None,
-    calibrate: str | None,
-    imatrix: str | None,
-    keep_failed: bool,
-    restart: bool,
-    memory: str | None,
-    split_max_size: str | None,
-    threads: int,
-    calibration_tokens: int | None = None,
+    junit: Path | None = None,
     lora: Sequence[Path] | None = None,
+    **options: Any,
 ) -> None:
     """Carry out `convert run`.
 
     Args:
         common: What every artifact is to have, by the recipe's keys; None leaves the recipe's.
-        calibration_tokens: See `Recipe.calibration_tokens`.
+        junit: Where to write the checks of all artifacts.
         lora: See `Recipe.lora`; None leaves the recipe's.
+        options: As for `convert.api.run`.
 
     Raises:
-        TricastError: See `convert.pipeline.run`.
+        TricastError: See `convert.api.run`.
     """
-    from convert.opening import open_early
-    from convert.sizes import parse_size
+    from convert import api
+    from convert.continuous_integration import reporting
+    from convert.target_options import parse_settings
 
-    if golden is not None and not gate:
-        raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
-    chosen = _recipe(model, recipe, to, revision, common, prompts, calibrate, imatrix)
-    if calibration_tokens is not None:
-        chosen = chosen.model_copy(update={"calibration_tokens": calibration_tokens})
-    if lora:
-        chosen = chosen.model_copy(update={"lora": tuple(map(str, lora))})
-    opened = open_early(chosen)
-    from convert.pipeline import RunRequest
-    from convert.pipeline import run as run_pipeline
-    from convert.target_options import parse_settings, with_options
-
-    given = parse_settings(settings)
-    if split_max_size is not None:
-        given["split_max_size"] = split_max_size
-    chosen = with_options(chosen, given)
-    request = RunRequest(
-        chosen, out, threads, gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
-        keep_failed=keep_failed, restart=restart, opened=opened,
-        memory=parse_size(memory) if memory else None,
-    )  # fmt: skip
-    for folder in run_pipeline(request, Reporter()):
-        print(folder)
+    with reporting("convert run", junit) as reporter:
+        made = api.run(
+            model, recipe=recipe, to=to, settings=parse_settings(settings), lora=lora or (),
+            reporter=reporter, **common, **options,
+        )  # fmt: skip
+        for folder in made.folders:
+            print(folder)
 
 
 def plan(
@@ -87,66 +57,24 @@ def plan(
     common: Mapping[str, Any],
     settings: Sequence[str],
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Carry out `convert plan`.
+
+    Args:
+        asked: Machines, and what they are to do; as for `convert.api.plan`.
 
     Raises:
         DoesNotFitError: An artifact does not fit the devices it is for; the plan is printed.
     """
-    from convert.config_only import read_config
-    from convert.planning import plan as make_plan
-    from convert.target_options import parse_settings, with_options
+    from convert import api
+    from convert.target_options import parse_settings
 
-    chosen = _recipe(model, recipe, to, revision, common)
-    if chosen.model is None:
-        raise UsageError(
-            "no model is named",
-            expected="MODEL on the command line, or `model:` in the recipe",
-        )
-    config = read_config(chosen.model, revision=chosen.revision)
-    planned = make_plan(config, with_options(chosen, parse_settings(settings)))
+    planned = api.plan(
+        model, recipe=recipe, to=to, revision=revision, settings=parse_settings(settings), **common, **asked
+    )
     print(planned.as_json() if as_json else planned.as_text())
     planned.require_fit()
-
-
-def _recipe(
-    model: str | None,
-    recipe: str | None,
-    to: Sequence[str],
-    revision: str | None,
-    common: Mapping[str, Any],
-    prompts: Path | None = None,
-    calibrate: str | None = None,
-    imatrix: str | None = None,
-) -> Recipe:
-    """The recipe that the options amount to; what the command line says goes before the file."""
-    if recipe is None and not to:
-        raise UsageError(
-            "nothing to make",
-            expected="--to FORMAT:ENCODING, or --recipe NAME",
-            remedy="for example: convert run MODEL --to gguf:q4_0 --out OUT",
-        )
-    document: dict[str, Any] = (
-        load_recipe(recipe).model_dump() if recipe else {"name": "command-line"}
-    )
-    if to:
-        document["artifacts"] = [parse_to(text).model_dump() for text in to]
-    if model:
-        document |= {"model": model, "revision": None}
-    if revision:
-        document["revision"] = revision
-    if prompts:
-        document["prompts"] = str(prompts)
-    if calibrate:
-        document["calibrate"] = calibrate
-    if imatrix:
-        document["imatrix"] = imatrix
-    for artifact in document["artifacts"]:
-        artifact |= {key: value for key, value in common.items() if value is not None}
-    try:
-        return Recipe.model_validate(document)
-    except ValidationError as error:
-        raise UsageError("the options contradict each other", found=faults(error)) from error
 
 
 def import_checkpoint(file: Path, out: Path) -> None:
@@ -160,9 +88,9 @@ def import_checkpoint(file: Path, out: Path) -> None:
 
 def inspect(path: Path, *, as_json: bool) -> None:
     """Carry out `convert inspect`."""
-    from convert.inspection import inspect as inspect_path
+    from convert import api
 
-    inspection = inspect_path(path)
+    inspection = api.inspect(path)
     print(inspection.as_json() if as_json else inspection.as_text())
 
 
@@ -180,11 +108,19 @@ def imatrix(
     print(out)
 
 
-def verify(artifact: Path, *, golden: Path | None, gate: bool, threads: int) -> None:
-    """Carry out `convert verify`."""
-    from convert.verification import verify as verify_artifact
+def verify(
+    artifact: Path, *, golden: Path | None, gate: bool, threads: int, junit: Path | None = None
+) -> None:
+    """Carry out `convert verify`.
 
-    verify_artifact(artifact, golden=golden, gate=gate, threads=threads, reporter=Reporter())
+    Raises:
+        TricastError: See `convert.api.verify`.
+    """
+    from convert import api
+    from convert.continuous_integration import reporting
+
+    with reporting("convert verify", junit) as reporter:
+        api.verify(artifact, golden=golden, gate=gate, threads=threads, reporter=reporter)
     print(f"{artifact}: verified")
 
 
@@ -204,21 +140,16 @@ def bench(
     Raises:
         TricastError: See `convert.benching`.
     """
-    from convert import benching, speed_report
+    from convert import api, speed_report
     from convert.speed_plot import plotter
 
     lengths = speed_report.parse_counts(prompt_tokens, "--prompt-tokens")
     batches = speed_report.parse_counts(batch, "--batch")
     draw = plotter(plot) if plot is not None else None
-    common: dict[str, Any] = {"new_tokens": new_tokens, "threads": threads}
-    if profile and (len(lengths) > 1 or batches != [1]):
-        raise UsageError("--profile takes one length of prompts, and batch 1")
-    if profile:
-        common |= {"prompt_tokens": lengths[0], "profile": True}
-        speeds = [benching.measure_speed(artifact, **common)]
-    else:
-        sweep = benching.measure_sweep(artifact, prompt_tokens=lengths, batches=batches, **common)
-        speeds = list(sweep)
+    speeds = api.bench(
+        artifact, prompt_tokens=lengths, batch=batches, new_tokens=new_tokens, profile=profile,
+        threads=threads,
+    )  # fmt: skip
     if draw is not None:
         draw(artifact.resolve().name, speeds)
     print(speed_report.as_json(speeds) if as_json else speed_report.as_text(speeds))

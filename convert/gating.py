@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from convert.checkpoint import Checkpoint
@@ -11,11 +13,13 @@ from convert.gate_lines import gate_lines, weight_line
 from convert.graph import parameters
 from convert.hashing import hash_file
 from convert.manifest import GateRecord, SourceRecord
+from convert.outcomes import TOKENIZER_THERE, Outcome, gate_checks, weight_check
 from convert.preparation import Prepared
 from convert.progress import Reporter
 from convert.recipe import Artifact
 from convert.weight_errors import WeightError, weight_errors
 from golden.gate import run_gate
+from golden.result import Check, GateResult
 from golden.thresholds import Thresholds, thresholds_for
 
 _TENSORS_SHOWN = 5
@@ -58,7 +62,8 @@ def gate_artifact(
         RunnerCrashedError: The runtime refused the artifact or died.
     """
     limits = thresholds(item.artifact)
-    with reporter.stage(f"check {item.artifact.folder}"):
+    judging = _Judging(item, reporter)
+    with reporter.stage(f"check {item.artifact.folder}"), judging.crashes():
         result = run_gate(
             folder,
             item.target.name,
@@ -77,8 +82,10 @@ def gate_artifact(
     failures = list(result.failures)
     if not errors[0].relative_rms <= limits.weight_error:
         failures.append(weight_line(errors[0], limits))
-    if tokenizer and not result.tokenizer.checked:
+    lost = tokenizer and not result.tokenizer.checked
+    if lost:
         failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
+    judging.told(result, errors[0], limits, lost=failures[-1] if lost else None)
     if failures:
         raise _mismatch(item.artifact, failures, errors)
     return GateRecord(
@@ -89,6 +96,35 @@ def gate_artifact(
         worst_tensor=errors[0].name,
         weight_error=float(f"{errors[0].relative_rms:.6g}"),
     )
+
+
+class _Judging:
+    """Tells the reporter what was found of an artifact, and how long that took."""
+
+    def __init__(self, item: Prepared, reporter: Reporter) -> None:
+        self._item, self._reporter = item, reporter
+        self._started = time.perf_counter()
+
+    def told(
+        self, result: GateResult, worst: WeightError, limits: Thresholds, *, lost: str | None
+    ) -> None:
+        more = [weight_check(worst.name, worst.relative_rms, limits.weight_error)]
+        if lost is not None:
+            more.append(Check(TOKENIZER_THERE, False, lost))
+        self._tell(gate_checks(result, more))
+
+    @contextmanager
+    def crashes(self) -> Iterator[None]:
+        try:
+            yield
+        except GateError as error:
+            self._tell((), error=str(error))
+            raise
+
+    def _tell(self, checks: tuple[Check, ...], error: str | None = None) -> None:
+        seconds = time.perf_counter() - self._started
+        name, nbytes = self._item.artifact.folder, self._item.nbytes
+        self._reporter.judged(Outcome(name, checks, seconds, nbytes, error))
 
 
 def _mismatch(

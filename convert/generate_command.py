@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,20 +97,40 @@ def generate(
     Raises:
         TricastError: See `convert.generating.generate` and `convert.output_lines`.
     """
-    if chat and prompt_tokens is not None:
-        raise UsageError(
-            "--prompt-tokens would cut off the end of the chat template",
-            remedy="leave out one of --chat and --prompt-tokens",
-        )
-    sampling = drawing.sampling()
-    texts = source.texts()
-    asked = Generation(texts, prompt_tokens, new_tokens, batch, chat, sampling, stop)
+    asked = asked_for(
+        source.texts, drawing, prompt_tokens=prompt_tokens, new_tokens=new_tokens, batch=batch,
+        chat=chat, stop=stop,
+    )  # fmt: skip
     if out is not None:
         _write(artifact, asked, out, restart=restart, threads=threads)
         return
     plain = source.data_set is None and not as_json
     for record in generate_records(artifact, asked, threads=threads):
         _say(record["text"] if plain else json.dumps(record, ensure_ascii=False))
+
+
+def asked_for(
+    texts: Callable[[], Sequence[Text]],
+    drawing: Drawing,
+    *,
+    prompt_tokens: int | None,
+    new_tokens: int,
+    batch: int,
+    chat: bool,
+    stop: bool,
+) -> Generation:
+    """What is asked for; the texts are read when all else is found sound.
+
+    Raises:
+        UsageError: Options contradict each other.
+    """
+    if chat and prompt_tokens is not None:
+        raise UsageError(
+            "--prompt-tokens would cut off the end of the chat template",
+            remedy="leave out one of --chat and --prompt-tokens",
+        )
+    sampling = drawing.sampling()
+    return Generation(texts(), prompt_tokens, new_tokens, batch, chat, sampling, stop)
 
 
 def _write(artifact: Path, asked: Generation, out: Path, *, restart: bool, threads: int) -> None:

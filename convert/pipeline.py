@@ -32,6 +32,7 @@ from convert.manifest import (
 from convert.memory import chunk_bytes, default_budget
 from convert.mixing_artifacts import Mixes
 from convert.opening import Opened, open_model
+from convert.outcomes import NOT_GATED, Outcome, recorded_outcome
 from convert.preparation import Prepared, main_encoding, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.recipe import NO_TEXT, Artifact, Recipe
@@ -166,8 +167,9 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
 def _still_to_make(
     out: Path, artifacts: list[Artifact], finished: Mapping[str, Manifest], reporter: Reporter
 ) -> list[Artifact]:
-    for name in finished:
+    for name, manifest in finished.items():
         reporter.say(f"{name}: finished by the interrupted run")
+        reporter.judged(recorded_outcome(manifest))
     left = [artifact for artifact in artifacts if artifact.folder not in finished]
     for artifact in left:
         require_absent(out / artifact.folder)
@@ -302,6 +304,8 @@ def _gate(
     request: RunRequest, original: Original, item: Prepared, folder: Path, reporter: Reporter
 ) -> GateRecord:
     if original.golden is None:
+        name = item.artifact.folder
+        reporter.judged(Outcome(name, nbytes=item.nbytes, skipped=NOT_GATED))
         return GateRecord(status="unverified")
     return gate_artifact(
         item,

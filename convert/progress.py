@@ -6,7 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from convert.reporting.history import History
+from convert.workflow_commands import harmless, on_github
+
+if TYPE_CHECKING:
+    from convert.outcomes import Outcome
 
 Advance = Callable[[int], None]
 
@@ -14,15 +20,23 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Reporter:
-    """Prints the stages of a run to a stream, by default standard error."""
+    """Prints the stages of a run to a stream, by default standard error, and remembers them.
+
+    Subclass it to be told of them otherwise: what is said goes through `say`, and each artifact
+    that was checked through `judged`.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._interactive = self._stream.isatty()
+        self.history = History()
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(text, file=self._stream, flush=True)
+        print(harmless(text) if on_github() else text, file=self._stream, flush=True)
+
+    def judged(self, outcome: Outcome) -> None:
+        """Take what was found of an artifact, whether it passed or not."""
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
@@ -30,19 +44,24 @@ class Reporter:
         self.say(f"{title} ...")
         started = time.perf_counter()
         yield
-        self.say(f"{title}: {time.perf_counter() - started:.1f} s")
+        seconds = time.perf_counter() - started
+        self.history.stages.append((title, seconds))
+        self.say(f"{title}: {seconds:.1f} s")
 
     @contextmanager
     def transfer(self, title: str, total: int) -> Iterator[Advance]:
         """Show a step of ``total`` bytes; the yielded function takes the bytes just done."""
         started = time.perf_counter()
+        remembered = self.history.begin_transfer(title, total)
         if self._interactive:
             with self._bar(title, total) as advance:
-                yield advance
+                yield _both(advance, remembered.advance)
         else:
             self.say(f"{title}: {_size(total)} ...")
-            yield _Lines(self, title, total).advance
+            yield _both(_Lines(self, title, total).advance, remembered.advance)
+        remembered.end()
         seconds = max(time.perf_counter() - started, 1e-9)
+        self.history.stages.append((title, seconds))
         self.say(f"{title}: {_size(total)} in {seconds:.1f} s ({_size(total / seconds)}/s)")
 
     @contextmanager
@@ -70,6 +89,17 @@ class Reporter:
             yield lambda count: progress.advance(task, count)
 
 
+class Silent(Reporter):
+    """Says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._interactive = False
+
+    def say(self, text: str) -> None:
+        """Keep it to oneself."""
+
+
 class _Lines:
     """Progress for logs: a line now and then."""
 
@@ -89,6 +119,14 @@ class _Lines:
         self._reporter.say(
             f"{self._title}: {self._done / self._total:.0%}, {_size(rate)}/s, {left:.0f} s left"
         )
+
+
+def _both(first: Advance, second: Advance) -> Advance:
+    def advance(count: int) -> None:
+        first(count)
+        second(count)
+
+    return advance
 
 
 def _size(count: float) -> str:

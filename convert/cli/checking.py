@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from convert.cli.options import ALL_CORES, AsJson, GoldenFile, Lora, Prompts, Revision, Threads
+from convert.cli.options import (
+    ALL_CORES,
+    AsJson,
+    GoldenFile,
+    Junit,
+    Lora,
+    Prompts,
+    Revision,
+    Threads,
+)
 
 
 def verify(
@@ -16,12 +25,13 @@ def verify(
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Run the gate again, or only the hashes.")
     ] = True,
+    junit: Junit = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Check an artifact's files against its manifest, and run its gate again."""
     from convert import commands
 
-    commands.verify(artifact, golden=golden, gate=gate, threads=threads)
+    commands.verify(artifact, golden=golden, gate=gate, threads=threads, junit=junit)
 
 
 def golden_record(

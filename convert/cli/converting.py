@@ -14,6 +14,7 @@ from convert.cli.options import (
     CalibrationTokens,
     GoldenFile,
     Imatrix,
+    Junit,
     Lora,
     MaxKld,
     Method,
@@ -72,6 +73,7 @@ def run(
         ),
     ] = None,
     split_max_size: SplitMaxSize = None,
+    junit: Junit = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""
@@ -86,7 +88,7 @@ def run(
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
         prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
         restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
-        calibration_tokens=calibration_tokens, lora=lora,
+        calibration_tokens=calibration_tokens, lora=lora, junit=junit,
     )  # fmt: skip
 
 
@@ -100,16 +102,41 @@ def plan(
     tensor_parallel: TensorParallel = None,
     target_bits: TargetBits = None,
     settings: Settings = None,
+    hardware: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hardware",
+            help="Predict for this machine: a name of `convert list hardware`, 'this', or a YAML "
+            "file. Repeatable. Default: what the recipe names.",
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", help="Sequences at once on that machine.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option("--context", help="Tokens of a prompt and its answer together.")
+    ] = None,
+    prompt_tokens: Annotated[
+        int | None, typer.Option("--prompt-tokens", help="Tokens of the prompt alone.")
+    ] = None,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "--files",
+            help="Also the exact size of every file; needs the checkpoint, and takes longer.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say from config.json alone how large artifacts will be, and whether they fit their devices.
+    """Say from config.json alone what a run will make and cost, and how it will do on a machine.
 
-    Ends with exit code 5 if one does not fit.
+    Ends with exit code 5 if an artifact does not fit its devices.
     """
     from convert import commands
 
     commands.plan(
         model, recipe, to or [], revision=revision,
         common={"tensor_parallel": tensor_parallel, "target_bits": target_bits},
-        settings=settings or [], as_json=as_json,
+        settings=settings or [], as_json=as_json, hardware=hardware or [], batch=batch,
+        context=context, prompt_tokens=prompt_tokens, files=files,
     )  # fmt: skip

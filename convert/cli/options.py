@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from convert import cores
+
+ALL_CORES = cores.ALL_CORES
 
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of the runtimes.")]
 GoldenFile = Annotated[
@@ -24,6 +27,10 @@ SplitMaxSize = Annotated[
 ]
 Lora = Annotated[
     list[Path] | None, typer.Option("--lora", help="LoRA adapter to merge first. Repeatable.")
+]
+Junit = Annotated[
+    Path | None,
+    typer.Option("--junit", help="Write every check of every artifact as JUnit XML."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Temperature = Annotated[
@@ -97,7 +104,3 @@ TargetBits = Annotated[
 MaxKld = Annotated[
     float | None, typer.Option("--max-kld", help="The smallest mix of encodings of this mean KL.")
 ]
-
-ALL_CORES: int = (
-    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-)

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from convert import benching, commands, pipeline
+from convert import benching, pipeline
 from convert.__main__ import main
+from convert.asking import recipe_of
 from convert.benching import Speed
 from convert.errors import UsageError
 from tests.support.runs import TINY_LLAMA
@@ -71,7 +72,7 @@ def test_the_size_of_shards_goes_to_the_artifacts_that_are_split(monkeypatch, ca
 
 def test_the_same_artifact_twice_is_refused(tmp_path):
     with pytest.raises(UsageError, match="contradict"):
-        commands._recipe("m", None, ["onnx:f32", "onnx:f32"], None, {})
+        recipe_of("m", None, ["onnx:f32", "onnx:f32"])
 
 
 def test_a_run_prints_its_folders_and_nothing_else(tmp_path, capsys):

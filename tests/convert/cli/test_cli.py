@@ -111,7 +111,7 @@ def test_run_defaults_to_the_gate_and_all_cores(called):
             ["verify", "a", "--no-gate", "--threads", "1"],
             "verify",
             (Path("a"),),
-            {"golden": None, "gate": False, "threads": 1},
+            {"golden": None, "gate": False, "junit": None, "threads": 1},
         ),
         (
             ["golden", "record", "m", "--out", "g", "--threads", "1"],
