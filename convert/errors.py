@@ -85,7 +85,7 @@ class VerificationError(GateError):
 
 
 class SignatureError(VerificationError):
-    """The signature is missing, of another key, of another artifact, or of what was changed since."""
+    """The signature is missing, of another key, or of something else than what is there."""
 
 
 class NotReproducedError(VerificationError):

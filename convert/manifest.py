@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,20 @@ from convert.hashing import FileRecord, WrittenFile, hash_file
 from convert.recipe import Artifact
 
 MANIFEST_NAME = "manifest.json"
+
+STATEMENT_NAME, BOM_NAME, SIGNATURE_NAME = "provenance.intoto.json", "bom.cdx.json", "model.sig"
+"""Beside the manifest: what follows from it (`convert.provenance.derived`), and a signature."""
+
+PAPERS = ("README.md", "report.html")
+"""Read by people and by no runtime, and so free to be added to a finished artifact."""
+
+COMPANIONS = frozenset({MANIFEST_NAME, STATEMENT_NAME, BOM_NAME, SIGNATURE_NAME, *PAPERS})
+"""Files of an artifact that its manifest does not list, unless they were there before it."""
+
+STORES = (".git", ".gitattributes", ".cache/huggingface")
+"""Files and folders that hubs and their programs put into a copy of an artifact; no runtime reads
+them.
+"""
 
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 """JSON Schema of a manifest, for other programs; equal to ``Manifest.model_json_schema()``."""
@@ -31,11 +45,34 @@ class _Strict(BaseModel):
 
 
 class SourceRecord(_Strict):
-    """The checkpoint: its name, the digest over all its files, and each file."""
+    """The checkpoint: its name, the digest over all its files, and each file; what config.json
+    calls its architecture, and the licence that its model card states, as the hub writes it.
+    """
 
     label: str
     digest: str
     files: tuple[FileRecord, ...]
+    architecture: str | None = None
+    licence: str | None = None
+
+
+class RunRecord(_Strict):
+    """What a run was told beyond its recipe's entry for the artifact, so that it can be repeated.
+
+    Of files the name and the SHA-256 are kept, never the place. ``asked`` is the entry of a mix as
+    it was before encodings were chosen; the imatrix is recorded in `Manifest.imatrix`, and the
+    files of LoRA adapters among those of the source.
+    """
+
+    tokenizer: bool
+    strict: bool
+    calibrate: str
+    calibrate_sha256: str | None = None
+    calibration_tokens: int | None = None
+    prompts: str | None = None
+    prompts_sha256: str | None = None
+    lora: tuple[str, ...] = ()
+    asked: Artifact | None = None
 
 
 class TensorRecord(_Strict):
@@ -148,6 +185,7 @@ class Manifest(_Strict):
     target: str
     recipe: Artifact
     source: SourceRecord
+    run: RunRecord | None = None
     versions: dict[str, str]
     calibration: CalibrationRecord | None = None
     weighting: WeightingRecord | None = None
@@ -174,17 +212,18 @@ def installed_versions() -> dict[str, str]:
 def record_files(
     folder: Path, written: Mapping[str, WrittenFile] | None = None
 ) -> tuple[FileRecord, ...]:
-    """Record every file of an artifact but its manifest, sorted by path.
+    """Record every file of an artifact but its manifest and what follows from it, sorted by path.
 
     Args:
         written: Files that were hashed already; those that changed since are hashed again.
     """
     records = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        known = (written or {}).get(path.relative_to(folder).as_posix())
+        name = path.relative_to(folder).as_posix()
+        known = (written or {}).get(name)
         if known is not None and known.is_unchanged(path):
             records.append(known.record)
-        elif path != folder / MANIFEST_NAME:
+        elif name in PAPERS or name not in COMPANIONS:
             records.append(hash_file(folder, path))
     return tuple(records)
 
@@ -214,6 +253,25 @@ def read_manifest(folder: Path) -> Manifest:
         raise BrokenInputError(f"{path} is not a manifest", found=str(error)) from error
 
 
+def present_files(folder: Path, *, besides: Container[str] = ()) -> dict[str, Path]:
+    """What is in an artifact's folder but folders, by path below it, without what accompanies it.
+
+    Args:
+        besides: Companions that count nevertheless.
+    """
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return {
+        name: path
+        for name, path in paths.items()
+        if (name in besides or not (name in COMPANIONS or _is_of_a_store(name)))
+        and (path.is_symlink() or not path.is_dir())
+    }
+
+
+def _is_of_a_store(name: str) -> bool:
+    return any(name == store or name.startswith(f"{store}/") for store in STORES)
+
+
 def check_files(folder: Path, manifest: Manifest) -> None:
     """Compare the artifact's files with its manifest.
 
@@ -221,14 +279,13 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         VerificationError: A file is missing, was added, or differs; all are named.
     """
     recorded = {record.path: record for record in manifest.files}
-    present = {
-        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
-    }
-    present.pop(MANIFEST_NAME, None)
+    present = present_files(folder, besides=recorded)
     faults = [f"{name} is missing" for name in sorted(recorded.keys() - present.keys())]
     faults += [f"{name} was added" for name in sorted(present.keys() - recorded.keys())]
     for name in sorted(recorded.keys() & present.keys()):
-        if hash_file(folder, present[name]) != recorded[name]:
+        if not present[name].is_file():
+            faults.append(f"{name} is no file")
+        elif hash_file(folder, present[name]) != recorded[name]:
             faults.append(f"{name} differs")
     if faults:
         raise VerificationError(
