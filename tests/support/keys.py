@@ -72,9 +72,7 @@ def _certificate(key, signer, subject: str, issuer: str, *, ca: bool) -> x509.Ce
         ),
         False,
     )  # fmt: skip
-    name = {
-        who: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, who)]) for who in (subject, issuer)
-    }
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, who)]) for who in (subject, issuer)]
     builder = (
         x509.CertificateBuilder()
         .subject_name(names[0])

@@ -183,7 +183,7 @@ def test_a_private_key_is_not_what_is_asked_for(signed, key, tmp_path):
 
 
 def test_without_the_extra_the_remedy_names_it(signed, key, monkeypatch):
-    monkeypatch.setitem(sys.modules, "model_signing", None)
+    monkeypatch.setitem(sys.modules, "model_signing.verifying", None)
     with pytest.raises(UsageError) as caught:
         check_signature(signed, Trust(key.public))
     assert "tricast[sign]" in caught.value.remedy

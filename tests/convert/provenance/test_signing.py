@@ -121,7 +121,7 @@ def test_a_certified_key_with_a_password_is_refused(artifact, tmp_path, monkeypa
 
 
 def test_without_the_extra_the_remedy_names_it(artifact, key, monkeypatch):
-    monkeypatch.setitem(sys.modules, "model_signing", None)
+    monkeypatch.setitem(sys.modules, "model_signing.signing", None)
     with pytest.raises(UsageError) as caught:
         sign(artifact, Signer(key.private))
     assert "tricast[sign]" in caught.value.remedy
