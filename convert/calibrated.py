@@ -31,12 +31,11 @@ from passes.calibration.snapshots import Snapshots
 from passes.calibration.steps import plan
 from passes.encodings.base import Encoding
 from passes.encodings.grids import grid_of
+from passes.encodings.super_grids import NAMES, any_grid_of
 from passes.smoothing.division import DIGEST
 
-METHODS = ("gptq", "autoround")
-
-FITTING = "int4, int4_sym or nf4 with any group size, q4_0, q4_1, q5_0 or iq4_nl"
-"""Encodings that codes can be found for, in words."""
+METHODS = {"gptq": any_grid_of, "autoround": grid_of}
+"""What gives the grid of an encoding that the method can find codes for."""
 
 MOST_TOKENS = 4096
 """All of the shipped text: how inputs go together takes more tokens to know than their size."""
@@ -100,7 +99,7 @@ def find_codes(
     if divide is not None:
         divide(graph)
     layers = layers_of(graph)
-    encodings = encodings_to_find(model, layers)
+    encodings = encodings_to_find(model, layers, method)
     _require_some(method, encodings)
     own = None if text == SHIPPED_TEXT else Path(text)
     read = _read(checkpoint.folder, config, own, most_tokens or MOST_TOKENS)
@@ -121,8 +120,8 @@ def find_codes(
 def _require_some(method: str, encodings: Mapping[str, Encoding]) -> None:
     if not encodings:
         raise UsageError(
-            f"{method} finds codes of 4 bits, and this artifact has no linear layers of 4 bits",
-            expected=FITTING,
+            f"{method} finds codes of few bits, and this artifact has no linear layers of few bits",
+            expected=NAMES,
             remedy="choose one of these encodings, or leave out the method",
         )
 
@@ -204,12 +203,15 @@ def layers_of(graph: ir.Model) -> dict[str, Weight]:
     }
 
 
-def encodings_to_find(model: ir.Model, weights: Mapping[str, Weight]) -> dict[str, Encoding]:
+def encodings_to_find(
+    model: ir.Model, weights: Mapping[str, Weight], method: str
+) -> dict[str, Encoding]:
     """How the linear layers of a quantized graph are stored whose codes can be found.
 
     Args:
         model: The quantized graph.
         weights: See `layers_of`.
+        method: One of `METHODS`.
     """
     names = {weight.identity: name for name, weight in weights.items()}
     role_of, found = roles(model), {}
@@ -219,7 +221,7 @@ def encodings_to_find(model: ir.Model, weights: Mapping[str, Weight]) -> dict[st
             known is not None
             and role_of[name] in (Role.LINEAR, Role.HEAD)
             and held.encoding is not None
-            and grid_of(held.encoding) is not None
+            and METHODS[method](held.encoding) is not None
         ):
             found[known] = held.encoding
     return found

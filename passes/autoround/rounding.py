@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from convert.weights import Floats
 from passes.autoround.blocks import BATCH_TOKENS, ITERATIONS
 from passes.encodings.base import Bytes
-from passes.encodings.grids import Grid, Scales
+from passes.encodings.grids import GroupGrid, Scales
 
 LARGEST_CHANGE = 0.5
 """Of a scale, as a share of it."""
@@ -39,7 +39,7 @@ class Task:
     """
 
     weights: Mapping[str, Floats]
-    grids: Mapping[str, Grid]
+    grids: Mapping[str, GroupGrid]
     moments: Mapping[str, NDArray[np.float64]]
     sources: Sequence[Any]
     wanted: Sequence[Any]
@@ -55,7 +55,7 @@ class RoundedWeight:
         moments: Of its inputs, which choose the scales to begin with.
     """
 
-    def __init__(self, weight: Floats, grid: Grid, moments: NDArray[np.float64]) -> None:
+    def __init__(self, weight: Floats, grid: GroupGrid, moments: NDArray[np.float64]) -> None:
         rows, columns = weight.shape
         self._grid, self._shape = grid, (rows, columns // grid.group, grid.group)
         parts = np.split(weight, columns // grid.group, 1)
@@ -74,6 +74,7 @@ class RoundedWeight:
         self.factor = torch.ones(rows, columns // grid.group, 1)
         self._levels = torch.from_numpy(grid.levels)
         self._midpoints = torch.from_numpy(grid.midpoints)
+        self._highest = grid.levels.size - 1
         gaps = np.diff(grid.levels)
         self._is_even = bool(np.all(gaps == 1))
         self._gaps = torch.from_numpy(np.concatenate([gaps, gaps[-1:]]))
@@ -90,9 +91,9 @@ class RoundedWeight:
         if self._is_even:
             moved = exact + self.offset
             moved -= self._levels[0]
-            places = moved.round().clamp_(0, 15)
-            return places, exact, (moved > -0.5) & (moved < 15.5)
-        below = torch.bucketize(exact, self._levels, right=True).sub_(1).clamp_(0, 15)
+            places = moved.round().clamp_(0, self._highest)
+            return places, exact, (moved > -0.5) & (moved < self._highest + 0.5)
+        below = torch.bucketize(exact, self._levels, right=True).sub_(1).clamp_(0, self._highest)
         moved = exact + self.offset * self._gaps[below]
         places = torch.bucketize(moved, self._midpoints)
         within = (moved > self._levels[0]) & (moved < self._levels[-1])

@@ -8,7 +8,9 @@ sum_{i<j} L[j, i] / L[j, j] (w_i - q_i)``. To round that number leaves an error 
 Cholesky factor of the inverse.)
 
 Columns with large inputs come first, so that many others can make up for them; but those of one
-group together, so that its scale can be chosen when it is reached.
+group together, so that its scale can be chosen when it is reached. So do those of one super-block
+where scales of groups are stored as multiples of its own: they are all chosen before its first
+column is rounded.
 
 Columns that come last have none to make up for them. So all are gone through again afterwards, each
 set to the level nearest to what suits all others as they have become, before and after it; and each
@@ -17,14 +19,14 @@ group's scale first to the one that suits its levels best.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats
 from passes.encodings.base import Bytes
-from passes.encodings.grids import Grid, Scales
+from passes.encodings.grids import Grid, Loss, Scales
 
 DAMPING = 0.1
 """Share of the mean second moment that is added to each, as if inputs had so much noise: some
@@ -56,14 +58,15 @@ class Factor:
     noise: np.float32
 
 
-def factor_of(moments: Floats, group: int) -> Factor:
+def factor_of(moments: Floats, group: int, span: int | None = None) -> Factor:
     """The factor of the second moments of a layer's inputs.
 
     Args:
         moments: ``XᵀX [columns, columns]`` for the inputs ``X [tokens, columns]``.
         group: Columns that stay together.
+        span: Columns of groups that stay together; None for one group.
     """
-    order = order_of(np.einsum("ii->i", moments).astype(np.float64), group)
+    order = order_of(np.einsum("ii->i", moments).astype(np.float64), group, span)
     # Turned around, L is the usual lower factor with its transpose behind it.
     turned = moments[np.ix_(order[::-1], order[::-1])]
     diagonal = np.einsum("ii->i", turned)
@@ -88,10 +91,16 @@ def _turned_around(matrix: Floats) -> Floats:
     return matrix
 
 
-def order_of(moments: NDArray[np.float64], group: int) -> NDArray[np.int64]:
-    """Columns by falling second moments: whole groups, and within each group."""
+def order_of(
+    moments: NDArray[np.float64], group: int, span: int | None = None
+) -> NDArray[np.int64]:
+    """Columns by falling second moments: whole spans, the groups within each, and within those."""
     groups = moments.reshape(-1, group)
-    ranked = np.argsort(-groups.sum(1), kind="stable")
+    sums = groups.sum(1).reshape(-1, (span or group) // group)
+    number = np.arange(sums.size).reshape(sums.shape)
+    inner = np.argsort(-sums, axis=1, kind="stable")
+    outer = np.argsort(-sums.sum(1), kind="stable")
+    ranked = np.take_along_axis(number, inner, 1)[outer].reshape(-1)
     within = np.argsort(-groups[ranked], axis=1, kind="stable")
     order: NDArray[np.int64] = (ranked[:, None] * group + within).reshape(-1)
     return order
@@ -125,108 +134,89 @@ def round_rows(rows: Floats, factor: Factor, grid: Grid) -> tuple[Bytes, ...]:
     Raises:
         UnsupportedEncodingError: A weight is too large.
     """
-    weights = np.ascontiguousarray(rows[:, factor.order].T)
-    errors = np.empty_like(weights)
-    places = np.empty(weights.shape, np.uint8)
-    scales: dict[int, Scales] = {}
-    for first in range(0, len(weights), grid.group):
-        group = slice(first, first + grid.group)
-        wanted = weights[group].copy()
-        if first:
-            wanted += factor.feedback[group, :first] @ errors[:first]
-        number = int(factor.order[first]) // grid.group
-        scales[number] = _round_group(weights[group], wanted, factor, group, grid, errors, places)
+    state = _State(rows, factor, grid)
+    for first in range(0, len(state.weights), grid.span):
+        state.round_span(first)
     for _ in range(PASSES):
-        for first in range(0, len(weights), grid.group):
-            group = slice(first, first + grid.group)
-            number = int(factor.order[first]) // grid.group
-            scales[number] = _improve_group(
-                weights[group], factor, group, grid, scales[number], errors, places
+        for first in range(0, len(state.weights), grid.group):
+            state.improve_group(slice(first, first + grid.group))
+    return state.planes()
+
+
+class _State:
+    """Rows that are being rounded, as columns in the order of rounding."""
+
+    def __init__(self, rows: Floats, factor: Factor, grid: Grid) -> None:
+        self.weights = np.ascontiguousarray(rows[:, factor.order].T)
+        self._factor, self._grid = factor, grid
+        self._errors = np.empty_like(self.weights)
+        self._places = np.empty(self.weights.shape, np.uint8)
+        self._scales: dict[int, Scales] = {}
+
+    def round_span(self, first: int) -> None:
+        """Round the columns of a span with the scales that suit what is wanted of them."""
+        factor, grid = self._factor, self._grid
+        span = slice(first, first + grid.span)
+        wanted = self._wanted(self.weights[span], span, 0, first)
+        numbers = factor.order[span][:: grid.group] // grid.group
+        self._choose(wanted, factor.costs[span], numbers)
+        for start in range(first, first + grid.span, grid.group):
+            group = slice(start, start + grid.group)
+            part = wanted[start - first : start - first + grid.group]
+            self._round(
+                group,
+                self._wanted(part, group, first, start),
+                np.ascontiguousarray(factor.feedback[group, group]),
+                self._scales[self._number(group)],
             )
-    in_place = np.empty(rows.shape, np.uint8)
-    in_place[:, factor.order] = places.T
-    return grid.pack(in_place, [scales[number] for number in sorted(scales)])
 
+    def _wanted(self, values: Floats, columns: slice, first: int, last: int) -> Floats:
+        """Values, and what the errors of columns from ``first`` to ``last`` leave to make up."""
+        wanted: Floats = values.copy()
+        if last > first:
+            wanted += self._factor.feedback[columns, first:last] @ self._errors[first:last]
+        return wanted
 
-def _round_group(
-    weights: Floats,
-    wanted: Floats,
-    factor: Factor,
-    group: slice,
-    grid: Grid,
-    errors: Floats,
-    places: Bytes,
-) -> Scales:
-    """Round the columns of a group with the scales that suit what is wanted of them."""
-    from passes.encodings.kernels.feedback import round_in_order
+    def _choose(self, wanted: Floats, costs: Floats, numbers: NDArray[np.int64]) -> None:
+        """Choose the scales of a span's groups, given in the order of rounding."""
+        in_place, group = np.argsort(numbers), self._grid.group
+        by_group = wanted.reshape(-1, group, wanted.shape[1])[in_place].reshape(wanted.shape)
+        chosen = self._grid.choose_all(
+            np.ascontiguousarray(by_group.T), costs.reshape(-1, group)[in_place].reshape(-1)
+        )
+        self._scales.update(zip(numbers[in_place].tolist(), chosen, strict=True))
 
-    scales = grid.choose(np.ascontiguousarray(wanted.T), factor.costs[group])
-    round_in_order(
-        weights,
-        wanted,
-        np.ascontiguousarray(factor.feedback[group, group]),
-        grid.midpoints,
-        grid.levels,
-        scales.grid(),
-        errors[group],
-        places[group],
-    )
-    return scales
+    def improve_group(self, group: slice) -> None:
+        """Round the columns of a group again, now that all others are."""
+        factor, weights, errors = self._factor, self.weights[group], self._errors
+        moments = factor.moments[np.ix_(factor.order[group], factor.order)]
+        moments[:, group] += factor.noise * np.eye(len(weights), dtype=np.float32)
+        own = np.ascontiguousarray(moments[:, group])
+        others = moments @ errors - own @ errors[group]
+        number, grid, places = self._number(group), self._grid, self._places[group]
+        scales = grid.refit(self._scales[number], Loss(weights, own, others), places)
+        self._scales[number] = scales
+        scale, zero, minimum = scales.grid()
+        errors[group] = weights - ((grid.levels[places] - zero) * scale + minimum)
+        diagonal = np.einsum("ii->i", own)[:, None]
+        wanted = weights + (others + np.triu(own, 1) @ errors[group]) / diagonal
+        self._round(group, wanted, own / diagonal, scales)
 
+    def _round(self, group: slice, wanted: Floats, feedback: Floats, scales: Scales) -> None:
+        from passes.encodings.kernels.feedback import round_in_order, round_to_integers
 
-def _improve_group(
-    weights: Floats,
-    factor: Factor,
-    group: slice,
-    grid: Grid,
-    scales: Scales,
-    errors: Floats,
-    places: Bytes,
-) -> Scales:
-    """Round the columns of a group again, now that all others are."""
-    from passes.encodings.kernels.feedback import round_in_order
+        grid, given = self._grid, (self.weights[group], wanted, feedback)
+        stored = (scales.grid(), self._errors[group], self._places[group])
+        if grid.is_even:
+            round_to_integers(*given, grid.levels[0], grid.levels[-1], *stored)
+        else:
+            round_in_order(*given, grid.midpoints, grid.levels, *stored)
 
-    moments = factor.moments[np.ix_(factor.order[group], factor.order)]
-    moments[:, group] += factor.noise * np.eye(len(weights), dtype=np.float32)
-    own = np.ascontiguousarray(moments[:, group])
-    others = moments @ errors - own @ errors[group]
-    scales = _refitted(scales, weights, own, others, grid.levels[places[group]])
-    grid_now = scales.grid()
-    steps = grid.levels[places[group]] - grid_now[1]
-    errors[group] = weights - (steps * grid_now[0] + grid_now[2])
-    diagonal = np.einsum("ii->i", own)[:, None]
-    round_in_order(
-        weights,
-        weights + (others + np.triu(own, 1) @ errors[group]) / diagonal,
-        own / diagonal,
-        grid.midpoints,
-        grid.levels,
-        grid_now,
-        errors[group],
-        places[group],
-    )
-    return scales
+    def _number(self, group: slice) -> int:
+        return int(self._factor.order[group.start]) // self._grid.group
 
-
-def _refitted(
-    scales: Scales, weights: Floats, moments: Floats, others: Floats, levels: Floats
-) -> Scales:
-    """The scales that suit the levels of a group best, as they can be stored.
-
-    With ``e = w - s u - m`` for steps ``u``, scale ``s`` and minimum ``m``, and ``o`` what the
-    errors of other groups add, ``eᵀHe + 2 eᵀo`` is least for ``s = uᵀ(H(w - m) + o) / uᵀHu``.
-
-    Args:
-        weights: ``[group, rows]``.
-        moments: ``[group, group]``.
-        others: ``[group, rows]``.
-        levels: ``[group, rows]``.
-    """
-    _, zeros, minima = scales.grid()
-    steps = levels - zeros
-    wanted = np.einsum("gr,gr->r", steps, moments @ (weights - minima) + others)
-    size = np.einsum("gr,gr->r", steps, moments @ steps)
-    with np.errstate(all="ignore"):
-        found = (wanted / size).astype(np.float16)
-    usable = np.isfinite(found) & (found != 0) & (np.signbit(found) == np.signbit(scales.scales))
-    return replace(scales, scales=np.where(usable, found, scales.scales))
+    def planes(self) -> tuple[Bytes, ...]:
+        """What was rounded."""
+        in_place = np.empty(self._places.shape[::-1], np.uint8)
+        in_place[:, self._factor.order] = self._places.T
+        return self._grid.pack(in_place, [self._scales[k] for k in sorted(self._scales)])

@@ -20,7 +20,7 @@ from passes.calibration.snapshots import Arrays
 from passes.calibration.spill import Spill
 from passes.calibration.steps import Step
 from passes.encodings.base import Bytes, Encoding
-from passes.encodings.grids import require_grid
+from passes.encodings.super_grids import require_any_grid
 
 Keep = Callable[[str, int, int, "tuple[Bytes, ...]"], None]
 """Told a weight, its first and last row, and the planes of these rows."""
@@ -87,7 +87,7 @@ class _Rounder(Observer):
         self._read: ir.Value | None = None
         self._reader = ""
         self._moments: Floats | None = None
-        self._factors: dict[int, Factor] = {}
+        self._factors: dict[tuple[int, int], Factor] = {}
         self._last: _Rounded | None = None
 
     def begin(self, weight: str, read: ir.Value) -> None:
@@ -113,17 +113,17 @@ class _Rounder(Observer):
         stop = start + len(rows)
         planes = self._find(name, start, stop)
         if planes is None:
-            grid = require_grid(encoding)
-            planes = round_rows(rows, self._factor(grid.group), grid)
+            grid = require_any_grid(encoding)
+            planes = round_rows(rows, self._factor(grid.group, grid.span), grid)
             self._keep(name, start, stop, planes)
         self._last = _Rounded(name, start, encoding.decode(planes, *rows.shape))
 
-    def _factor(self, group: int) -> Factor:
+    def _factor(self, group: int, span: int) -> Factor:
         """That of the last inputs, which several layers may have in common."""
         assert self._moments is not None
-        if group not in self._factors:
-            self._factors[group] = factor_of(self._moments, group)
-        return self._factors[group]
+        if (group, span) not in self._factors:
+            self._factors[group, span] = factor_of(self._moments, group, span)
+        return self._factors[group, span]
 
     def to_arrays(self) -> Arrays:
         """Nothing: what was rounded was handed over."""

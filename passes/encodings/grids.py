@@ -1,12 +1,13 @@
 """Encodings as grids: which values a group of weights may take, and how they are stored.
 
-A group's values are ``scale * (level - zero) + minimum`` over sixteen levels, or 32.
+A group's values are ``scale * (level - zero) + minimum``. Those of groups that are independent of
+each other are here; those of super-blocks in `passes.encodings.super_grids`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from passes.encodings.level_blocks import LevelBlocks
 from passes.encodings.nf4 import CODEBOOK, MIDPOINTS, Nf4, Nf4DoubleQuantized
 from passes.encodings.q4_0 import Q4_0
 from passes.encodings.q4_1 import Q4_1
+from passes.encodings.q5_1 import Q5_1, pack_fives
 from passes.encodings.weighting import WeightableEncoding
 
 Floats = NDArray[np.float32]
@@ -35,17 +37,35 @@ class Scales:
         scales: As stored.
         zeros: Zero points; zeros where there are none.
         minima: As stored; zeros where there are none.
+        units: What scales and minima are multiples of, ``[2, rows]``, if they are.
     """
 
     scales: Halves
     zeros: Floats
     minima: Halves
+    units: Floats | None = None
 
     def grid(self) -> Floats:
         """Scales, zeros and minima as float32 ``[3, rows]``."""
-        return np.stack(
-            [each.astype(np.float32) for each in (self.scales, self.zeros, self.minima)]
-        )
+        scales, minima = self.scales.astype(np.float32), self.minima.astype(np.float32)
+        if self.units is not None:
+            scales, minima = scales * self.units[0], minima * self.units[1]
+        return np.stack([scales, self.zeros, minima])
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What rounding a group of columns costs, in errors ``e`` of its weights: ``eᵀHe + 2 eᵀo``.
+
+    Args:
+        weights: ``[group, rows]``.
+        moments: H, ``[group, group]``.
+        others: o, what the errors of other groups add, ``[group, rows]``.
+    """
+
+    weights: Floats
+    moments: Floats
+    others: Floats
 
 
 class Grid(ABC):
@@ -54,33 +74,52 @@ class Grid(ABC):
     Args:
         encoding: For whole rows.
         group: Columns that share a scale.
+        span: Columns whose scales are chosen together.
         levels: Ascending.
         midpoints: The numbers halfway between them.
     """
 
     def __init__(
-        self, encoding: WeightableEncoding, group: int, levels: Floats, midpoints: Floats
+        self,
+        encoding: WeightableEncoding,
+        group: int,
+        span: int,
+        levels: Floats,
+        midpoints: Floats,
     ) -> None:
         self.encoding = encoding
         self.group = group
+        self.span = span
         self.levels = levels
         self.midpoints = midpoints
+        self.is_even = False
+        """Whether levels are known to be successive integers."""
 
-    def choose(self, values: Floats, costs: Floats) -> Scales:
-        """The scales that fit a group of columns best, each squared error weighted by a cost.
+    def choose_all(self, values: Floats, costs: Floats) -> list[Scales]:
+        """The scales that fit a span's groups best, each squared error weighted by a cost.
 
         Args:
-            values: ``[rows, group]``.
-            costs: ``[group]``.
+            values: ``[rows, span]``.
+            costs: ``[span]``.
 
         Raises:
             UnsupportedEncodingError: A value is too large.
         """
-        return self.read(self.encoding.weighted(costs).encode(values), len(values))
+        return self.read_all(self.encoding.weighted(costs).encode(values), len(values))
 
     @abstractmethod
-    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
-        """The scales in the planes of rows of one group."""
+    def read_all(self, planes: tuple[Bytes, ...], rows: int) -> list[Scales]:
+        """The scales of each group in the planes of rows of one span."""
+
+    @abstractmethod
+    def refit(self, scales: Scales, loss: Loss, places: Bytes) -> Scales:
+        """The scales of a group that suit its levels, as they can be stored.
+
+        Args:
+            scales: Those that it has.
+            loss: What they cost.
+            places: Numbers of levels ``[group, rows]``.
+        """
 
     @abstractmethod
     def pack(self, places: Bytes, scales: list[Scales]) -> tuple[Bytes, ...]:
@@ -92,7 +131,44 @@ class Grid(ABC):
         """
 
 
-class IntegerGrid(Grid):
+class GroupGrid(Grid):
+    """The grid of an encoding whose groups are independent of each other."""
+
+    def __init__(
+        self, encoding: WeightableEncoding, group: int, levels: Floats, midpoints: Floats
+    ) -> None:
+        super().__init__(encoding, group, group, levels, midpoints)
+
+    def choose(self, values: Floats, costs: Floats) -> Scales:
+        """`choose_all` of one group."""
+        [scales] = self.choose_all(values, costs)
+        return scales
+
+    def read_all(self, planes: tuple[Bytes, ...], rows: int) -> list[Scales]:
+        return [self.read(planes, rows)]
+
+    @abstractmethod
+    def read(self, planes: tuple[Bytes, ...], rows: int) -> Scales:
+        """The scales in the planes of rows of one group."""
+
+    def refit(self, scales: Scales, loss: Loss, places: Bytes) -> Scales:
+        """With ``e = w - s u - m`` for steps ``u``, scale ``s`` and minimum ``m`` the loss is least
+        for ``s = uᵀ(H(w - m) + o) / uᵀHu``.
+        """
+        _, zeros, minima = scales.grid()
+        steps = self.levels[places] - zeros
+        missing = loss.moments @ (loss.weights - minima) + loss.others
+        wanted = np.einsum("gr,gr->r", steps, missing)
+        size = np.einsum("gr,gr->r", steps, loss.moments @ steps)
+        with np.errstate(all="ignore"):
+            found = (wanted / size).astype(np.float16)
+        usable = (
+            np.isfinite(found) & (found != 0) & (np.signbit(found) == np.signbit(scales.scales))
+        )
+        return replace(scales, scales=np.where(usable, found, scales.scales))
+
+
+class IntegerGrid(GroupGrid):
     """int4 and int4_sym."""
 
     def __init__(self, encoding: IntegerEncoding) -> None:
@@ -117,7 +193,7 @@ class IntegerGrid(Grid):
         return codes, halves.view(np.uint8).reshape(-1), pack_nibbles(zeros)
 
 
-class Nf4Grid(Grid):
+class Nf4Grid(GroupGrid):
     """nf4."""
 
     def __init__(self, encoding: Nf4) -> None:
@@ -132,12 +208,14 @@ class Nf4Grid(Grid):
         return pack_nibbles(places), halves.view(np.uint8).reshape(-1)
 
 
-class BlockGrid(Grid):
-    """q4_0 and q4_1."""
+class BlockGrid(GroupGrid):
+    """q4_0, q4_1 and q5_1."""
 
-    def __init__(self, encoding: Q4_0 | Q4_1) -> None:
-        self._has_minima = isinstance(encoding, Q4_1)
+    def __init__(self, encoding: Q4_0 | Q4_1 | Q5_1) -> None:
+        self._has_minima, self._has_fifths = not isinstance(encoding, Q4_0), encoding.name == "q5_1"
         levels = STEPS - np.float32(0 if self._has_minima else 8)
+        if self._has_fifths:
+            levels = np.arange(32, dtype=np.float32)
         super().__init__(encoding, BLOCK, levels, levels[:-1] + np.float32(0.5))
         self._block_bytes = encoding.block_bytes
 
@@ -153,12 +231,13 @@ class BlockGrid(Grid):
         heads = [_side_by_side([each.scales for each in scales])]
         if self._has_minima:
             heads.append(_side_by_side([each.minima for each in scales]))
-        codes = pack_halves(places.reshape(-1, BLOCK).astype(np.float32))
+        blocks = places.reshape(-1, BLOCK)
+        codes = pack_fives(blocks) if self._has_fifths else pack_halves(blocks.astype(np.float32))
         parts = [head.reshape(-1, 1).view(np.uint8) for head in heads]
         return (np.concatenate([*parts, codes], 1).reshape(-1),)
 
 
-class LevelGrid(Grid):
+class LevelGrid(GroupGrid):
     """q5_0 and iq4_nl."""
 
     def __init__(self, encoding: LevelBlocks) -> None:
@@ -178,7 +257,7 @@ class LevelGrid(Grid):
         return (np.concatenate([heads, self._pack(places.reshape(-1, BLOCK))], 1).reshape(-1),)
 
 
-def grid_of(encoding: Encoding) -> Grid | None:
+def grid_of(encoding: Encoding) -> GroupGrid | None:
     """The grid of an encoding whose groups are independent of each other; None of others."""
     if isinstance(encoding, IntegerEncoding) and encoding.is_weightable and encoding.group:
         return IntegerGrid(encoding)
@@ -186,10 +265,10 @@ def grid_of(encoding: Encoding) -> Grid | None:
         return Nf4Grid(encoding)
     if isinstance(encoding, LevelBlocks):
         return LevelGrid(encoding)
-    return BlockGrid(encoding) if isinstance(encoding, (Q4_0, Q4_1)) else None
+    return BlockGrid(encoding) if isinstance(encoding, (Q4_0, Q4_1, Q5_1)) else None
 
 
-def require_grid(encoding: Encoding) -> Grid:
+def require_grid(encoding: Encoding) -> GroupGrid:
     """The grid of an encoding.
 
     Raises:
@@ -199,7 +278,7 @@ def require_grid(encoding: Encoding) -> Grid:
     if grid is None:
         raise UnsupportedEncodingError(
             f"weights cannot be rounded one after another to {encoding.name}",
-            expected="int4, int4_sym or nf4 with any group size, q4_0, q4_1, q5_0, iq4_nl",
+            expected="int4, int4_sym or nf4 with any group size, q4_0, q4_1, q5_0, q5_1, iq4_nl",
         )
     return grid
 

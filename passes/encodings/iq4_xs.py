@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from passes.encodings.base import Bytes
 from passes.encodings.ggml import Floats, pack_halves, read_half, unpack_halves
@@ -31,9 +32,9 @@ class IQ4_XS(LevelSuperBlocks):  # noqa: N801 - the format's name
         packed = pack_halves(codes.reshape(-1, 32).astype(np.float32)).reshape(-1, 128)
         return np.concatenate([heads, upper[:, None].view(np.uint8), lower, packed], 1)
 
-    def decode_blocks(self, blocks: Bytes) -> Floats:
+    def unpack(self, blocks: Bytes) -> tuple[Floats, NDArray[np.int8], Bytes]:
         upper = np.ascontiguousarray(blocks[:, 2:4]).view(np.uint16) >> _PLACES
         lower = np.stack([blocks[:, 4:8] & 15, blocks[:, 4:8] >> 4], -1).reshape(-1, 8)
         scales = (lower | (upper & 3).astype(np.uint8) << 4).astype(np.int8) - np.int8(32)
         codes = unpack_halves(blocks[:, 8:].reshape(-1, 16)).astype(np.uint8)
-        return self.scaled(read_half(blocks, 0), scales, codes.reshape(-1, 256))
+        return read_half(blocks, 0), scales, codes.reshape(-1, 256)

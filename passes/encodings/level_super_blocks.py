@@ -37,6 +37,13 @@ class LevelSuperBlocks(SuperBlockEncoding):
             codes: ``[n, 256]``, from 0 on.
         """
 
+    @abstractmethod
+    def unpack(self, blocks: Bytes) -> tuple[Floats, NDArray[np.int8], Bytes]:
+        """The inverse of `pack`, but for heads and scales as numbers: ``[n, 1], [n, groups]``."""
+
+    def decode_blocks(self, blocks: Bytes) -> Floats:
+        return self.scaled(*self.unpack(blocks))
+
     def run_plain(self, words: Words, kind: int, planes: tuple[Bytes, ...]) -> int:
         return self.run_weighted(words, kind, all_alike(words, kind), planes)
 
@@ -75,7 +82,7 @@ class LevelSuperBlocks(SuperBlockEncoding):
         return laid_out
 
     def scaled(self, heads: Floats, scales: NDArray[np.int8], codes: Bytes) -> Floats:
-        """Weights ``[n, 256]`` of what `pack` is given, with heads and multiples as numbers."""
+        """Weights ``[n, 256]`` of what `unpack` gives."""
         values = self.search.levels.values(codes).reshape(len(codes), self.groups, -1)
         scale = heads * scales.astype(np.float32)
         weights: Floats = (scale[:, :, None] * values).reshape(codes.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from passes.encodings.base import Bytes
 from passes.encodings.ggml import Floats, read_half
@@ -33,11 +34,11 @@ class Q3_K(LevelSuperBlocks):  # noqa: N801 - the format's name
         upper = np.bitwise_or.reduce(scales.reshape(-1, 4, 4) >> 4 << _SHIFTS, axis=1)
         return np.concatenate([third[:, 0], low.reshape(-1, 64), lower, upper, heads], 1)
 
-    def decode_blocks(self, blocks: Bytes) -> Floats:
+    def unpack(self, blocks: Bytes) -> tuple[Floats, NDArray[np.int8], Bytes]:
         third = np.unpackbits(blocks[:, None, :32], axis=1, bitorder="little").reshape(-1, 256)
         low = (blocks[:, 32:96].reshape(-1, 2, 1, 32) >> _SHIFTS) & 3
         lower = np.concatenate([blocks[:, 96:104] & 15, blocks[:, 96:104] >> 4], 1)
         upper = (blocks[:, None, 104:108] >> _SHIFTS) & 3
         scales = (lower | upper.reshape(-1, 16) << 4).astype(np.int8) - np.int8(32)
         codes = (low.reshape(-1, 256) | third << 2).astype(np.uint8)
-        return self.scaled(read_half(blocks, 108), scales, codes)
+        return read_half(blocks, 108), scales, codes

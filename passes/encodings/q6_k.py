@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from passes.encodings.base import Bytes
 from passes.encodings.ggml import Floats, read_half
@@ -32,10 +33,10 @@ class Q6_K(LevelSuperBlocks):  # noqa: N801 - the format's name
         parts = (low.reshape(-1, 128), high.reshape(-1, 64), scales ^ np.uint8(128), heads)
         return np.concatenate(parts, 1)
 
-    def decode_blocks(self, blocks: Bytes) -> Floats:
+    def unpack(self, blocks: Bytes) -> tuple[Floats, NDArray[np.int8], Bytes]:
         low = blocks[:, :128].reshape(-1, 2, 1, 2, 32) >> np.array([0, 4], np.uint8)[:, None, None]
         shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
         high = blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts
         codes = ((low.reshape(-1, 2, 4, 32) & 15) | (high & 3) << 4).astype(np.uint8)
         scales = blocks[:, 192:208].view(np.int8)
-        return self.scaled(read_half(blocks, 208), scales, codes.reshape(-1, 256))
+        return read_half(blocks, 208), scales, codes.reshape(-1, 256)

@@ -66,6 +66,14 @@ def test_the_artifact_decodes_to_other_weights_than_without(made):
     assert np.sqrt(np.mean((found - plain) ** 2)) < 0.3 * rms
 
 
+def test_a_mix_gets_all_its_codes_in_one_run(tmp_path, text):
+    """Of tiny-llama's rows 256 divides none: fallbacks have codes, and 8 bits need none."""
+    mix = Artifact(format="gguf", encoding="q4_k_m", method="gptq")
+    [folder], _ = convert(tmp_path, mix, calibrate=text)
+    kinds = {tensor.encoding for tensor in read_manifest(folder).tensors}
+    assert {"q5_0", "q8_0"} <= kinds
+
+
 def test_the_manifest_says_how_codes_were_found(made):
     _, folders, _ = made
     record = read_manifest(folders[0]).calibrated
@@ -76,7 +84,7 @@ def test_the_manifest_says_how_codes_were_found(made):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"encoding": "q8_0"}, "no linear layers of 4 bits"),
+        ({"encoding": "q8_0"}, "no linear layers of few bits"),
         ({"tensor_parallel": 2, "format": "gaudi", "encoding": "bf16"}, "several devices"),
     ],
 )

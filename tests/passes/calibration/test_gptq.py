@@ -1,7 +1,9 @@
 """GPTQ: its factor, and that what it rounds computes better than what is rounded by itself."""
 
+import gguf
 import numpy as np
 import pytest
+from gguf.quants import dequantize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from passes.calibration.gptq import (
 )
 from passes.encodings import encoding
 from passes.encodings.grids import require_grid
+from passes.encodings.super_grids import require_any_grid
 
 
 def correlated(tokens, columns, seed=0):
@@ -68,6 +71,27 @@ def test_outputs_are_nearer_than_with_weighted_scales_alone(name):
     assert ours < 0.6 * plain
 
 
+K_TYPES = {"q2_k": 0.6, "q3_k": 0.6, "q4_k": 0.6, "q5_k": 0.7, "q6_k": 0.7, "iq4_xs": 0.6}
+"""Shares of the errors of weighted scales that are left, at most."""
+
+
+@pytest.mark.parametrize("name", K_TYPES)
+def test_super_blocks_gain_as_blocks_do(name):
+    """Codes and scales of super-blocks are kept as they are stored."""
+    inputs, rows = correlated(1200, 512), 8
+    weights = np.random.default_rng(1).standard_normal((rows, 512)).astype(np.float32)
+    stored = encoding(name)
+    grid = require_any_grid(stored)
+    planes = round_rows(weights, factor_of(inputs.T @ inputs, grid.group, grid.span), grid)
+    weighted = stored.weighted((inputs**2).mean(0))
+    kind = gguf.GGMLQuantizationType[name.upper()]
+    ours, plain = (
+        float(((inputs @ (weights - dequantize(each[0].reshape(rows, -1), kind)).T) ** 2).sum())
+        for each in (planes, weighted.encode(weights))
+    )
+    assert ours < K_TYPES[name] * plain
+
+
 @pytest.mark.parametrize("rows", [1, 9])
 def test_without_correlations_codes_are_those_of_the_chosen_scales(rows):
     stored = encoding("nf4_g16")
@@ -99,6 +123,20 @@ def test_groups_stay_together_and_large_inputs_come_first(groups, group, seed):
     assert (order // group == order[:, :1] // group).all()
     assert (np.diff(moments[order], axis=1) <= 0).all()
     assert (np.diff(moments[order].sum(1)) <= 0).all()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(0, 9))
+def test_groups_of_a_span_stay_together(spans, groups, group, seed):
+    size = spans * groups * group
+    moments = np.random.default_rng(seed).integers(0, 4, size).astype(np.float64)
+    order = order_of(moments, group, groups * group).reshape(spans, groups, group)
+    assert sorted(order.reshape(-1)) == list(range(size))
+    assert (order // group == order[:, :, :1] // group).all()
+    assert (order // (groups * group) == order[:, :1, :1] // (groups * group)).all()
+    sums = moments[order].sum(2)
+    assert (np.diff(sums, axis=1) <= 0).all()
+    assert (np.diff(sums.sum(1)) <= 0).all()
 
 
 @pytest.mark.parametrize("name", ["int4_g16", "int4_sym_g16", "nf4_g16", "q4_0", "q4_1"])

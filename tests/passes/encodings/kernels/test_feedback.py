@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from passes.encodings.kernels.feedback import LANES, round_in_order
+from passes.encodings.kernels.feedback import LANES, round_in_order, round_to_integers
 from passes.encodings.nf4 import CODEBOOK, MIDPOINTS
 
 STEPS = np.arange(16, dtype=np.float32)
@@ -44,3 +44,37 @@ def test_equals_the_reference(rows, levels, midpoints):
     round_in_order(*given, errors, places)
     for found, expected in zip((errors, places), reference(*given), strict=True):
         assert np.array_equal(found, expected)
+
+
+def integer_reference(weights, wanted, feedback, lowest, highest, grid):
+    scale, zero, minimum = grid
+    inverse = np.where(scale == 0, np.float32(0), np.float32(1) / np.where(scale == 0, 1, scale))
+    errors, places = np.empty_like(weights), np.empty(weights.shape, np.uint8)
+    for c in range(len(weights)):
+        value = wanted[c].copy()
+        for i in range(c):
+            value += feedback[c, i] * errors[i]
+        level = np.rint(np.clip((value - minimum) * inverse + zero, lowest, highest))
+        places[c] = level - lowest
+        errors[c] = weights[c] - ((level - zero) * scale + minimum)
+    return errors, places
+
+
+@pytest.mark.parametrize("rows", [1, LANES, LANES + 3])
+@pytest.mark.parametrize(("lowest", "highest"), [(0, 3), (0, 31), (-4, 3), (-32, 31)])
+def test_integers_equal_the_reference(rows, lowest, highest):
+    random, group = np.random.default_rng(rows), 17
+
+    def normal(*shape):
+        return random.standard_normal(shape).astype(np.float32)
+
+    weights, feedback = normal(group, rows), normal(group, group)
+    grid = np.stack([normal(rows) / 4, np.zeros(rows, np.float32), normal(rows)])
+    grid[0, 0] = 0
+    ends = np.float32(lowest), np.float32(highest)
+    given = (weights, weights + normal(group, rows), feedback / 8, *ends, grid)
+    errors, places = np.empty_like(weights), np.empty(weights.shape, np.uint8)
+    round_to_integers(*given, errors, places)
+    for found, expected in zip((errors, places), integer_reference(*given), strict=True):
+        assert np.array_equal(found, expected)
+    assert rows == 1 or places.max() == highest - lowest
