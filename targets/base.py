@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from convert.errors import UnsupportedError
 from targets.runner import Message, Runner
+from targets.usage import UsageStep
 
 if TYPE_CHECKING:
     # Running an artifact needs none of this, and the graph library alone takes half a second.
@@ -38,6 +39,7 @@ __all__ = (
     "Source",
     "Target",
     "TargetFactory",
+    "UsageStep",
     "WriteJob",
 )
 
@@ -253,6 +255,9 @@ class Target(ABC):
     option_names: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that an artifact of a recipe may have under ``options``."""
 
+    library: ClassVar[str | None] = None
+    """What model hubs call the runtime: ``library_name`` of a model card."""
+
     def stored_as(self, encoding: str, options: Mapping[str, Any]) -> str:
         """Name of the encoding that a recipe's ``encoding`` is with these options, for targets
         whose hardware decides about details of it.
@@ -357,6 +362,15 @@ class Target(ABC):
         raise UnsupportedError(
             f"the runtime of {artifact} tells no times by operator", remedy="leave out --profile"
         )
+
+    def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
+        """How to run an artifact in its runtime, for its model card.
+
+        Args:
+            files: Its files, relative to its folder.
+            folder: The folder as the reader has it; letters, digits and ``-_./`` alone.
+        """
+        return ()
 
     @abstractmethod
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -15,7 +15,7 @@ from passes.base import Pass
 from passes.encodings import encoding
 from passes.encodings.fp8 import Fp8
 from passes.kv_cache import StaticCache
-from targets.base import Layout, LayoutRequest, Runner, Target
+from targets.base import Layout, LayoutRequest, Runner, Target, UsageStep
 from targets.gaudi.options import GaudiOptions, parse_options
 from targets.ranks.folders import has_ranks
 from targets.safetensors_layout import MAX_SHARD_BYTES
@@ -35,6 +35,7 @@ class GaudiTarget(Target):
     """See the module; nothing is sharded per card, since runtimes slice while loading."""
 
     name = "gaudi"
+    library: ClassVar[str | None] = "transformers"
     summary = "BF16 or FP8 safetensors for optimum-habana, DeepSpeed and vLLM on Gaudi"
     encodings = ("bf16", "fp8", "fp8_tensor")
     families = frozenset({"bloom", "llama", "mistral", "qwen2", "qwen3", "yuan"})
@@ -89,6 +90,11 @@ class GaudiTarget(Target):
         from targets.gaudi.run import GaudiRunner
 
         return GaudiRunner(artifact, threads=threads)
+
+    def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
+        from targets.gaudi.usage import usage
+
+        return usage(files, folder)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         from targets.gaudi.stored import stored_ranks, stored_weights

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 FILE = "model.gguf"
 _FIRST_SHARD = "model-00001-of-*.gguf"
+
+
+def is_first_file(name: str) -> bool:
+    """Whether llama.cpp is given the file of this name."""
+    return name == FILE or fnmatchcase(name, _FIRST_SHARD)
 
 
 def first_file(artifact: Path) -> Path:

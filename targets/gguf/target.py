@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.errors import UnsupportedTokenizerError
 from passes.encodings import GGML_TYPES
-from targets.base import Assignment, Layout, LayoutRequest, Runner, Target
+from targets.base import Assignment, Layout, LayoutRequest, Runner, Target, UsageStep
 from targets.gguf.families import FAMILIES
 from targets.gguf.file_names import first_file
 from targets.gguf.file_types import FALLBACKS, MIX_CANDIDATES, MIXES
@@ -26,6 +26,7 @@ class GgufTarget(Target):
     """A GGUF for llama.cpp. The graph is llama.cpp's own; the file carries weights and names."""
 
     name: ClassVar[str] = "gguf"
+    library: ClassVar[str | None] = "gguf"
     summary: ClassVar[str] = "one file for llama.cpp: Arm servers, laptops, phones"
     encodings: ClassVar[tuple[str, ...]] = ("f32", "f16", "bf16", *GGML_TYPES)
     families: ClassVar[frozenset[str]] = frozenset(FAMILIES)
@@ -70,6 +71,11 @@ class GgufTarget(Target):
         from targets.gguf.run import GgufRunner
 
         return GgufRunner(first_file(artifact), threads=threads)
+
+    def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
+        from targets.gguf.usage import usage
+
+        return usage(files, folder)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         from targets.gguf.stored import stored_weights

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passes.base import Pass
-from targets.base import Layout, LayoutRequest, Runner, Target
+from targets.base import Layout, LayoutRequest, Runner, Target, UsageStep
 from targets.option_names import refuse_unknown
 from targets.safetensors_layout import MAX_SHARD_BYTES
 
@@ -19,6 +19,7 @@ class IpexTarget(Target):
     """See the module; a checkpoint is one whole, since runtimes slice it while loading."""
 
     name = "ipex"
+    library: ClassVar[str | None] = "transformers"
     summary = (
         "PyTorch on Xeon: safetensors for IPEX 2.8, stock PyTorch/transformers, vLLM-CPU, sglang"
     )
@@ -51,6 +52,11 @@ class IpexTarget(Target):
         from targets.ipex.run import IpexRunner
 
         return IpexRunner(artifact, threads=threads)
+
+    def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
+        from targets.ipex.usage import usage
+
+        return usage(files, folder)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         from targets.ipex.stored import stored_weights

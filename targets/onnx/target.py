@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UsageError
-from targets.base import Layout, LayoutRequest, Runner, Target
+from targets.base import Layout, LayoutRequest, Runner, Target, UsageStep
 from targets.companions import generation_config, json_file, portable_config, tokenizer_files
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class OnnxTarget(Target):
     """See the module."""
 
     name = "onnx"
+    library = "onnx"
     summary = "ONNX graph with a KV cache and external data for onnxruntime"
     encodings = (
         *("f32", "f16", "bf16", "int8", "int8_asym"),
@@ -70,6 +71,11 @@ class OnnxTarget(Target):
         from targets.onnx.run import OnnxRunner
 
         return OnnxRunner(artifact, threads=threads)
+
+    def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
+        from targets.onnx.usage import usage
+
+        return usage(files, folder)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         from targets.onnx.stored import read_stored_weights

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UnsupportedError
-from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target
+from targets.base import Layout, LayoutRequest, OutputFile, Runner, Target, UsageStep
 from targets.openvino.options import Options
 from targets.ranks.folders import has_ranks
 
@@ -22,6 +22,7 @@ class OpenVinoTarget(Target):
     """Emits ``openvino_model.xml`` and ``.bin``, with the tokenizer as OpenVINO models beside."""
 
     name: ClassVar[str] = "openvino"
+    library: ClassVar[str | None] = "openvino"
     summary: ClassVar[str] = "OpenVINO IR with compressed weights, for openvino_genai on Xeon"
     encodings: ClassVar[tuple[str, ...]] = (
         "f32",
@@ -101,6 +102,11 @@ class OpenVinoTarget(Target):
         from targets.openvino.run import OpenVinoRunner
 
         return OpenVinoRunner(artifact, threads=threads, overrides=COUNTING)
+
+    def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
+        from targets.openvino.usage import usage
+
+        return usage(files, folder)
 
     def stored_weights(self, artifact: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The constants of the IR, read by OpenVINO, with their decompression carried out."""
