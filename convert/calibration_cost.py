@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from convert import calibrated, calibration_text, weighting
 from convert.architectures.base import DecoderConfig
 from convert.graph import parameters
+from convert.hardware.this_machine import this_machine
 from convert.recipe import NO_TEXT, Artifact, Recipe
-from convert.weights import FloatType
 from passes.calibration.execution import BATCH_TOKENS
-from passes.calibration.reading import BLOCK_BYTES, as_float32
+from passes.calibration.reading import BLOCK_BYTES
 from passes.calibration.steps import plan
 from passes.weighting import weightable_layers
 
@@ -32,9 +29,6 @@ and the attention scores: norms, rotation, softmax, activation, sums, what obser
 _METHODS_THEMSELVES = tuple(f"{method} itself" for method in calibrated.METHODS)
 _METHOD_MATRICES = 2
 """Second moments of a layer's inputs, and their factor."""
-
-_SAMPLE = 1024
-_SECONDS_TO_MEASURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -105,12 +99,42 @@ class TextRun:
         }
 
 
+@dataclass(frozen=True)
+class Passage:
+    """What a text meets on its way through a model.
+
+    Args:
+        weights: In matrices, each counted once.
+        multiplied: Weights that each token is multiplied with.
+        widest: Columns of the widest matrix.
+    """
+
+    weights: int
+    multiplied: int
+    widest: int
+
+
+def passage(graph: ir.Model) -> Passage:
+    """Count the float graph of a model; its weights need not be readable."""
+    steps = [step for step in plan(graph, logits=False).steps if step.weight is not None]
+    sizes = {step.weight.name: step.weight for step in steps if step.weight is not None}
+    return Passage(
+        weights=sum(weight.rows * weight.columns for weight in sizes.values()),
+        multiplied=sum(
+            step.weight.rows * step.weight.columns
+            for step in steps
+            if step.computes and step.weight is not None
+        ),
+        widest=max(weight.columns for weight in sizes.values()),
+    )
+
+
 def text_runs(
     recipe: Recipe,
     artifact: Artifact,
     config: DecoderConfig,
     *,
-    graph: ir.Model,
+    met: Passage,
     stored: ir.Model,
     observed: bool,
 ) -> tuple[TextRun, ...]:
@@ -118,12 +142,12 @@ def text_runs(
 
     Args:
         config: That of the model, normalized.
-        graph: The float graph; its weights need not be readable.
+        met: What the text meets.
         stored: The graph with its encodings.
         observed: Whether the target needs the model observed.
     """
     return tuple(
-        _text_run(*purpose, config=config, graph=graph)
+        _text_run(*purpose, config=config, met=met)
         for purpose in _purposes(recipe, artifact, stored, observed=observed)
     )
 
@@ -165,22 +189,13 @@ def _text_run(
     more: str,
     *,
     config: DecoderConfig,
-    graph: ir.Model,
+    met: Passage,
 ) -> TextRun:
     sequence = min(tokens, calibration_text.SEQUENCE_TOKENS, config.max_positions)
-    steps = [step for step in plan(graph, logits=False).steps if step.weight is not None]
-    sizes = {step.weight.name: step.weight for step in steps if step.weight is not None}
-    weights = sum(weight.rows * weight.columns for weight in sizes.values())
-    multiplied = sum(
-        step.weight.rows * step.weight.columns
-        for step in steps
-        if step.computes and step.weight is not None
-    )
     batch = min(tokens, BATCH_TOKENS)
     on_disk = tokens * max(5 * config.hidden, 2 * config.hidden + 2 * config.ffn)
     scores = sequence * config.heads
-    widest = max(weight.columns for weight in sizes.values())
-    matrices = _METHOD_MATRICES * widest**2 if more in _METHODS_THEMSELVES else 0
+    matrices = _METHOD_MATRICES * met.widest**2 if more in _METHODS_THEMSELVES else 0
     attention = 4 * scores * config.head_dim * config.layers
     touched = (
         _WORK_HIDDEN * config.hidden + _WORK_FFN * config.ffn + _WORK_SCORES * scores
@@ -190,8 +205,8 @@ def _text_run(
         purpose=purpose,
         tokens=tokens,
         own_read=own_read,
-        operations=float(tokens) * (2 * multiplied + attention),
-        weights=weights * -(-tokens // BATCH_TOKENS),
+        operations=float(tokens) * (2 * met.multiplied + attention),
+        weights=met.weights * -(-tokens // BATCH_TOKENS),
         touched=float(tokens) * touched,
         memory=_FLOAT_BYTES * (batch * held + 2 * sequence * scores + matrices) + 3 * BLOCK_BYTES,
         disk=_FLOAT_BYTES * (tokens * config.hidden + (on_disk if tokens > batch else 0)),
@@ -199,23 +214,10 @@ def _text_run(
     )
 
 
-@cache
 def measured_rates() -> Rates:
-    """What this machine does, measured in a moment, with the threads that numpy will use."""
-    square = np.ones((_SAMPLE, _SAMPLE), np.float32)
-    stored = square.astype(FloatType.BF16.numpy)
-    product = _repeats_a_second(lambda: square @ square)
-    conversion = _repeats_a_second(lambda: as_float32(stored).max())
-    return Rates(operations=2 * _SAMPLE**3 * product, elements=_SAMPLE**2 * conversion)
-
-
-def _repeats_a_second(work: Any) -> float:
-    work()
-    count, started = 0, time.perf_counter()
-    while (passed := time.perf_counter() - started) < _SECONDS_TO_MEASURE:
-        work()
-        count += 1
-    return count / passed
+    """What this machine does."""
+    speeds = this_machine()
+    return Rates(operations=speeds.operations, elements=speeds.conversions)
 
 
 def _duration(seconds: float) -> str:

@@ -259,6 +259,7 @@ def stored_graph(
     strict: bool,
     imatrix: bool = False,
 ) -> ir.Model:
+    built: ir.Model | None = None,
     """The graph of an artifact with the encoding of each parameter; no file, no weight read.
 
     Args:
@@ -269,12 +270,13 @@ def stored_graph(
         strict: As for `prepare`.
         imatrix: As for `prepare`.
 
+        built: The model's float graph, which is rewritten; None builds it.
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
         UsageError: An option of the artifact is wrong.
     """
     target = _target_for(config, artifact)
-    model = architecture_of(raw_config).build(config, weights)
+    model = built or architecture_of(raw_config).build(config, weights)
     policy = _policy(target, artifact, strict, _assigned(artifact, config, weights, imatrix))
     for rewrite in _passes(target, artifact, policy, None):
         rewrite(model)

@@ -147,6 +147,10 @@ class Recipe(_Strict):
     artifacts: tuple[Artifact, ...] = Field(min_length=1)
 
     @property
+    hardware: tuple[str, ...] = Field(
+        (),
+        description="machines that `convert plan` is for: names, or files beside the recipe",
+    )
     def calibration_file(self) -> str | None:
         """The user's calibration text, if there is one."""
         return None if self.calibrate in (SHIPPED_TEXT, NO_TEXT) else self.calibrate
@@ -232,7 +236,11 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
     }
     placed = {key: str(folder / name) for key, name in files.items() if name is not None}
     adapters = tuple(str(folder / name) for name in recipe.lora)
-    return recipe.model_copy(update={**placed, "lora": adapters})
+    machines = tuple(
+        str(folder / name) if Path(name).suffix in {".yaml", ".yml"} else name
+        for name in recipe.hardware
+    )
+    return recipe.model_copy(update={**placed, "lora": adapters, "hardware": machines})
 
 
 def faults(error: ValidationError) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from passes.calibration.observations import Observations
     from passes.calibration.observers import InputRange
     from passes.encodings.base import Encoding
-    from targets.deployment import DeploymentPlan
+    from targets.deployment import DeploymentPlan, LayoutCost, Workload
 
 __all__ = (
     "Assignment",
@@ -343,6 +343,20 @@ class Target(ABC):
             UsageError: An option is unknown or has a value it cannot have.
         """
         return None
+
+    def workload(
+        self, config: DecoderConfig, model: ir.Model, options: Mapping[str, Any]
+    ) -> Workload:
+        """What latencies are predicted for unless a user says more; as for `plan_deployment`."""
+        from targets.deployment import usual_workload
+
+        return usual_workload(config)
+
+    def layout_cost(self, config: DecoderConfig, options: Mapping[str, Any]) -> LayoutCost:
+        """What `lay_out` costs, with the libraries that it needs."""
+        from targets.deployment import LayoutCost
+
+        return LayoutCost()
 
     @abstractmethod
     def runner(self, artifact: Path, *, threads: int) -> Runner:

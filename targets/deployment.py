@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convert.errors import DoesNotFitError
+
+if TYPE_CHECKING:
+    from convert.architectures.base import DecoderConfig
+
+_USUAL_PROMPT, _USUAL_ANSWER = 1024, 256
+"""Tokens that a plan assumes where nobody says how many there will be."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,48 @@ class MemoryPart:
     kind: str
     nbytes: int
     why: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a deployment is to do, and how its runtime goes about it.
+
+    Args:
+        batch: Sequences at once.
+        prompt: Tokens of each prompt.
+        context: Tokens of the prompt and the answer.
+        devices: That share the model by tensor parallelism.
+        cache_bytes: Of one element of the KV cache, scales included.
+        exchange_bytes: Of one element of what devices add up.
+        whole_embedding: Whether each device has the whole embedding rather than a part of it.
+    """
+
+    batch: int
+    prompt: int
+    context: int
+    devices: int = 1
+    cache_bytes: float = 2
+    exchange_bytes: int = 2
+    whole_embedding: bool = False
+
+
+def usual_workload(config: DecoderConfig) -> Workload:
+    """One sequence; as many tokens as usual, or as the model has positions for."""
+    context = min(config.max_positions, _USUAL_PROMPT + _USUAL_ANSWER)
+    return Workload(1, max(1, context - min(_USUAL_ANSWER, context // 2)), context)
+
+
+@dataclass(frozen=True)
+class LayoutCost:
+    """What it takes to lay an artifact out on the converting machine.
+
+    Args:
+        seconds: Of a processor beyond what any run takes; measured on one of 3 GHz.
+        memory: Bytes of the program with the libraries that this needs.
+    """
+
+    seconds: float = 0
+    memory: int = 220_000_000
 
 
 @dataclass(frozen=True)

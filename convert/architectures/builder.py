@@ -90,7 +90,7 @@ class GraphBuilder:
             type=ir.TensorType(dtype),
             shape=_copy(inputs[0].shape) if shape is None else ir.Shape(shape),
         )
-        packed = [ir.convenience.convert_attribute(key, item) for key, item in attributes.items()]
+        packed = [_attribute(key, item) for key, item in attributes.items()]
         self._nodes.append(ir.Node("", kind, inputs, packed, outputs=[result], name=name))
         return result
 
@@ -142,6 +142,13 @@ class GraphBuilder:
             name=name,
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="tricast")
+
+
+def _attribute(name: str, value: int | float | str | Sequence[int]) -> ir.Attr:
+    if isinstance(value, (int, float, str)):
+        return ir.convenience.convert_attribute(name, value)
+    # Told by its type alone, a sequence takes a good part of the time that a graph is built in.
+    return ir.AttrInt64s(name, value)
 
 
 def _copy(shape: ir.Shape | None) -> ir.Shape | None:

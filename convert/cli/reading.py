@@ -49,7 +49,7 @@ def imatrix(
 
 def list_(
     what: Annotated[
-        str, typer.Argument(help="recipes, targets, passes, encodings or architectures")
+        str, typer.Argument(help="recipes, targets, passes, encodings, architectures or hardware")
     ],
 ) -> None:
     """List what there is."""

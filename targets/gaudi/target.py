@@ -22,13 +22,16 @@ from targets.safetensors_layout import MAX_SHARD_BYTES
 
 if TYPE_CHECKING:
     from convert.architectures.base import DecoderConfig
-    from targets.deployment import DeploymentPlan
+    from targets.deployment import DeploymentPlan, LayoutCost, Workload
 
 _DECODE = StaticCache(batch=1, tokens=1, length=256)
 """The decode step that a run proves to exist; the programs have the deployment's own sizes."""
 
 _DEPLOYMENT = frozenset({"card", "cards", "batch", "prompt_tokens", "new_tokens", "lengths"})
 """Options that describe a deployment; where none is given, none is planned."""
+
+_EXPORT_SECONDS, _LAYER_SECONDS, _EXPORT_MEMORY = 10, 2, 600_000_000
+"""Of torch while it exports programs: at all, for each decoder layer, and the memory of it."""
 
 
 class GaudiTarget(Target):
@@ -61,6 +64,21 @@ class GaudiTarget(Target):
         parsed = parse_options(options)
         return deployment_plan(config, model, parsed) if _DEPLOYMENT & options.keys() else None
 
+    def workload(
+        self, config: DecoderConfig, model: ir.Model, options: Mapping[str, Any]
+    ) -> Workload:
+        from targets.deployment import Workload
+
+        parsed = parse_options(options)
+        return Workload(
+            batch=parsed.batch,
+            prompt=parsed.longest_prompt(config),
+            context=parsed.context(config),
+            devices=parsed.cards,
+            cache_bytes=1 if parsed.kv_cache == "fp8" else 2,
+            whole_embedding=True,
+        )
+
     def needs_observations(self, model: ir.Model, options: Mapping[str, Any]) -> bool:
         from targets.gaudi.checkpoint_tensors import needs_calibration
 
@@ -90,6 +108,14 @@ class GaudiTarget(Target):
         from targets.gaudi.run import GaudiRunner
 
         return GaudiRunner(artifact, threads=threads)
+
+    def layout_cost(self, config: DecoderConfig, options: Mapping[str, Any]) -> LayoutCost:
+        """Torch exports the programs, several for each artifact."""
+        from targets.deployment import LayoutCost
+
+        if not parse_options(options).graphs:
+            return LayoutCost()
+        return LayoutCost(_EXPORT_SECONDS + _LAYER_SECONDS * config.layers, _EXPORT_MEMORY)
 
     def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
         from targets.gaudi.usage import usage

@@ -9,7 +9,8 @@ from typing import Any
 from convert.errors import UsageError
 from targets.option_names import refuse_unknown
 
-KV_CACHE_PRECISIONS = ("u8", "f16", "bf16", "f32")
+CACHE_BYTES = {"u8": 1, "f16": 2, "bf16": 2, "f32": 4}
+KV_CACHE_PRECISIONS = tuple(CACHE_BYTES)
 
 SMALLEST_GROUP, LARGEST_GROUP = 32, 128
 """Groups of activations that the target itself chooses. Larger ones are faster and round more:

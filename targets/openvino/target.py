@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +16,13 @@ from targets.openvino.options import Options
 from targets.ranks.folders import has_ranks
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from convert.architectures.base import DecoderConfig
     from passes.base import Pass
+    from targets.deployment import LayoutCost, Workload
+
+_FLOATS = ("f32", "f16", "bf16")
 
 
 class OpenVinoTarget(Target):
@@ -66,6 +73,21 @@ class OpenVinoTarget(Target):
         Options.parse(options)
         return (LfaFusion(), StatefulCache())
 
+    def workload(
+        self, config: DecoderConfig, model: ir.Model, options: Mapping[str, Any]
+    ) -> Workload:
+        """As usual; ranks add up float32, and the cache has the precision that the IR asks for."""
+        from convert.graph import parameters
+        from targets.openvino.options import CACHE_BYTES
+
+        stored = (parameter.encoding for parameter in parameters(model).values())
+        compressed = any(one and one.name not in _FLOATS for one in stored)
+        precision = Options.parse(options).runtime(compressed=compressed)["KV_CACHE_PRECISION"]
+        # Eight bits have a float32 scale and zero point for each head of a token.
+        scales = 8 / config.head_dim if precision == "u8" else 0
+        usual = super().workload(config, model, options)
+        return replace(usual, cache_bytes=CACHE_BYTES[precision] + scales, exchange_bytes=4)
+
     def lay_out(self, request: LayoutRequest) -> Layout:
         """The IR with its weights to be streamed, configurations, and the tokenizer."""
         from convert.graph import notes
@@ -102,6 +124,12 @@ class OpenVinoTarget(Target):
         from targets.openvino.run import OpenVinoRunner
 
         return OpenVinoRunner(artifact, threads=threads, overrides=COUNTING)
+
+    def layout_cost(self, config: DecoderConfig, options: Mapping[str, Any]) -> LayoutCost:
+        """OpenVINO itself builds the IR."""
+        from targets.deployment import LayoutCost
+
+        return LayoutCost(0.4, 290_000_000)
 
     def usage(self, files: Sequence[str], folder: str) -> tuple[UsageStep, ...]:
         from targets.openvino.usage import usage

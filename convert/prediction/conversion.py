@@ -1,0 +1,202 @@
+"""What a run costs on this machine before it begins: memory, disk and time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.architectures.base import DecoderConfig
+from convert.calibration_cost import TextRun, measured_rates
+from convert.hardware.this_machine import Speeds, this_machine
+from convert.memory import chunk_bytes, default_budget
+from convert.planned_artifact import ArtifactPlan
+from convert.prediction.rates import REFERENCE_OPERATIONS, nanoseconds
+from convert.prediction.units import readable_bytes, readable_seconds
+from convert.recipe import Recipe
+from golden.memory import OVERHEAD, available_memory
+from targets import target
+from targets.deployment import LayoutCost
+
+_START = 2.4
+"""Processor seconds of a run with next to nothing to convert, on the machine of the rates."""
+
+_HELD_CHUNKS = 2.0
+"""Chunks of source that a thread holds, as read and in another order."""
+
+_GATE_START, _GATE_TOKENS = 8.0, 1200
+"""Seconds to start a runtime and load libraries, and tokens of the prompts, twice over."""
+
+_GATE_LIBRARIES = 600e6
+
+
+@dataclass(frozen=True)
+class ConversionCost:
+    """What a run of all artifacts takes here.
+
+    Args:
+        memory: Bytes at the peak of the conversion.
+        disk: Bytes of the artifacts, and of what is kept for an interrupted run.
+        seconds: Of the conversion.
+        checking_memory: Bytes at the peak of the comparison with the original.
+        checking_seconds: Of all comparisons.
+        speeds: What this machine does.
+        free_memory: Bytes that are free now.
+        free_disk: Bytes that are free in the folder that a run would write to.
+        not_estimated: Work that comes on top.
+    """
+
+    memory: int
+    disk: int
+    seconds: float
+    checking_memory: int
+    checking_seconds: float
+    speeds: Speeds
+    free_memory: int
+    free_disk: int
+    not_estimated: tuple[str, ...] = ()
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What this machine has too little of, in words."""
+        found = []
+        if self.memory > self.free_memory:
+            found.append(
+                f"memory: {readable_bytes(self.memory)} for the conversion, "
+                f"{readable_bytes(self.free_memory)} are free"
+            )
+        if self.disk > self.free_disk:
+            found.append(
+                f"disk: {readable_bytes(self.disk)}, {readable_bytes(self.free_disk)} are free"
+            )
+        return tuple(found)
+
+    def lines(self) -> list[str]:
+        """The cost for a terminal."""
+        least = "at least " if self.not_estimated else ""
+        more = f", and {', '.join(self.not_estimated)}" if self.not_estimated else ""
+        seconds, checking = map(readable_seconds, (self.seconds, self.checking_seconds))
+        lines = [
+            f"A run here ({self.speeds.cores} cores): {least}{seconds}{more}; "
+            f"{readable_bytes(self.memory)} of memory, {readable_bytes(self.disk)} of disk",
+            f"  then the checks against the original: about {checking}, "
+            f"{readable_bytes(self.checking_memory)} of memory",
+        ]
+        if self.checking_memory > self.free_memory:
+            lines.append(
+                "  the original does not fit into memory as a whole: it is run layer by layer, or "
+                "recorded elsewhere (--golden)"
+            )
+        return [*lines, *(f"  TOO LITTLE {lack}" for lack in self.lacks)]
+
+    def to_json(self) -> dict[str, Any]:
+        """The cost as plain values."""
+        return {
+            "memory": self.memory,
+            "disk": self.disk,
+            "seconds": round(self.seconds, 2),
+            "checking_memory": self.checking_memory,
+            "checking_seconds": round(self.checking_seconds, 1),
+            "cores": self.speeds.cores,
+            "free_memory": self.free_memory,
+            "free_disk": self.free_disk,
+            "fits": not self.lacks,
+            "not_estimated": list(self.not_estimated),
+        }
+
+
+def conversion_cost(
+    recipe: Recipe,
+    artifacts: Sequence[ArtifactPlan],
+    config: DecoderConfig,
+    source_bytes: int,
+    *,
+    out: Path = Path("out"),
+) -> ConversionCost:
+    """Add up what a run costs.
+
+    Args:
+        artifacts: With their encodings and text runs.
+        source_bytes: Of the checkpoint's weights.
+        out: Folder that the run would write to.
+    """
+    speeds = this_machine()
+    parameters = source_bytes // 2
+    runs = tuple(dict.fromkeys(run for one in artifacts for run in one.text_runs))
+    layouts = [
+        target(one.artifact.format).layout_cost(config, one.artifact.options) for one in artifacts
+    ]
+    outputs = [_output_bytes(one) for one in artifacts]
+    return ConversionCost(
+        memory=conversion_memory(layouts, runs, speeds.cores),
+        disk=sum(outputs) + sum(run.disk for run in runs),
+        seconds=_seconds(artifacts, layouts, runs, speeds, source_bytes + sum(outputs)),
+        checking_memory=int(max(4 * parameters + OVERHEAD, *(_checked(size) for size in outputs))),
+        checking_seconds=_checking(parameters, len(artifacts), speeds),
+        speeds=speeds,
+        free_memory=available_memory(),
+        free_disk=shutil.disk_usage(_existing(out)).free,
+        not_estimated=tuple(dict.fromkeys(run.more for run in runs if run.more)),
+    )
+
+
+def conversion_memory(layouts: Sequence[LayoutCost], runs: Sequence[TextRun], threads: int) -> int:
+    """Bytes at the peak of a conversion.
+
+    Args:
+        layouts: What laying out takes, for each artifact.
+        runs: Texts that run through the model.
+        threads: Chunks in work at once.
+    """
+    libraries = max(cost.memory for cost in layouts)
+    chunk = chunk_bytes(max(default_budget(), 64 << 20), threads=threads, artifacts=len(layouts))
+    chunks = threads * chunk * (_HELD_CHUNKS + len(layouts))
+    return int(libraries + chunks + max((run.memory for run in runs), default=0))
+
+
+def _output_bytes(one: ArtifactPlan) -> int:
+    if one.files:
+        return sum(file.nbytes for file in one.files)
+    return one.nbytes or sum(each.nbytes for each in one.weights)
+
+
+def _seconds(
+    artifacts: Sequence[ArtifactPlan],
+    layouts: Sequence[LayoutCost],
+    runs: Sequence[TextRun],
+    speeds: Speeds,
+    moved: int,
+) -> float:
+    """Start, then what the cores or the disk take, whichever is more, then texts of their own."""
+    slower = REFERENCE_OPERATIONS * speeds.cores / speeds.operations
+    work = slower * sum(_work(artifacts)) / speeds.cores
+    disk = moved / speeds.writing
+    laying_out = sum(cost.seconds for cost in layouts)
+    texts = sum(run.seconds(measured_rates()) for run in runs)
+    return slower * (_START + laying_out) + max(work, disk) + texts
+
+
+def _work(artifacts: Sequence[ArtifactPlan]) -> Iterator[float]:
+    """Processor seconds for each kind of weights of each artifact."""
+    for one in artifacts:
+        weighted = any(not run.own_read for run in one.text_runs)
+        for part in one.weights:
+            rate = nanoseconds(part.encoding)
+            yield part.elements * (rate.weighted if weighted else rate.plain) * 1e-9
+
+
+def _checked(nbytes: int) -> float:
+    return nbytes + _GATE_LIBRARIES
+
+
+def _checking(parameters: int, artifacts: int, speeds: Speeds) -> float:
+    """The original and each artifact once over the prompts, and once token by token."""
+    once = 2 * parameters * _GATE_TOKENS / speeds.operations
+    return (1 + artifacts) * (_GATE_START + once)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
