@@ -46,6 +46,10 @@ class RecipeError(UsageError):
     """A recipe cannot be read or does not follow the schema."""
 
 
+class ExtensionError(UsageError):
+    """What another package adds cannot be loaded, or has a name that is taken."""
+
+
 class OutputExistsError(UsageError):
     """The output folder of an artifact is already there."""
 

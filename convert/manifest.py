@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from convert.errors import BrokenInputError, MissingFileError, VerificationError
+from convert.extensions import offering_packages
 from convert.hashing import FileRecord, WrittenFile, hash_file
 from convert.recipe import Artifact
 
@@ -201,7 +202,7 @@ class Manifest(_Strict):
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the packages that shape an artifact or its check."""
     versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in dict.fromkeys((*_PACKAGES, *offering_packages())):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

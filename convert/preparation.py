@@ -23,6 +23,7 @@ from convert.weights import Weight
 from passes.awq import Awq
 from passes.base import Pass
 from passes.cache_form import CacheForm
+from passes.catalogue import added_pass
 from passes.encodings import encoding
 from passes.encodings.base import Encoding
 from passes.quantize import Policy, Quantize
@@ -258,8 +259,8 @@ def stored_graph(
     *,
     strict: bool,
     imatrix: bool = False,
-) -> ir.Model:
     built: ir.Model | None = None,
+) -> ir.Model:
     """The graph of an artifact with the encoding of each parameter; no file, no weight read.
 
     Args:
@@ -269,8 +270,8 @@ def stored_graph(
         artifact: With its encoding resolved.
         strict: As for `prepare`.
         imatrix: As for `prepare`.
-
         built: The model's float graph, which is rewritten; None builds it.
+
     Raises:
         UnsupportedError: The model cannot be expressed for the target.
         UsageError: An option of the artifact is wrong.
@@ -307,7 +308,7 @@ def _passes(
     it gets a cache, which is then of a rank's own heads, and before it is quantized, in blocks
     that then lie on one rank.
     """
-    steps = tuple(target.passes(artifact.options))
+    steps = (*_asked_passes(artifact), *target.passes(artifact.options))
     at = next((i for i, step in enumerate(steps) if isinstance(step, CacheForm)), len(steps))
     own: list[Pass] = [] if divide is None else [divide]
     if rank is not None:
@@ -315,6 +316,11 @@ def _passes(
         block = math.lcm(*(_block(encoding(name)) for name in names))
         own.append(TensorParallel(artifact.tensor_parallel or 0, rank, block=block))
     return (*steps[:at], *own, *steps[at:], Quantize(policy))
+
+
+def _asked_passes(artifact: Artifact) -> tuple[Pass, ...]:
+    """Those of other packages that a recipe names."""
+    return tuple(added_pass(name)() for name in artifact.passes)
 
 
 def _block(stored: Encoding) -> int:

@@ -76,6 +76,9 @@ class Artifact(_Strict):
     candidates: tuple[str, ...] = Field(
         (), description="encodings that a mix may use; default: all of the target's that it can"
     )
+    passes: tuple[str, ...] = Field(
+        (), description="passes of other packages, over the float graph, before the target's own"
+    )
     gate: Gate = Gate()
     tensor_parallel: int | None = Field(None, ge=2, description="ranks to cut the model for")
     options: dict[str, Any] = Field(default_factory=dict, description="the target's own settings")
@@ -144,13 +147,13 @@ class Recipe(_Strict):
     imatrix: str | None = Field(
         None, description="llama.cpp imatrix beside the recipe, to weight scales by instead"
     )
-    artifacts: tuple[Artifact, ...] = Field(min_length=1)
-
-    @property
     hardware: tuple[str, ...] = Field(
         (),
         description="machines that `convert plan` is for: names, or files beside the recipe",
     )
+    artifacts: tuple[Artifact, ...] = Field(min_length=1)
+
+    @property
     def calibration_file(self) -> str | None:
         """The user's calibration text, if there is one."""
         return None if self.calibrate in (SHIPPED_TEXT, NO_TEXT) else self.calibrate

@@ -9,7 +9,7 @@ import yaml
 
 from convert.errors import UsageError
 from convert.recipe import Artifact, Recipe
-from targets import TARGETS, target
+from targets import target, target_names
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def with_options(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """
     for name in settings:
         if not any(_takes(artifact, name) for artifact in recipe.artifacts):
-            formats = [each for each in TARGETS if name in target(each).option_names]
+            formats = [each for each in target_names() if name in target(each).option_names]
             raise UsageError(
                 f"no artifact has a setting {name}",
                 expected=f"an artifact of format {' or '.join(formats)}"

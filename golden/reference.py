@@ -18,6 +18,7 @@ from convert.errors import (
     TensorMismatchError,
     UnsupportedArchitectureError,
 )
+from convert.extensions import offered_names
 from golden.places import Places
 
 SEED = 20240229
@@ -44,7 +45,8 @@ class Reference:
     @property
     def cached(self) -> bool:
         """Whether the model can go on from a cache."""
-        return type(self.model).__module__ not in OWN_CLASSES.values()
+        own = {*OWN_CLASSES.values(), _added_module(type(self.model).__name__)}
+        return type(self.model).__module__ not in own
 
     def all_logits(self, prompts: Sequence[Sequence[int]]) -> Iterator[NDArray[np.float32]]:
         """The logits of each prompt, computed when asked for. Raises as `logits` does."""
@@ -210,13 +212,24 @@ def _model_class(folder: Path) -> tuple[Any, dict[str, Any]]:
     """The class to load the model with, and what it is to be told."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     names = config.get("architectures") or [None]
-    if names[0] in OWN_CLASSES:
-        return getattr(import_module(OWN_CLASSES[names[0]]), names[0]), {}
+    module = OWN_CLASSES.get(names[0]) or _added_module(names[0])
+    if module is not None:
+        return getattr(import_module(module), names[0]), {}
     from transformers import AutoModelForCausalLM
 
     # Other ways to multiply with experts need rows that start at multiples of 16 bytes.
     eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
     return AutoModelForCausalLM, {**eager, "trust_remote_code": False}
+
+
+def _added_module(name: Any) -> str | None:
+    """The module that another package names for an architecture of its own."""
+    if not isinstance(name, str) or name not in offered_names("architectures"):
+        return None
+    from convert.architectures import architecture_named
+
+    found = architecture_named(name)
+    return None if found is None else found.reference_module
 
 
 def finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:

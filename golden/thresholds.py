@@ -60,7 +60,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convert.errors import RecipeError
+from convert.errors import RecipeError, UnsupportedEncodingError
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,24 @@ def thresholds_for(encoding: str) -> Thresholds:
     for names, thresholds in _FAMILIES:
         if names.match(encoding):
             return thresholds
+    kin = _kin(encoding)
+    if kin is not None:
+        return thresholds_for(kin)
     raise RecipeError(
         f"there are no default thresholds for the encoding {encoding!r}",
         expected="f32, f16, bf16, fp8, or an encoding of 2 to 8 bits",
         remedy="give all thresholds in the recipe",
     )
+
+
+def _kin(name: str) -> str | None:
+    """The encoding whose thresholds one of another package takes."""
+    from passes.encodings import encoding
+
+    try:
+        return encoding(name).judged_as
+    except UnsupportedEncodingError:
+        return None
 
 
 def _check(key: str, value: Any, *, whole: bool) -> None:

@@ -17,10 +17,35 @@ from convert.architectures.qwen3_moe import Qwen3Moe
 from convert.architectures.yuan import Yuan
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
 from convert.expert_tensors import ExpertNames
+from convert.extensions import Extensions
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *(Bloom(), Llama(), Mistral(), Mixtral(), Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Yuan()),
 )
+
+_ADDED: Extensions[Architecture] = Extensions(
+    "architectures",
+    lambda: Architecture,
+    lambda one: one.names,
+    required=("base_prefix",),
+    any_name=True,
+)
+
+
+def architecture_names() -> tuple[str, ...]:
+    """What config.json may name, the architectures of other packages included."""
+    known = (name for architecture in ARCHITECTURES for name in architecture.names)
+    return tuple(dict.fromkeys((*known, *_ADDED.names())))
+
+
+def architecture_named(name: str) -> Architecture | None:
+    """The architecture that config.json calls so; None if there is none.
+
+    Raises:
+        ExtensionError: It is one of another package, and broken.
+    """
+    known = {name: architecture for architecture in ARCHITECTURES for name in architecture.names}
+    return _ADDED.find(name, known) or known.get(name)
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
@@ -29,10 +54,11 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     Raises:
         UnsupportedArchitectureError: It is unknown, or needs code from the checkpoint.
         BrokenInputError: The config names none, or several.
+        ExtensionError: It is one of another package, and broken.
     """
     name = _stated_name(config)
-    known = {name: architecture for architecture in ARCHITECTURES for name in architecture.names}
-    accepted = known[name].remote_classes if name in known else frozenset()
+    known, found = architecture_names(), architecture_named(name)
+    accepted = frozenset() if found is None else found.remote_classes
     if config.get("auto_map") and not _named_classes(config["auto_map"]) <= accepted:
         raise UnsupportedArchitectureError(
             f"{name} comes with code of its own (auto_map in config.json)",
@@ -41,14 +67,14 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
             remedy="code from a checkpoint is never executed; remove auto_map only if the"
             " checkpoint is the built-in architecture under another name",
         )
-    if name not in known:
+    if found is None:
         raise UnsupportedArchitectureError(
             f"the architecture {name} is not known",
             expected=f"one of {', '.join(known)}",
             found=name,
-            remedy="see CONTRIBUTING.md for how to add an architecture",
+            remedy="see docs/architectures.md for how to add an architecture",
         )
-    return known[name]
+    return found
 
 
 def base_prefix(config: Mapping[str, Any]) -> str:

@@ -123,6 +123,10 @@ class Architecture(ABC):
     """Classes that ``auto_map`` of a genuine checkpoint names, if transformers has no class for
     it. Their code is never executed: the architecture itself says what they compute."""
 
+    reference_module: ClassVar[str | None] = None
+    """Module with a plain torch class of the architecture's name, for one of another package that
+    transformers does not know: the original that artifacts are held to is run in it."""
+
     @abstractmethod
     def parse(self, config: Mapping[str, Any]) -> DecoderConfig:
         """Normalize ``config.json``.

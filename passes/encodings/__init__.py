@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from convert.errors import UnsupportedEncodingError
+from convert.extensions import Extensions
 from convert.weights import FloatType
 from passes.encodings.base import Encoding
 from passes.encodings.floats import FloatEncoding
@@ -56,8 +57,10 @@ _GROUPED_BY_POWERS_OF_TWO: dict[str, Callable[[int], Encoding]] = {
 }
 
 ENCODINGS: tuple[str, ...] = tuple(_NAMED)
-"""Names to choose from. Besides, ``int4_g<N>`` and ``int4_sym_g<N>`` exist for every group
+"""Names that are built in. Besides, ``int4_g<N>`` and ``int4_sym_g<N>`` exist for every group
 N >= 16, ``nf4_g<N>`` and ``nf4_dq_g<N>`` for every power of two N >= 16."""
+
+_ADDED: Extensions[Encoding] = Extensions("encodings", lambda: Encoding, lambda one: (one.name,))
 
 GGML_TYPES: tuple[str, ...] = tuple(
     name for name, known in _NAMED.items() if isinstance(known, BlockEncoding)
@@ -65,12 +68,21 @@ GGML_TYPES: tuple[str, ...] = tuple(
 """Names of those that are ggml's block types; in upper case they are ggml's names."""
 
 
+def encoding_names() -> tuple[str, ...]:
+    """Names to choose from, those of other packages included."""
+    return tuple(dict.fromkeys((*ENCODINGS, *_ADDED.names())))
+
+
 def encoding(name: str) -> Encoding:
     """The encoding of that name.
 
     Raises:
         UnsupportedEncodingError: There is none.
+        ExtensionError: It is one of another package, and broken.
     """
+    whole = _ADDED.find(name, _NAMED)
+    if whole is not None:
+        return whole
     if name in _NAMED:
         return _NAMED[name]
     grouped = re.fullmatch(r"(\w+)_g([1-9][0-9]{0,6})", name)
@@ -80,9 +92,13 @@ def encoding(name: str) -> Encoding:
             return _GROUPED[family](group)
         if family in _GROUPED_BY_POWERS_OF_TWO and group & (group - 1) == 0:
             return _GROUPED_BY_POWERS_OF_TWO[family](group)
+        added = _ADDED.find(family, _NAMED)
+        kin = added.grouped(group) if added is not None else None
+        if kin is not None:
+            return kin
     raise UnsupportedEncodingError(
         f"there is no encoding {name!r}",
-        expected=", ".join(ENCODINGS),
+        expected=", ".join(encoding_names()),
         remedy="choose one of these; a group of 16 or more may be set as in int4_g48, or, as a "
         "power of two, as in nf4_g128",
     )

@@ -67,6 +67,9 @@ class Encoding(ABC):
     input_bits: int | None = None
     """Bits that the inputs of a layer with such weights are rounded to; None leaves them floats."""
 
+    judged_as: str | None = None
+    """Encoding whose thresholds the gate takes, for one of another package that has none."""
+
     @property
     def family(self) -> str:
         """The name without a group size: what a target's list of encodings covers."""
@@ -101,6 +104,10 @@ class Encoding(ABC):
             power_of_two: Accept no other group sizes than powers of two.
         """
         return self
+
+    def grouped(self, group: int) -> Encoding | None:
+        """For one of another package: what is called ``NAME_gGROUP``, if there is such a thing."""
+        return None
 
     def empty_planes(self, rows: int, columns: int) -> tuple[Bytes, ...]:
         """Uninitialized arrays for the planes of ``rows`` rows."""
