@@ -9,6 +9,7 @@ from convert.checkpoint import Checkpoint
 from convert.errors import ChangedInputError
 from convert.hashing import FileRecord, combined_digest, in_background
 from convert.known_hashes import KnownHashes
+from convert.licences import stated_licence
 from convert.manifest import SourceRecord
 
 States = Mapping[str, list[int]]
@@ -55,7 +56,14 @@ def describe_source(checkpoint: Checkpoint) -> SourceRecord:
     for place, path in _adapter_files(checkpoint).items():
         record = known.hash_file(path.parent, path)
         files += (record.model_copy(update={"path": place}),)
-    return SourceRecord(label=checkpoint.label, digest=combined_digest(files), files=files)
+    architecture = checkpoint.config.get("model_type")
+    return SourceRecord(
+        label=checkpoint.label,
+        digest=combined_digest(files),
+        files=files,
+        architecture=architecture if isinstance(architecture, str) else None,
+        licence=stated_licence(checkpoint.folder),
+    )
 
 
 def changed_input(what: str) -> ChangedInputError:

@@ -8,9 +8,12 @@ from pathlib import Path
 from convert.errors import GateError, TricastError
 from convert.gate_lines import gate_lines
 from convert.gating import thresholds
-from convert.manifest import Manifest, check_files, read_manifest
+from convert.manifest import Manifest
 from convert.outcomes import FILES, NOT_GATED, Outcome, gate_checks
 from convert.progress import Reporter
+from convert.provenance.checking import check_artifact
+from convert.provenance.claims import require_as_claimed
+from convert.provenance.signatures import Trust
 from convert.recording import recording_beside
 from convert.results import Verified
 from golden.gate import run_gate
@@ -18,28 +21,38 @@ from golden.result import Check, GateResult
 
 
 def verify(
-    artifact: Path, *, golden: Path | None, gate: bool, threads: int, reporter: Reporter
+    artifact: Path,
+    *,
+    golden: Path | None,
+    gate: bool,
+    threads: int,
+    reporter: Reporter,
+    trust: Trust | None = None,
 ) -> Verified:
-    """Re-check an artifact.
+    """Re-check an artifact; `convert.provenance.checking.check_artifact` is the part of it that
+    does not run the artifact.
 
     Args:
         artifact: Its folder.
         golden: Recording to compare with; by default the one that `convert run` left beside it.
         gate: Whether to run the artifact again.
         reporter: Told of the figures, passed or not.
+        trust: Whose signature it must have; None looks at no signature.
 
     Raises:
-        VerificationError: The files, or the recording, are not what the manifest says.
+        SignatureError: It is not signed by ``trust``, or something else was signed.
+        VerificationError: The files, the recording or the figures are not what the manifest says.
         GateError: The artifact no longer matches the original.
         MissingFileError: There is no recording to compare with.
     """
     started = time.perf_counter()
     name = artifact.resolve().name
     try:
-        manifest = read_manifest(artifact)
-        name = manifest.artifact
         with reporter.stage("check the files"):
-            check_files(artifact, manifest)
+            checked = check_artifact(artifact, trust)
+        reporter.say(f"  {checked.line()}")
+        manifest = checked.manifest
+        name = manifest.artifact
         result = _gated(artifact, manifest, golden, threads, reporter) if gate else None
     except TricastError as error:
         reporter.judged(Outcome(name, seconds=time.perf_counter() - started, error=str(error)))
@@ -72,4 +85,6 @@ def _gated(
         )
     for line in gate_lines(result):
         reporter.say(f"  {line}")
+    if result.passed:
+        require_as_claimed(manifest, result)
     return result

@@ -7,10 +7,14 @@ import shutil
 
 import pytest
 
-from convert.errors import GateError, MissingFileError, VerificationError
+from convert.errors import GateError, MissingFileError, SignatureError, VerificationError
 from convert.manifest import read_manifest, record_files, write_manifest
 from convert.progress import Reporter
+from convert.provenance.derived import write_derived
+from convert.provenance.signatures import Trust
+from convert.provenance.signing import Signer, sign
 from convert.verification import verify
+from tests.support.keys import new_key
 
 
 @pytest.fixture
@@ -53,8 +57,32 @@ def test_a_forged_manifest_does_not_survive_the_gate(copied):
     path.write_bytes(data)
     manifest = read_manifest(copied)
     write_manifest(copied, manifest.model_copy(update={"files": record_files(copied)}))
+    write_derived(copied)
     with pytest.raises(GateError, match="does not match the original"):
         check(copied)
+
+
+def test_a_forged_figure_does_not_survive_the_gate(copied):
+    manifest = read_manifest(copied)
+    result = manifest.gate.result | {"overall": manifest.gate.result["overall"] | {"top1": 1.0}}
+    kld = {"mean_kld": -1.0}
+    result["decoded"] = result["decoded"] | kld
+    gate = manifest.gate.model_copy(update={"result": result})
+    write_manifest(copied, manifest.model_copy(update={"gate": gate}))
+    write_derived(copied)
+    with pytest.raises(VerificationError, match="worse than its manifest claims") as caught:
+        check(copied)
+    assert "decoded.mean_kld" in caught.value.found
+
+
+def test_a_signature_is_looked_at_where_it_is_asked_for(copied, tmp_path):
+    pair = new_key(tmp_path, "mine")
+    assert "not signed" in check(copied, gate=False)
+    sign(copied, Signer(pair.private))
+    assert "signed, not checked" in check(copied, gate=False)
+    assert "good, by" in check(copied, gate=False, trust=Trust(pair.public))
+    with pytest.raises(SignatureError, match="is not signed by"):
+        check(copied, gate=False, trust=Trust(new_key(tmp_path, "other").public))
 
 
 def test_another_recording_is_refused_and_a_missing_one_named(copied):
