@@ -22,6 +22,7 @@ from convert.manifest import (
     CalibrationRecord,
     GateRecord,
     Manifest,
+    RunRecord,
     SourceRecord,
     TensorRecord,
     WeightingRecord,
@@ -35,6 +36,7 @@ from convert.opening import Opened, open_model
 from convert.outcomes import NOT_GATED, Outcome, recorded_outcome
 from convert.preparation import Prepared, main_encoding, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
+from convert.provenance.derived import write_derived
 from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.recording import find_or_record
 from convert.resume import (
@@ -44,6 +46,7 @@ from convert.resume import (
     hold_to_source,
     identity,
 )
+from convert.run_record import run_record
 from convert.stream import WrittenFiles, source_bytes, write_layouts
 from convert.text_runs import TextRuns
 from golden.format import read
@@ -102,6 +105,7 @@ class Written:
     folder: PendingFolder
     files: WrittenFiles
     weighting: WeightingRecord | None
+    run: RunRecord
 
 
 def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
@@ -247,8 +251,12 @@ def _write(
             calibration=one_pass,
         )
     weighting = one_pass.record() if one_pass else None
+    told = partial(run_record, request.recipe, tokenizer=request.tokenizer, strict=request.strict)
     return [
-        Written(item, folder, files[folder.path], weighting if item.is_weighted else None)
+        Written(
+            *(item, folder, files[folder.path], weighting if item.is_weighted else None),
+            told(item.artifact),
+        )
         for item, (folder, _) in zip(prepared, pending, strict=True)
     ]
 
@@ -273,6 +281,7 @@ def _finish(
                 reporter.say(f"kept as {folder.set_aside()}")
             continue
         write_manifest(folder.path, _manifest(original, one, gate))
+        write_derived(folder.path)
         finished.append(folder.publish())
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
         seen = one.weighting or item.imatrix
@@ -326,6 +335,7 @@ def _manifest(original: Original, written: Written, gate: GateRecord) -> Manifes
         target=item.target.name,
         recipe=item.artifact,
         source=original.record,
+        run=written.run,
         versions=installed_versions(),
         calibration=_calibration(item),
         weighting=written.weighting,
