@@ -5,9 +5,10 @@ from __future__ import annotations
 from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.graph import parameters
 from convert.planned_artifact import FileSize
-from convert.preparation import open_source, prepare, resolve_encoding
-from convert.recipe import Recipe
+from convert.preparation import open_source, prepare, resolve_encoding, stored_graph
+from convert.recipe import Artifact, Recipe
 from targets import target
+from targets.base import Source
 
 
 def laid_out_files(recipe: Recipe) -> tuple[tuple[FileSize, ...], ...]:
@@ -29,27 +30,27 @@ def laid_out_files(recipe: Recipe) -> tuple[tuple[FileSize, ...], ...]:
 
 
 def _laid_out(checkpoint: Checkpoint, recipe: Recipe) -> tuple[tuple[FileSize, ...], ...]:
-    source = open_source(checkpoint)
-    found: list[tuple[FileSize, ...]] = []
-    for asked in recipe.artifacts:
+    source, imatrix = open_source(checkpoint), recipe.imatrix is not None
+
+    def files(asked: Artifact) -> tuple[FileSize, ...]:
         artifact = resolve_encoding(asked)
-        if artifact.is_mix or "awq" in artifact.methods:
-            found.append(())
-            continue
-        made = prepare(
-            checkpoint,
-            source,
-            artifact,
-            tokenizer=True,
-            strict=False,
-            imatrix=recipe.imatrix is not None,
-        )
-        measures = artifact.smooth_quant is not None or any(
-            parameter.encoding is not None and parameter.encoding.input_bits is not None
-            for parameter in parameters(made.model).values()
-        )
-        if measures or target(artifact.format).needs_observations(made.model, artifact.options):
-            found.append(())
-        else:
-            found.append(tuple(FileSize(file.path, file.size) for file in made.layout.files))
-    return tuple(found)
+        if artifact.is_mix or _measures(checkpoint, source, artifact, imatrix=imatrix):
+            return ()
+        made = prepare(checkpoint, source, artifact, tokenizer=True, strict=False, imatrix=imatrix)
+        return tuple(FileSize(file.path, file.size) for file in made.layout.files)
+
+    return tuple(map(files, recipe.artifacts))
+
+
+def _measures(checkpoint: Checkpoint, source: Source, artifact: Artifact, *, imatrix: bool) -> bool:
+    """Whether files hold what a run measures: ranges of inputs, or divisors that go into layers."""
+    if artifact.smooth_quant is not None or "awq" in artifact.methods:
+        return True
+    config, weights = source.config, checkpoint.weights
+    graph = stored_graph(
+        checkpoint.config, config, weights, artifact, strict=False, imatrix=imatrix
+    )
+    stored = (parameter.encoding for parameter in parameters(graph).values())
+    if any(one is not None and one.input_bits is not None for one in stored):
+        return True
+    return target(artifact.format).needs_observations(graph, artifact.options)

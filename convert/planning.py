@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import onnx_ir as ir
-
-from convert.architectures import architecture_of
-from convert.calibration_cost import passage, text_runs
 from convert.config_only import NamedConfig
 from convert.errors import DoesNotFitError
 from convert.hardware.catalogue import load_hardware
-from convert.hardware.profile import Hardware
-from convert.planned_artifact import ArtifactPlan, FileSize, by_encoding
+from convert.planned_artifact import ArtifactPlan, FileSize
+from convert.planner import Planner
 from convert.prediction.asked import Asked
 from convert.prediction.conversion import ConversionCost, conversion_cost
-from convert.prediction.on_hardware import HardwarePlan, plan_on
-from convert.preparation import deployment_options, resolve_encoding, stored_graph
-from convert.recipe import Artifact, Recipe
-from convert.unread_weights import unread_weights
-from passes.quantize import coverage
-from targets import target
-from targets.deployment import DeploymentPlan, Workload
+from convert.preparation import resolve_encoding
+from convert.recipe import Recipe
+from targets.deployment import DeploymentPlan
 
 
 @dataclass(frozen=True)
@@ -113,91 +104,14 @@ def plan(
         UsageError: A target, an option or a machine is unknown, or what is asked is impossible.
     """
     machines = {name: load_hardware(name) for name in hardware or recipe.hardware}
-    planner = _Planner(model, recipe, machines, asked or Asked())
-    artifacts = [planner.planned(resolve_encoding(artifact)) for artifact in recipe.artifacts]
+    planner = Planner(model.raw, recipe)
+    wanted = asked or Asked()
+    wanted.require(planner.config)
+    artifacts = [
+        planner.planned(resolve_encoding(artifact), machines, wanted)
+        for artifact in recipe.artifacts
+    ]
     if files is not None:
         artifacts = [replace(one, files=own) for one, own in zip(artifacts, files, strict=True)]
     cost = conversion_cost(recipe, artifacts, planner.config, planner.source_bytes)
     return Plan(model.label, planner.parameters, tuple(artifacts), cost)
-
-
-class _Planner:
-    """A model and a recipe; the model's float graph is built no oftener than it has to be."""
-
-    def __init__(
-        self,
-        model: NamedConfig,
-        recipe: Recipe,
-        machines: Mapping[str, Hardware],
-        asked: Asked,
-    ) -> None:
-        architecture = architecture_of(model.raw)
-        self.config = architecture.parse(model.raw)
-        asked.require(self.config)
-        self._raw, self._recipe, self._machines, self._asked = model.raw, recipe, machines, asked
-        self._weights = unread_weights(architecture.parameters(self.config), model.raw)
-        built = architecture.build(self.config, self._weights)
-        self._met = passage(built)
-        self._built: ir.Model | None = built
-
-    @property
-    def parameters(self) -> int:
-        return sum(weight.rows * weight.columns for weight in self._weights.values())
-
-    @property
-    def source_bytes(self) -> int:
-        """Of the checkpoint's weights, as the config states their type."""
-        return sum(weight.nbytes for weight in self._weights.values())
-
-    def planned(self, artifact: Artifact) -> ArtifactPlan:
-        into, options = target(artifact.format), deployment_options(artifact)
-        # What is built is used up by the first artifact, whose passes rewrite it.
-        built, self._built = self._built, None
-        graph = stored_graph(
-            self._raw,
-            self.config,
-            self._weights,
-            artifact,
-            strict=False,
-            imatrix=self._recipe.imatrix is not None,
-            built=built,
-        )
-        runs = text_runs(
-            self._recipe,
-            artifact,
-            self.config,
-            met=self._met,
-            stored=graph,
-            observed=into.needs_observations(graph, options),
-        )
-        machines = self._machines.items()
-        return ArtifactPlan(
-            artifact,
-            by_encoding(coverage(graph)),
-            into.plan_deployment(self.config, graph, self._options(options, artifact, graph)[0]),
-            runs,
-            tuple(self._on(name, each, artifact, graph) for name, each in machines),
-        )
-
-    def _options(
-        self, options: Mapping[str, Any], artifact: Artifact, graph: ir.Model
-    ) -> tuple[Mapping[str, Any], Workload]:
-        """Options with what is asked, and the deployment that comes of them."""
-        into = target(artifact.format)
-        work = into.workload(self.config, graph, options)
-        if artifact.tensor_parallel is not None:
-            work = replace(work, devices=artifact.tensor_parallel, whole_embedding=False)
-        work = self._asked.applied(work, self.config)
-        return self._asked.options(options, into, work), work
-
-    def _on(
-        self, name: str, hardware: Hardware, artifact: Artifact, graph: ir.Model
-    ) -> HardwarePlan:
-        into = target(artifact.format)
-        own = {key: hardware.settings[key] for key in hardware.settings if key in into.option_names}
-        base = {**deployment_options(artifact), **own}
-        options, work = self._options(base, artifact, graph)
-        if artifact.encoding is not None and not artifact.is_mix:
-            into.stored_as(artifact.encoding, options)  # refuses what the hardware has not
-        held = into.plan_deployment(self.config, graph, options) if own else None
-        return plan_on(name, hardware, self.config, graph, work, memory=held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
@@ -65,7 +66,7 @@ class Weight(ABC):
     @property
     def columns(self) -> int:
         """Elements of one row."""
-        return int(np.prod(self.shape[1:], dtype=np.int64))
+        return math.prod(self.shape[1:])
 
     @property
     def nbytes(self) -> int:

@@ -56,21 +56,17 @@ class Pass(ABC):
 def fingerprint(model: ir.Model) -> str:
     """A hash of everything in the graph but the weights' values."""
     graph = model.graph
-    digest = hashlib.sha256()
-
-    def add(*parts: object) -> None:
-        digest.update(repr(parts).encode())
-
-    for value in (*graph.inputs, *graph.outputs):
-        add(value.name, str(value.shape), str(value.dtype))
+    parts: list[object] = [
+        (value.name, str(value.shape), value.dtype) for value in (*graph.inputs, *graph.outputs)
+    ]
     for name, value in sorted(graph.initializers.items()):
         tensor = value.const_value
         encoding = tensor.encoding if isinstance(tensor, Parameter) else None
-        add(name, str(value.shape), str(value.dtype), encoding.name if encoding else None)
+        parts.append((name, str(value.shape), value.dtype, encoding.name if encoding else None))
     for node in graph:
-        add(node.domain, node.op_type, node.name)
-        add([value.name if value else None for value in node.inputs])
-        add([value.name for value in node.outputs])
-        add(sorted((key, str(attribute)) for key, attribute in node.attributes.items()))
-    add(sorted(model.metadata_props.items()))
-    return digest.hexdigest()
+        inputs = [value.name if value else None for value in node.inputs]
+        outputs = [value.name for value in node.outputs]
+        attributes = sorted((key, str(attribute)) for key, attribute in node.attributes.items())
+        parts.append((node.domain, node.op_type, node.name, inputs, outputs, attributes))
+    parts.append(sorted(model.metadata_props.items()))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,24 @@ from convert.planned_artifact import ArtifactPlan
 from convert.prediction.rates import REFERENCE_OPERATIONS, nanoseconds
 from convert.prediction.units import readable_bytes, readable_seconds
 from convert.recipe import Recipe
+from convert.weighting import SAMPLE_TOKENS
 from golden.memory import OVERHEAD, available_memory
+from passes.calibration.reading import BLOCK_BYTES
 from targets import target
 from targets.deployment import LayoutCost
 
 _START = 2.4
 """Processor seconds of a run with next to nothing to convert, on the machine of the rates."""
 
-_HELD_CHUNKS = 2.0
-"""Chunks of source that a thread holds, as read and in another order."""
+_READ_CHUNKS, _ENCODED_CHUNKS, _MULTIPLIED_CHUNKS = 1.0, 0.5, 3.0
+"""What a thread holds, in chunks of source: as it is read, as each artifact stores it, and as what
+a text is multiplied with."""
+
+_TEXT_BLOCKS = 3 * BLOCK_BYTES
+"""Of blocks of weights that a text has read by itself, which `TextRun.memory` counts."""
+
+_PASSAGE_NANOSECONDS = 1.5
+"""Processor time for which a text of `SAMPLE_TOKENS` is multiplied with a weight."""
 
 _GATE_START, _GATE_TOKENS = 8.0, 1200
 """Seconds to start a runtime and load libraries, and tokens of the prompts, twice over."""
@@ -145,6 +154,9 @@ def conversion_cost(
 def conversion_memory(layouts: Sequence[LayoutCost], runs: Sequence[TextRun], threads: int) -> int:
     """Bytes at the peak of a conversion.
 
+    Texts that read the weights themselves run before anything is converted; one that runs on the
+    same read holds its values beside the chunks, each of which is multiplied with as float32.
+
     Args:
         layouts: What laying out takes, for each artifact.
         runs: Texts that run through the model.
@@ -152,8 +164,12 @@ def conversion_memory(layouts: Sequence[LayoutCost], runs: Sequence[TextRun], th
     """
     libraries = max(cost.memory for cost in layouts)
     chunk = chunk_bytes(max(default_budget(), 64 << 20), threads=threads, artifacts=len(layouts))
-    chunks = threads * chunk * (_HELD_CHUNKS + len(layouts))
-    return int(libraries + chunks + max((run.memory for run in runs), default=0))
+    held = _READ_CHUNKS + _ENCODED_CHUNKS * len(layouts)
+    beside = [run.memory - _TEXT_BLOCKS for run in runs if not run.own_read]
+    multiplied = _MULTIPLIED_CHUNKS if beside else 0
+    chunks = int(threads * chunk * (held + multiplied)) + max(beside, default=0)
+    before = max((run.memory for run in runs if run.own_read), default=0)
+    return libraries + max(chunks, before)
 
 
 def _output_bytes(one: ArtifactPlan) -> int:
@@ -169,22 +185,25 @@ def _seconds(
     speeds: Speeds,
     moved: int,
 ) -> float:
-    """Start, then what the cores or the disk take, whichever is more, then texts of their own."""
+    """Start, texts of their own, then what the cores or the disk take, whichever is more."""
     slower = REFERENCE_OPERATIONS * speeds.cores / speeds.operations
-    work = slower * sum(_work(artifacts)) / speeds.cores
-    disk = moved / speeds.writing
     laying_out = sum(cost.seconds for cost in layouts)
-    texts = sum(run.seconds(measured_rates()) for run in runs)
-    return slower * (_START + laying_out) + max(work, disk) + texts
+    work = slower * sum(map(_work, artifacts)) / speeds.cores
+    texts = sum(run.seconds(measured_rates()) for run in runs if run.own_read)
+    return slower * (_START + laying_out) + texts + max(work, moved / speeds.writing)
 
 
-def _work(artifacts: Sequence[ArtifactPlan]) -> Iterator[float]:
-    """Processor seconds for each kind of weights of each artifact."""
-    for one in artifacts:
-        weighted = any(not run.own_read for run in one.text_runs)
-        for part in one.weights:
-            rate = nanoseconds(part.encoding)
-            yield part.elements * (rate.weighted if weighted else rate.plain) * 1e-9
+def _work(one: ArtifactPlan) -> float:
+    """Processor seconds to encode an artifact on the machine of the rates."""
+    beside = next((run for run in one.text_runs if not run.own_read), None)
+    longer = max(0.0, beside.tokens / SAMPLE_TOKENS - 1) if beside else 0.0
+    total = 0.0
+    for part in one.weights:
+        plain, weighted = nanoseconds(part.encoding)
+        total += part.elements * 1e-9 * (weighted if beside else plain)
+        # The rates have the passage of the shipped text in them, a longer one takes more.
+        total += part.elements * 1e-9 * longer * _PASSAGE_NANOSECONDS
+    return total
 
 
 def _checked(nbytes: int) -> float:

@@ -1,0 +1,22 @@
+"""One graph serves the first artifact; every artifact gets its own encodings."""
+
+from __future__ import annotations
+
+from convert.planner import Planner
+from convert.prediction.asked import Asked
+from convert.preparation import resolve_encoding
+from convert.recipe import Artifact, Recipe
+from tests.support.raw_configs import small_raw_config
+
+
+def test_artifacts_are_planned_independently_of_each_other():
+    artifacts = [
+        resolve_encoding(Artifact(format=name, encoding=stored))
+        for name, stored in (("gguf", "q8_0"), ("openvino", "int8"), ("gguf", "q8_0"))
+    ]
+    recipe = Recipe(name="r", artifacts=(artifacts[0],))
+    planner = Planner(small_raw_config("llama"), recipe)
+    first, other, again = (planner.planned(one, {}, Asked()) for one in artifacts)
+    assert first == again
+    assert {part.encoding for part in other.weights} == {"int8", "f32"}
+    assert planner.source_bytes == 2 * planner.parameters
