@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from convert.cli import checking, converting, reading, using
+from convert.cli import checking, converting, reading, sharing, using
 
 app = typer.Typer(
     add_completion=False,
@@ -16,6 +16,8 @@ app = typer.Typer(
 app.command("run")(converting.run)
 app.command("plan")(converting.plan)
 app.command("verify")(checking.verify)
+app.command("publish")(sharing.publish)
+app.command("pull")(sharing.pull)
 app.command("bench")(using.bench)
 app.command("generate")(using.generate)
 app.command("inspect")(reading.inspect)

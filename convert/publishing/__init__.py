@@ -1,0 +1,1 @@
+"""Publishing: finished artifacts go to a hub or registry, and come back verified."""
