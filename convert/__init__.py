@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from convert.results import Made as Made
     from convert.results import RunResult as RunResult
     from convert.results import Verified as Verified
+    from convert.trusting import diff as diff
+    from convert.trusting import sign as sign
 
 _PLACES = {
     **dict.fromkeys(("run", "plan", "verify", "inspect", "generate", "bench"), "convert.api"),
     **dict.fromkeys(("RunResult", "Made", "Verified", "Generated"), "convert.results"),
+    **dict.fromkeys(("sign", "diff"), "convert.trusting"),
     "Reporter": "convert.progress",
 }
 _MODULES = ("errors",)
@@ -42,11 +45,13 @@ __all__ = (
     "RunResult",
     "Verified",
     "bench",
+    "diff",
     "errors",
     "generate",
     "inspect",
     "plan",
     "run",
+    "sign",
     "verify",
 )
 

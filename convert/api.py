@@ -145,6 +145,10 @@ def verify(
     *,
     golden: FilePath | None = None,
     gate: bool = True,
+    key: FilePath | None = None,
+    authority: FilePath | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
     threads: int = ALL_CORES,
     reporter: Reporter | None = None,
 ) -> Verified:
@@ -154,17 +158,23 @@ def verify(
         artifact: Its folder.
         golden: Recording to compare with; None takes the one that the run left beside it.
         gate: Whether to run the artifact again, or only to check the files.
+        key: The public key that it must be signed with.
+        authority: Or: a certificate authority that must have certified who signed it.
+        identity: Or: whom Sigstore must know the signer as, with the ``issuer`` of that identity.
 
     Raises:
+        SignatureError: It is not signed so.
         VerificationError: The files are not what the manifest says.
         GateError: The artifact no longer matches the original.
     """
+    from convert.provenance.signatures import trust_in
     from convert.verification import verify as verify_artifact
 
-    recording = None if golden is None else Path(golden)
     return verify_artifact(
-        Path(artifact), golden=recording, gate=gate, threads=threads, reporter=reporter or Silent()
-    )
+        Path(artifact), golden=_path(golden), gate=gate, threads=threads,
+        reporter=reporter or Silent(),
+        trust=trust_in(_path(key), _path(authority), identity, issuer),
+    )  # fmt: skip
 
 
 @catalogued
@@ -246,6 +256,10 @@ def generate(
         )
         for record in records
     )  # fmt: skip
+
+
+def _path(given: FilePath | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _text(given: FilePath | None) -> str | None:

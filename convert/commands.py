@@ -71,7 +71,13 @@ def plan(
     from convert.target_options import parse_settings
 
     planned = api.plan(
-        model, recipe=recipe, to=to, revision=revision, settings=parse_settings(settings), **common, **asked
+        model,
+        recipe=recipe,
+        to=to,
+        revision=revision,
+        settings=parse_settings(settings),
+        **common,
+        **asked,
     )
     print(planned.as_json() if as_json else planned.as_text())
     planned.require_fit()
@@ -109,9 +115,18 @@ def imatrix(
 
 
 def verify(
-    artifact: Path, *, golden: Path | None, gate: bool, threads: int, junit: Path | None = None
+    artifact: Path,
+    *,
+    golden: Path | None,
+    gate: bool,
+    threads: int,
+    junit: Path | None = None,
+    **signer: Any,
 ) -> None:
     """Carry out `convert verify`.
+
+    Args:
+        signer: Whose signature it must have; as for `convert.api.verify`.
 
     Raises:
         TricastError: See `convert.api.verify`.
@@ -120,7 +135,7 @@ def verify(
     from convert.continuous_integration import reporting
 
     with reporting("convert verify", junit) as reporter:
-        api.verify(artifact, golden=golden, gate=gate, threads=threads, reporter=reporter)
+        api.verify(artifact, golden=golden, gate=gate, threads=threads, reporter=reporter, **signer)
     print(f"{artifact}: verified")
 
 

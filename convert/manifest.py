@@ -248,6 +248,15 @@ def read_manifest(folder: Path) -> Manifest:
             f"{folder} has no {MANIFEST_NAME}",
             expected="the folder of an artifact made by `convert run`",
         )
+    return parse_manifest(path)
+
+
+def parse_manifest(path: Path) -> Manifest:
+    """Read a manifest, wherever it is and whatever it is called.
+
+    Raises:
+        BrokenInputError: It is not JSON or not of the schema.
+    """
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:

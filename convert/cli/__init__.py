@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from convert.cli import checking, converting, reading, sharing, using
+from convert.cli import checking, converting, reading, sharing, trusting, using
 
 app = typer.Typer(
     add_completion=False,
@@ -16,6 +16,8 @@ app = typer.Typer(
 app.command("run")(converting.run)
 app.command("plan")(converting.plan)
 app.command("verify")(checking.verify)
+app.command("sign")(trusting.sign)
+app.command("diff")(trusting.diff)
 app.command("publish")(sharing.publish)
 app.command("pull")(sharing.pull)
 app.command("bench")(using.bench)

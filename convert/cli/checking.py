@@ -25,13 +25,30 @@ def verify(
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Run the gate again, or only the hashes.")
     ] = True,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Public key (PEM) that it must be signed with.")
+    ] = None,
+    authority: Annotated[
+        Path | None,
+        typer.Option("--authority", help="Certificate authority (PEM) that must know the signer."),
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option("--identity", help="Whom Sigstore must know the signer as; with --issuer."),
+    ] = None,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", help="Who vouched for the identity, a URL.")
+    ] = None,
     junit: Junit = None,
     threads: Threads = ALL_CORES,
 ) -> None:
-    """Check an artifact's files against its manifest, and run its gate again."""
+    """Check an artifact's signature, files and claims, and run its gate again."""
     from convert import commands
 
-    commands.verify(artifact, golden=golden, gate=gate, threads=threads, junit=junit)
+    commands.verify(
+        artifact, golden=golden, gate=gate, threads=threads, junit=junit,
+        key=key, authority=authority, identity=identity, issuer=issuer,
+    )  # fmt: skip
 
 
 def golden_record(

@@ -52,6 +52,20 @@ class Trust:
         return str(self.key or self.authority or f"{self.identity} ({self.issuer})")
 
 
+def trust_in(
+    key: Path | None, authority: Path | None, identity: str | None, issuer: str | None
+) -> Trust | None:
+    """The trust that options amount to; None if none of them is given.
+
+    Raises:
+        UsageError: They contradict each other.
+        MissingFileError: There is no such file.
+    """
+    if key is None and authority is None and identity is None and issuer is None:
+        return None
+    return Trust(key, authority, identity, issuer)
+
+
 def is_signed(artifact: Path) -> bool:
     """Whether there is a signature, of whomever."""
     return (artifact / SIGNATURE_NAME).is_file()

@@ -108,10 +108,19 @@ def test_run_defaults_to_the_gate_and_all_cores(called):
             },
         ),
         (
-            ["verify", "a", "--no-gate", "--threads", "1"],
+            ["verify", "a", "--no-gate", "--threads", "1", "--key", "k"],
             "verify",
             (Path("a"),),
-            {"golden": None, "gate": False, "junit": None, "threads": 1},
+            {
+                "golden": None,
+                "gate": False,
+                "junit": None,
+                "threads": 1,
+                "key": Path("k"),
+                "authority": None,
+                "identity": None,
+                "issuer": None,
+            },
         ),
         (
             ["golden", "record", "m", "--out", "g", "--threads", "1"],
