@@ -1,0 +1,1 @@
+"""What another package may add to Tricast, one of each kind."""
