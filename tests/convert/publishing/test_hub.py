@@ -2,9 +2,18 @@ import json
 
 import pytest
 
-from convert.errors import UnavailableDestinationError, UsageError
+from convert.errors import (
+    UnavailableDestinationError,
+    UnavailableSourceError,
+    UnsafePathError,
+    UsageError,
+    VerificationError,
+)
 from convert.publishing.commands import publish, pull
 from convert.publishing.contents import CARD_NAME
+from convert.publishing.destination import HubRepository
+from convert.publishing.hub_source import HubSource
+from convert.publishing.redaction import Redactor
 from tests.support.fake_publishing_hub import COMMIT, NAME, STORE, TOKEN
 from tests.support.faulty_server import Answer, Fault
 from tests.support.finished import finished_artifact
@@ -152,8 +161,6 @@ def test_without_a_token_nobody_is_asked(hub, send, monkeypatch):
 
 
 def test_a_damaged_copy_is_not_taken(hub, send, reporter, tmp_path):
-    from convert.errors import VerificationError
-
     send()
     hub.commits[-1]["model.gguf"] = b"other weights"
     with pytest.raises(VerificationError, match="not what its manifest says"):
@@ -161,9 +168,14 @@ def test_a_damaged_copy_is_not_taken(hub, send, reporter, tmp_path):
     assert not (tmp_path / "back").exists()
 
 
-def test_there_is_nothing_to_pull(hub, reporter, tmp_path):
-    from convert.errors import UnavailableSourceError
+def test_a_file_outside_the_folder_is_refused(hub, send):
+    send()
+    hub.commits[-1]["../outside"] = b"x"
+    with pytest.raises(UnsafePathError):
+        HubSource(HubRepository(NAME), Redactor()).files()
 
+
+def test_there_is_nothing_to_pull(hub, reporter, tmp_path):
     with pytest.raises(UnavailableSourceError, match="hub does not give"):
         pull(NAME, tmp_path / "back", reporter=reporter)
 

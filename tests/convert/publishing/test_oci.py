@@ -9,6 +9,8 @@ from convert.publishing.commands import publish, pull
 from convert.publishing.contents import CARD_NAME, Item, items_of
 from convert.publishing.destination import parse_place
 from convert.publishing.oci import OciPublisher
+from convert.publishing.oci_source import OciSource
+from convert.publishing.oci_upload import CHUNK_BYTES
 from convert.publishing.redaction import Redactor
 from tests.support.fake_registry import PASSWORD, TOKEN, UPLOAD, USER
 from tests.support.faulty_server import Answer, Fault
@@ -91,6 +93,7 @@ def test_the_same_again_sends_nothing_but_the_manifest(registry, send):
 
 
 def test_large_files_go_in_chunks(registry, send):
+    assert CHUNK_BYTES > CHUNK
     send()
     sizes = [len(each.body) for each in registry.asked if each.method == "PATCH"]
     assert max(sizes) == CHUNK
@@ -230,6 +233,14 @@ def test_a_blob_with_other_bytes_is_not_taken(registry, send, reporter, patience
     with pytest.raises(VerificationError, match="came damaged"):
         pull(f"{registry.place}:q4", tmp_path / "back", reporter=reporter, patience=patience)
     assert not (tmp_path / "back").exists()
+
+
+def test_the_digest_stands_for_what_is_fetched(registry, send, patience):
+    digest = send().partition("@")[2]
+    registry.manifests[digest] = registry.manifests[digest] + b" "
+    place = parse_place(f"{registry.place}@{digest}")
+    with pytest.raises(VerificationError, match="another manifest"):
+        OciSource(place, Redactor(), patience).files()
 
 
 def test_a_tag_that_is_not_there(registry, reporter, tmp_path):
