@@ -195,12 +195,11 @@ def _text_run(
     batch = min(tokens, BATCH_TOKENS)
     on_disk = tokens * max(5 * config.hidden, 2 * config.hidden + 2 * config.ffn)
     scores = sequence * config.heads
-    matrices = _METHOD_MATRICES * met.widest**2 if more in _METHODS_THEMSELVES else 0
+    widest = met.widest if more in _METHODS_THEMSELVES else 0
     attention = 4 * scores * config.head_dim * config.layers
     touched = (
         _WORK_HIDDEN * config.hidden + _WORK_FFN * config.ffn + _WORK_SCORES * scores
     ) * config.layers
-    held = _HELD_HIDDEN * config.hidden + _HELD_FFN * config.ffn
     return TextRun(
         purpose=purpose,
         tokens=tokens,
@@ -208,10 +207,24 @@ def _text_run(
         operations=float(tokens) * (2 * met.multiplied + attention),
         weights=met.weights * -(-tokens // BATCH_TOKENS),
         touched=float(tokens) * touched,
-        memory=_FLOAT_BYTES * (batch * held + 2 * sequence * scores + matrices) + 3 * BLOCK_BYTES,
+        memory=values_memory(config, tokens, widest) + 3 * BLOCK_BYTES,
         disk=_FLOAT_BYTES * (tokens * config.hidden + (on_disk if tokens > batch else 0)),
         more=more,
     )
+
+
+def values_memory(config: DecoderConfig, tokens: int, widest: int = 0) -> int:
+    """Bytes of the values of a text on its way through a model, weights left out.
+
+    Args:
+        tokens: Of the text.
+        widest: Columns of the widest matrix whose second moments are inverted; 0 for none.
+    """
+    sequence = min(tokens, calibration_text.SEQUENCE_TOKENS, config.max_positions)
+    held = _HELD_HIDDEN * config.hidden + _HELD_FFN * config.ffn
+    scores = 2 * sequence * sequence * config.heads
+    values = min(tokens, BATCH_TOKENS) * held + scores + _METHOD_MATRICES * widest**2
+    return _FLOAT_BYTES * values
 
 
 def measured_rates() -> Rates:

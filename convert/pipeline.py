@@ -48,6 +48,7 @@ from convert.resume import (
 )
 from convert.run_record import run_record
 from convert.stream import WrittenFiles, source_bytes, write_layouts
+from convert.room import require_room
 from convert.text_runs import TextRuns
 from golden.format import read
 from passes.encodings import warm_up
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from convert.one_pass import OnePass
 
 
+    from targets.base import Source
 @dataclass(frozen=True)
 class RunRequest:
     """What to convert, into what, and how strictly.
@@ -133,10 +135,9 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         finished = finished_earlier(request.out, artifacts, gate=request.gate)
         artifacts = _still_to_make(request.out, artifacts, finished, reporter)
         with reporter.stage("open the checkpoint"):
-            opened = request.opened or open_model(request.recipe, scratch.path)
-            checkpoint, inputs = opened.checkpoint, opened.inputs
-            stack.callback(checkpoint.close)
-            source = open_source(checkpoint)
+            checkpoint, inputs, source = _open(request, scratch.path, stack)
+        in_flight = request.threads * chunk_size
+        require_room(checkpoint, source, request.recipe, artifacts, request.out, in_flight)
         texts = TextRuns(
             *(request.recipe, checkpoint, source, inputs, request.out, reporter),
             restart=request.restart,
@@ -175,6 +176,14 @@ def _still_to_make(
         reporter.say(f"{name}: finished by the interrupted run")
         reporter.judged(recorded_outcome(manifest))
     left = [artifact for artifact in artifacts if artifact.folder not in finished]
+def _open(
+    request: RunRequest, scratch: Path, stack: ExitStack
+) -> tuple[Checkpoint, Inputs, Source]:
+    opened = request.opened or open_model(request.recipe, scratch)
+    stack.callback(opened.checkpoint.close)
+    return opened.checkpoint, opened.inputs, open_source(opened.checkpoint)
+
+
     for artifact in left:
         require_absent(out / artifact.folder)
     return left

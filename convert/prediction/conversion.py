@@ -13,7 +13,7 @@ from convert.calibration_cost import TextRun, measured_rates
 from convert.hardware.this_machine import Speeds, this_machine
 from convert.memory import chunk_bytes, default_budget
 from convert.planned_artifact import ArtifactPlan
-from convert.prediction.rates import REFERENCE_OPERATIONS, nanoseconds
+from convert.prediction.rates import REFERENCE_CONVERSIONS, nanoseconds
 from convert.prediction.units import readable_bytes, readable_seconds
 from convert.recipe import Recipe
 from convert.weighting import SAMPLE_TOKENS
@@ -25,9 +25,9 @@ from targets.deployment import LayoutCost
 _START = 2.4
 """Processor seconds of a run with next to nothing to convert, on the machine of the rates."""
 
-_READ_CHUNKS, _ENCODED_CHUNKS, _MULTIPLIED_CHUNKS = 1.0, 0.5, 3.0
-"""What a thread holds, in chunks of source: as it is read, as each artifact stores it, and as what
-a text is multiplied with."""
+_FIRST_CHUNKS, _FURTHER_CHUNKS, _MULTIPLIED_CHUNKS = 1.5, 2.0, 3.0
+"""What a thread holds, in chunks of source: for one artifact, for each further one, and for a text
+that is multiplied with them; measured."""
 
 _TEXT_BLOCKS = 3 * BLOCK_BYTES
 """Of blocks of weights that a text has read by itself, which `TextRun.memory` counts."""
@@ -164,7 +164,7 @@ def conversion_memory(layouts: Sequence[LayoutCost], runs: Sequence[TextRun], th
     """
     libraries = max(cost.memory for cost in layouts)
     chunk = chunk_bytes(max(default_budget(), 64 << 20), threads=threads, artifacts=len(layouts))
-    held = _READ_CHUNKS + _ENCODED_CHUNKS * len(layouts)
+    held = _FIRST_CHUNKS + _FURTHER_CHUNKS * (len(layouts) - 1)
     beside = [run.memory - _TEXT_BLOCKS for run in runs if not run.own_read]
     multiplied = _MULTIPLIED_CHUNKS if beside else 0
     chunks = int(threads * chunk * (held + multiplied)) + max(beside, default=0)
@@ -186,7 +186,7 @@ def _seconds(
     moved: int,
 ) -> float:
     """Start, texts of their own, then what the cores or the disk take, whichever is more."""
-    slower = REFERENCE_OPERATIONS * speeds.cores / speeds.operations
+    slower = REFERENCE_CONVERSIONS / speeds.conversions
     laying_out = sum(cost.seconds for cost in layouts)
     work = slower * sum(map(_work, artifacts)) / speeds.cores
     texts = sum(run.seconds(measured_rates()) for run in runs if run.own_read)

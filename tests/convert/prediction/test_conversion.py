@@ -81,7 +81,7 @@ def test_programs_are_exported_for_some_targets_only():
 
 def test_a_slower_machine_takes_longer(monkeypatch):
     before = cost(Q8).seconds
-    slower = replace(SPEEDS, operations=SPEEDS.operations / 4)
+    slower = replace(SPEEDS, conversions=SPEEDS.conversions / 4)
     monkeypatch.setattr(module, "this_machine", lambda: slower)
     assert cost(Q8).seconds > 3 * before
 
