@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from convert.results import Made as Made
     from convert.results import RunResult as RunResult
     from convert.results import Verified as Verified
+    from convert.sharing import publish as publish
+    from convert.sharing import pull as pull
+    from convert.sharing import report as report
     from convert.trusting import diff as diff
     from convert.trusting import sign as sign
 
 _PLACES = {
     **dict.fromkeys(("run", "plan", "verify", "inspect", "generate", "bench"), "convert.api"),
     **dict.fromkeys(("RunResult", "Made", "Verified", "Generated"), "convert.results"),
+    **dict.fromkeys(("publish", "pull", "report"), "convert.sharing"),
     **dict.fromkeys(("sign", "diff"), "convert.trusting"),
     "Reporter": "convert.progress",
 }
@@ -50,6 +54,9 @@ __all__ = (
     "generate",
     "inspect",
     "plan",
+    "publish",
+    "pull",
+    "report",
     "run",
     "sign",
     "verify",
