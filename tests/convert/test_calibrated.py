@@ -67,11 +67,18 @@ def test_the_artifact_decodes_to_other_weights_than_without(made):
 
 
 def test_a_mix_gets_all_its_codes_in_one_run(tmp_path, text):
-    """Of tiny-llama's rows 256 divides none: fallbacks have codes, and 8 bits need none."""
-    mix = Artifact(format="gguf", encoding="q4_k_m", method="gptq")
+    """Of tiny-llama's rows 256 divides none: fallbacks have codes, and 8 bits need none.
+    Embeddings that are the head as well are rounded as the head.
+    """
+    mix = Artifact(format="gguf", encoding="q4_k_m", method="gptq", embeddings="q5_0")
     [folder], _ = convert(tmp_path, mix, calibrate=text)
     kinds = {tensor.encoding for tensor in read_manifest(folder).tensors}
     assert {"q5_0", "q8_0"} <= kinds
+    [kept] = [path for path in tmp_path.iterdir() if path.name.startswith("gptq-")]
+    names = {path.stem for path in kept.iterdir()}
+    assert "model.embed_tokens.weight" in names and DOWN not in names
+    eights = [tensor for tensor in read_manifest(folder).tensors if tensor.encoding == "q8_0"]
+    assert len(names) == 36 - len(eights)
 
 
 def test_the_manifest_says_how_codes_were_found(made):
