@@ -22,6 +22,7 @@ def run(
     settings: Sequence[str],
     junit: Path | None = None,
     lora: Sequence[Path] | None = None,
+    frozen: Path | None = None,
     **options: Any,
 ) -> None:
     """Carry out `convert run`.
@@ -30,6 +31,7 @@ def run(
         common: What every artifact is to have, by the recipe's keys; None leaves the recipe's.
         junit: Where to write the checks of all artifacts.
         lora: See `Recipe.lora`; None leaves the recipe's.
+        frozen: A manifest whose artifact is to be made again.
         options: As for `convert.api.run`.
 
     Raises:
@@ -38,8 +40,13 @@ def run(
     from convert import api
     from convert.continuous_integration import reporting
     from convert.target_options import parse_settings
+    from convert.trusting import frozen_command
 
     with reporting("convert run", junit) as reporter:
+        if frozen is not None:
+            settled = {"recipe": recipe, "to": to, "set": settings, **common}
+            frozen_command(frozen, model, lora=lora, reporter=reporter, **settled, **options)
+            return
         made = api.run(
             model, recipe=recipe, to=to, settings=parse_settings(settings), lora=lora or (),
             reporter=reporter, **common, **options,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convert.known_errors import catalogued
 
 if TYPE_CHECKING:
     from convert.differences.comparison import Comparison
     from convert.manifest import Manifest
+    from convert.progress import Reporter
 
 
 @catalogued
@@ -84,3 +85,59 @@ def diff_command(first: Path, second: Path, *, as_json: bool, show_all: bool) ->
         else told.as_text(found, shown=None if show_all else told.SHOWN)
     )
     return not found.is_same
+
+
+def frozen_command(
+    manifest: Path,
+    model: str | None,
+    *,
+    out: Path,
+    threads: int,
+    calibrate: str | None,
+    imatrix: str | None,
+    prompts: Path | None,
+    lora: Sequence[Path] | None,
+    keep_failed: bool,
+    restart: bool,
+    memory: str | None,
+    reporter: Reporter,
+    gate: bool = True,
+    tokenizer: bool = True,
+    report: bool = False,
+    **settled: Any,
+) -> None:
+    """Carry out `convert run --frozen`.
+
+    Args:
+        gate: The manifest settles it, as it does the tokenizer.
+        report: No page is written about an artifact that is there already.
+        settled: Other options that the manifest settles; none of them may be given.
+
+    Raises:
+        UsageError: One is.
+        TricastError: See `convert.provenance.repeating.repeat`.
+    """
+    from convert.errors import UsageError
+    from convert.provenance.frozen_inputs import Given
+    from convert.provenance.repeating import Repetition, repeat
+    from convert.sizes import parse_size
+
+    contradicting = [name for name, value in settled.items() if value]
+    kept = {"gate": gate, "tokenizer": tokenizer}
+    contradicting += [f"no-{name}" for name, is_kept in kept.items() if not is_kept]
+    if contradicting:
+        raise UsageError(
+            "--frozen takes everything from the manifest",
+            found=", ".join(f"--{name.replace('_', '-')}" for name in contradicting),
+            remedy="leave that out",
+        )
+    given = Given(
+        model,
+        calibrate=None if calibrate is None else Path(calibrate),
+        prompts=prompts,
+        imatrix=None if imatrix is None else Path(imatrix),
+        lora=tuple(lora or ()),
+    )
+    budget = parse_size(memory) if memory else None
+    asked = Repetition(manifest, out, threads, given, keep_failed, restart, budget)
+    print(repeat(asked, reporter))

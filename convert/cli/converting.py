@@ -12,11 +12,13 @@ from convert.cli.options import (
     AsJson,
     Calibrate,
     CalibrationTokens,
+    Frozen,
     GoldenFile,
     Imatrix,
     Junit,
     Lora,
     MaxKld,
+    Memory,
     Method,
     Prompts,
     RecipeName,
@@ -66,12 +68,8 @@ def run(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard what an interrupted run left.")
     ] = False,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            "--memory", help="For weights in flight, as 512MB. Default: a quarter of what is free."
-        ),
-    ] = None,
+    memory: Memory = None,
+    frozen: Frozen = None,
     split_max_size: SplitMaxSize = None,
     junit: Junit = None,
     threads: Threads = ALL_CORES,
@@ -88,7 +86,7 @@ def run(
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
         prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
         restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
-        calibration_tokens=calibration_tokens, lora=lora, junit=junit,
+        calibration_tokens=calibration_tokens, lora=lora, junit=junit, frozen=frozen,
     )  # fmt: skip
 
 

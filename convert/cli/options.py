@@ -94,6 +94,18 @@ Method = Annotated[
         "Default: scales weighted in one pass.",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", help="For weights in flight, as 512MB. Default: a quarter of what is free."
+    ),
+]
+Frozen = Annotated[
+    Path | None,
+    typer.Option(
+        "--frozen", help="Make the artifact of this manifest again; fail if any byte differs."
+    ),
+]
 SmoothQuant = Annotated[
     str | None, typer.Option("--smooth-quant", help="Its alpha (0 to 1), 'search' or 'none'.")
 ]

@@ -32,6 +32,7 @@ def test_run_takes_many_targets(called, tmp_path):
     arguments += ["--restart", "--memory", "1GB", "--split-max-size", "2G"]
     arguments += ["--set", "cards=8", "--set", "card=gaudi2"]
     arguments += ["--method", "gptq", "--smooth-quant", "0.4", "--target-bits", "4.5"]
+    arguments += ["--frozen", "out/a/manifest.json"]
     assert main([*arguments, "--tensor-parallel", "4"]) == 0
     (model, recipe, to), options = called["run"]
     assert (model, recipe, to) == ("model", None, ["gguf:q4_0", "onnx"])
@@ -39,6 +40,7 @@ def test_run_takes_many_targets(called, tmp_path):
     assert (options["gate"], options["tokenizer"], options["strict"]) == (False, False, True)
     assert options["threads"] == 3
     assert (options["restart"], options["memory"]) == (True, "1GB")
+    assert options["frozen"] == Path("out/a/manifest.json")
     assert options["split_max_size"] == "2G"
     assert options["common"] == {
         "tensor_parallel": 4,
