@@ -57,8 +57,12 @@ class HubPublisher:
     """
 
     def __init__(self, name: str, redactor: Redactor, patience: Patience) -> None:
-        from huggingface_hub import HfApi, get_token
+        from huggingface_hub import HfApi, constants, get_token
 
+        if constants.HF_HUB_OFFLINE:
+            raise UnavailableDestinationError(
+                f"{name} is not published: HF_HUB_OFFLINE is set", remedy="unset HF_HUB_OFFLINE"
+            )
         self._name, self._redactor, self._patience = name, redactor, patience
         token = get_token()
         if token is None:

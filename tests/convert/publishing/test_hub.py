@@ -160,6 +160,13 @@ def test_without_a_token_nobody_is_asked(hub, send, monkeypatch):
     assert hub.asked == []
 
 
+def test_offline_nobody_is_asked(hub, send, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnavailableDestinationError, match="HF_HUB_OFFLINE"):
+        send()
+    assert hub.asked == []
+
+
 def test_a_damaged_copy_is_not_taken(hub, send, reporter, tmp_path):
     send()
     hub.commits[-1]["model.gguf"] = b"other weights"
