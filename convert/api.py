@@ -37,7 +37,7 @@ def run(
     calibrate: FilePath | None = None, calibration_tokens: int | None = None,
     imatrix: FilePath | None = None, prompts: FilePath | None = None,
     golden: FilePath | None = None, gate: bool = True, tokenizer: bool = True,
-    strict: bool = False, keep_failed: bool = False, restart: bool = False,
+    strict: bool = False, keep_failed: bool = False, restart: bool = False, report: bool = True,
     memory: int | str | None = None, threads: int = ALL_CORES, reporter: Reporter | None = None,
 ) -> RunResult:  # fmt: skip
     """Convert a checkpoint into artifacts, each checked against the original; `convert run`.
@@ -51,6 +51,7 @@ def run(
         gate: Whether to compare with the original before an artifact gets its name.
         golden: A recording of the original made elsewhere.
         memory: For weights in flight: bytes, or a text such as ``512MB``.
+        report: Whether to write a page about each artifact beside it.
         reporter: Told of every stage and verdict; None: nobody is.
 
     The others are the options of the same names; None leaves what the recipe says.
@@ -84,7 +85,7 @@ def run(
     request = pipeline.RunRequest(
         with_options(chosen, given), Path(out), threads, gate=gate, tokenizer=tokenizer,
         strict=strict, golden=None if golden is None else Path(golden), keep_failed=keep_failed,
-        restart=restart, opened=opened,
+        restart=restart, opened=opened, report=report,
         memory=parse_size(memory) if isinstance(memory, str) else memory,
     )  # fmt: skip
     folders = pipeline.run(request, reporter or Silent())
@@ -98,7 +99,7 @@ def plan(
     settings: Mapping[str, Any] | None = None, tensor_parallel: int | None = None,
     target_bits: float | None = None, hardware: str | Sequence[str] = (),
     batch: int | None = None, context: int | None = None, prompt_tokens: int | None = None,
-    files: bool = False,
+    files: bool = False, out: FilePath = "out",
 ) -> Plan:  # fmt: skip
     """What a run would make, from config.json alone; `convert plan`.
 
@@ -111,6 +112,7 @@ def plan(
         prompt_tokens: Tokens of the prompt alone.
         files: Also lay the files out, as a run does, for the exact size of each; needs the
             checkpoint.
+        out: Folder that a run would write to.
 
     The others are those of `run`.
 
@@ -135,7 +137,7 @@ def plan(
     chosen = with_options(chosen, settings or {})
     return make_plan(
         config, chosen, hardware=_texts(hardware), asked=Asked(batch, context, prompt_tokens),
-        files=laid_out_files(chosen) if files else None,
+        files=laid_out_files(chosen) if files else None, out=Path(out),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from convert.outcomes import TOKENIZER_THERE, Outcome, gate_checks, weight_check
 from convert.preparation import Prepared
 from convert.progress import Reporter
 from convert.recipe import Artifact
+from convert.reporting.findings import Findings
 from convert.weight_errors import WeightError, weight_errors
 from golden.gate import run_gate
 from golden.result import Check, GateResult
@@ -44,6 +45,7 @@ def gate_artifact(
     tokenizer: bool,
     threads: int,
     reporter: Reporter,
+    findings: Findings | None = None,
 ) -> GateRecord:
     """Run a written artifact in its runtime and hold it against its original.
 
@@ -56,13 +58,14 @@ def gate_artifact(
         tokenizer: Whether the artifact must carry a tokenizer.
         threads: Threads of the runtime.
         reporter: Told of the figures, passed or not.
+        findings: Takes in everything that is found.
 
     Raises:
         GateError: A figure is beyond its threshold; all of them are named.
         RunnerCrashedError: The runtime refused the artifact or died.
     """
     limits = thresholds(item.artifact)
-    judging = _Judging(item, reporter)
+    judging = _Judging(item, reporter, findings or Findings())
     with reporter.stage(f"check {item.artifact.folder}"), judging.crashes():
         result = run_gate(
             folder,
@@ -73,10 +76,7 @@ def gate_artifact(
             digest=record.digest,
             original=checkpoint.folder if item.loses_precision else None,
         )
-        graph = {
-            name: item.meant(parameter.weight) for name, parameter in parameters(item.model).items()
-        }
-        errors = weight_errors(item.target, folder, graph)
+        errors = _weight_errors(item, folder)
     for line in (*gate_lines(result), weight_line(errors[0], limits)):
         reporter.say(f"  {line}")
     failures = list(result.failures)
@@ -85,7 +85,7 @@ def gate_artifact(
     lost = tokenizer and not result.tokenizer.checked
     if lost:
         failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
-    judging.told(result, errors[0], limits, lost=failures[-1] if lost else None)
+    judging.told(result, errors, limits, lost=failures[-1] if lost else None)
     if failures:
         raise _mismatch(item.artifact, failures, errors)
     return GateRecord(
@@ -98,17 +98,30 @@ def gate_artifact(
     )
 
 
+def _weight_errors(item: Prepared, folder: Path) -> tuple[WeightError, ...]:
+    graph = {
+        name: item.meant(parameter.weight) for name, parameter in parameters(item.model).items()
+    }
+    return weight_errors(item.target, folder, graph)
+
+
 class _Judging:
     """Tells the reporter what was found of an artifact, and how long that took."""
 
-    def __init__(self, item: Prepared, reporter: Reporter) -> None:
-        self._item, self._reporter = item, reporter
+    def __init__(self, item: Prepared, reporter: Reporter, findings: Findings) -> None:
+        self._item, self._reporter, self._findings = item, reporter, findings
         self._started = time.perf_counter()
 
     def told(
-        self, result: GateResult, worst: WeightError, limits: Thresholds, *, lost: str | None
+        self,
+        result: GateResult,
+        errors: Sequence[WeightError],
+        limits: Thresholds,
+        *,
+        lost: str | None,
     ) -> None:
-        more = [weight_check(worst.name, worst.relative_rms, limits.weight_error)]
+        self._findings.take(result, errors)
+        more = [weight_check(errors[0].name, errors[0].relative_rms, limits.weight_error)]
         if lost is not None:
             more.append(Check(TOKENIZER_THERE, False, lost))
         self._tell(gate_checks(result, more))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from convert.cli import checking, converting, reading, sharing, trusting, using
+from convert.cli import checking, converting, reading, recipes, reporting, sharing, trusting, using
 
 app = typer.Typer(
     add_completion=False,
@@ -18,6 +18,7 @@ app.command("plan")(converting.plan)
 app.command("verify")(checking.verify)
 app.command("sign")(trusting.sign)
 app.command("diff")(trusting.diff)
+app.command("report")(reporting.report)
 app.command("publish")(sharing.publish)
 app.command("pull")(sharing.pull)
 app.command("bench")(using.bench)
@@ -26,6 +27,7 @@ app.command("inspect")(reading.inspect)
 app.command("import")(reading.import_)
 app.command("imatrix")(reading.imatrix)
 app.command("list")(reading.list_)
+app.command("lint-recipe")(recipes.lint_recipe)
 
 golden_app = typer.Typer(no_args_is_help=True, help="Record the original; compare an artifact.")
 golden_app.command("record")(checking.golden_record)

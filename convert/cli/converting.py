@@ -71,6 +71,9 @@ def run(
     memory: Memory = None,
     frozen: Frozen = None,
     split_max_size: SplitMaxSize = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write a page about each artifact.")
+    ] = True,
     junit: Junit = None,
     threads: Threads = ALL_CORES,
 ) -> None:
@@ -86,7 +89,7 @@ def run(
         settings=settings or [], gate=gate, tokenizer=tokenizer, strict=strict, golden=golden,
         prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
         restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
-        calibration_tokens=calibration_tokens, lora=lora, junit=junit, frozen=frozen,
+        calibration_tokens=calibration_tokens, lora=lora, junit=junit, frozen=frozen, report=report,
     )  # fmt: skip
 
 
@@ -124,6 +127,9 @@ def plan(
             help="Also the exact size of every file; needs the checkpoint, and takes longer.",
         ),
     ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder that a run would write to.")] = Path(
+        "out"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Say from config.json alone what a run will make and cost, and how it will do on a machine.
@@ -136,5 +142,5 @@ def plan(
         model, recipe, to or [], revision=revision,
         common={"tensor_parallel": tensor_parallel, "target_bits": target_bits},
         settings=settings or [], as_json=as_json, hardware=hardware or [], batch=batch,
-        context=context, prompt_tokens=prompt_tokens, files=files,
+        context=context, prompt_tokens=prompt_tokens, files=files, out=out,
     )  # fmt: skip

@@ -42,7 +42,8 @@ def test_all_artifacts_pass_the_gate_and_carry_a_manifest(converted):
 
 def test_nothing_else_is_left_in_the_output(converted):
     names = {path.name for path in converted.out.iterdir()}
-    assert names == {*converted.artifacts, converted.golden.name}
+    pages = {f"{name}.report.{kind}" for name in converted.artifacts for kind in ("html", "json")}
+    assert names == {*converted.artifacts, converted.golden.name, *pages}
 
 
 def test_a_second_run_gives_identical_bytes_in_every_file(converted, tmp_path, monkeypatch):
@@ -128,8 +129,10 @@ def test_a_broken_conversion_does_not_get_through(converted, tmp_path, monkeypat
 def test_a_failed_artifact_can_be_kept_for_study(converted, tmp_path, monkeypatch):
     swap_query_and_key_rows(monkeypatch)
     with pytest.raises(GateError, match=r"q_proj|k_proj"):
-        convert_tiny(tmp_path, "gguf:q8_0", golden=converted.golden, keep_failed=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["gguf-q8_0.failed"]
+        convert_tiny(tmp_path, "gguf:q8_0", golden=converted.golden, keep_failed=True, report=True)
+    names = {path.name.removeprefix("gguf-q8_0.") for path in tmp_path.iterdir()}
+    assert names == {"failed", "report.html", "report.json"}
+    assert "<strong>Refused.</strong>" in (tmp_path / "gguf-q8_0.report.html").read_text()
 
 
 def test_without_the_gate_the_manifest_says_unverified(tmp_path):

@@ -56,6 +56,14 @@ def test_no_more_than_a_layer_is_in_memory(bare_checkpoint):
     assert held == {"model.norm.weight"}
 
 
+def test_a_continuation_that_reads_too_much_is_left_out(bare_checkpoint, monkeypatch):
+    loaded = layered.load(bare_checkpoint, 1)
+    whole = reference.load(bare_checkpoint, 1)
+    assert loaded.continuation([1, 5, 9], 4) == whole.continuation([1, 5, 9], 4)
+    monkeypatch.setattr(layered, "READ_BYTES", 1 << 10)
+    assert loaded.continuation([1, 5, 9], 4) is None
+
+
 def test_what_does_not_fit_is_run_layer_by_layer(bare_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "fits", lambda folder: False)
     monkeypatch.setattr(reference, "load", None)

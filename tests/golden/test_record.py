@@ -17,7 +17,7 @@ from convert.errors import (
     UnsupportedTokenizerError,
 )
 from golden import memory
-from golden.format import read
+from golden.format import GENERATED_TOKENS, read
 from golden.record import main, record
 
 PROMPTS = ["he said the sheep", "A b c"]
@@ -48,6 +48,19 @@ def test_texts_and_chats_are_recorded(checkpoint, tmp_path):
     assert header.chats[0].text == "<user>What is the capital of France?<assistant>"
     assert json.loads(header.tokenizer_json)["model"]["type"] == "BPE"
     assert len(header.sample_ids) > 4
+
+
+def test_the_original_goes_on_as_transformers_does(checkpoint, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    record(checkpoint, tmp_path / "golden", prompts=PROMPTS)
+    header = read(tmp_path / "golden").header
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    sample = torch.tensor([header.sample_ids])
+    drawn = model.generate(sample, max_new_tokens=GENERATED_TOKENS, do_sample=False)
+    expected = [token for token in drawn[0, sample.shape[1] :].tolist() if token != 2]
+    assert len(expected) > 1
+    assert list(header.continuation) == expected
 
 
 def test_two_recordings_are_the_same_bytes(checkpoint, tmp_path):

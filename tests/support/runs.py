@@ -34,7 +34,7 @@ def convert_tiny(
     said: TextIO | None = None,
     **options: Any,
 ) -> list[Path]:
-    """Run the pipeline with two threads; the finished folders."""
+    """Run the pipeline with two threads and without pages; the finished folders."""
     made = recipe(*to, model=model, calibrate=calibrate)
-    request = RunRequest(recipe=made, out=out, **{"threads": 2, **options})
+    request = RunRequest(recipe=made, out=out, **{"threads": 2, "report": False, **options})
     return list(run(request, Reporter(said or io.StringIO())))
