@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from tests.support.faulty_server import Answer, FaultyServer, Request
 
 NAME = "org/tiny"
 TOKEN = "hf_" + "notarealtoken" * 3
+XET_TOKEN = "xet-token-of-the-fake-hub"
 STORE = r"/store/[0-9a-f]{64}"
 COMMIT = rf"/api/models/{NAME}/commit/main"
 _RESOLVE = re.compile(rf"/{NAME}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
@@ -27,11 +29,14 @@ class FakePublishingHub(FaultyServer):
     Args:
         commits: Files of each commit, oldest first.
         blobs: Large files by their SHA-256, committed or not.
+        shards: How many times somebody has told the Xet store what files are made of. It looks at
+            nothing: what it holds stands for any large file.
     """
 
     commits: list[dict[str, bytes]] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     private: bool = True
+    shards: int = 0
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -45,6 +50,8 @@ class FakePublishingHub(FaultyServer):
     def answer(self, request: Request) -> Answer:
         if request.path.startswith("/store/"):
             return self._store(request)
+        if request.path.startswith("/xet/"):
+            return self._xet(request)
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return Answer(401, headers={"X-Error-Message": "Invalid credentials"})
         return self._authorized(request)
@@ -65,6 +72,9 @@ class FakePublishingHub(FaultyServer):
             return self._commit(request.body)
         if request.path == f"/api/models/{NAME}/preupload/main":
             return self._modes(json.loads(request.body)["files"])
+        if request.path == f"/api/models/{NAME}/xet-write-token/main":
+            expires = int(time.time()) + 3600
+            return _json({"accessToken": XET_TOKEN, "exp": expires, "casUrl": f"{self.url}/xet"})
         if request.path == f"/{NAME}.git/info/lfs/objects/batch":
             return self._batch(json.loads(request.body)["objects"])
         if request.path == f"/api/models/{NAME}" or request.path.startswith(
@@ -125,6 +135,18 @@ class FakePublishingHub(FaultyServer):
         self.blobs[name] = request.body
         return Answer(200)
 
+    def _xet(self, request: Request) -> Answer:
+        """Takes pieces of files, and then what the files are made of (hf_xet 1.8)."""
+        if request.headers.get("Authorization") != f"Bearer {XET_TOKEN}":
+            return Answer(401)
+        if "/xorbs/" in request.path:
+            return _json({"was_inserted": True})
+        if request.path.endswith("/shards"):
+            self.shards += 1
+            told = {"result": 1} if "/v1/" in request.path else {"type": "result", "result": 1}
+            return Answer(200, json.dumps(told).encode() + b"\n")
+        return Answer(404)
+
     def _commit(self, body: bytes) -> Answer:
         files = dict(self.files)
         for line in map(json.loads, body.splitlines()):
@@ -134,6 +156,8 @@ class FakePublishingHub(FaultyServer):
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
+                if self.shards:
+                    self.blobs.setdefault(value["oid"], b"in the Xet store")
                 if value["oid"] not in self.blobs:
                     return Answer(400, headers={"X-Error-Message": "a pointer to nothing"})
                 files[value["path"]] = self.blobs[value["oid"]]
