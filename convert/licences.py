@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from convert.bounded_yaml import read_yaml
+
 _CARD = "README.md"
 _DASHES = "---"
 _KEYS = ("license:", "license_name:")
@@ -63,7 +65,7 @@ def _header(path: Path) -> dict[str, Any]:
             is_kept = line.startswith(_KEYS)
         kept += f"{line}\n" if is_kept else ""
     try:
-        found = yaml.safe_load(kept[:_LONGEST_LICENCE])
-    except (yaml.YAMLError, ValueError, RecursionError):
+        found = read_yaml(kept[:_LONGEST_LICENCE])
+    except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}

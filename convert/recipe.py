@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from convert.bounded_yaml import read_yaml
 from convert.errors import RecipeError, UsageError
 
 SHIPPED_TEXT, NO_TEXT = "sample", "none"
@@ -215,7 +216,7 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
         RecipeError: Not YAML, or not of the schema.
     """
     try:
-        document = yaml.safe_load(text)
+        document = read_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {where} is not YAML", found=str(error)) from error
     if not isinstance(document, dict):

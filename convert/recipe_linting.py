@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from convert.bounded_yaml import read_yaml
 from convert.errors import TricastError
 from convert.recipe import Artifact, Recipe
 from convert.recipe_marks import Mark, marks
@@ -60,8 +61,8 @@ def lint(path: Path) -> tuple[Finding, ...]:
 def lint_text(text: str, path: Path) -> tuple[Finding, ...]:
     """As `lint`, of a text that is, or will be, in the file ``path``."""
     try:
+        document = read_yaml(text)
         places = marks(text)
-        document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         return (_finding(path, *_not_yaml(error)),)
     except (RecursionError, ValueError) as error:

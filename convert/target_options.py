@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from convert.bounded_yaml import read_yaml
 from convert.errors import UsageError
 from convert.recipe import Artifact, Recipe
 from targets import target, target_names
@@ -58,7 +59,7 @@ def with_options(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 def _value(text: str, value: str) -> Any:
     try:
-        return yaml.safe_load(value)
+        return read_yaml(value)
     except yaml.YAMLError as error:
         raise UsageError(
             f"cannot read --set {text!r}",

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from convert.bounded_yaml import read_yaml
 from convert.errors import UsageError
 from convert.hardware.profile import Hardware
 from convert.recipe import faults
@@ -54,7 +55,7 @@ def parse_hardware(text: str, *, where: str) -> Hardware:
         UsageError: Not YAML, or not of the schema.
     """
     try:
-        document = yaml.safe_load(text)
+        document = read_yaml(text)
     except yaml.YAMLError as error:
         raise UsageError(
             f"the hardware profile {where} is not YAML", found=str(error).replace("\n", " ")
