@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from convert.config_only import NamedConfig
-from convert.errors import DoesNotFitError
-from convert.hardware.catalogue import load_hardware
+from convert.errors import DoesNotFitError, UsageError
+from convert.hardware.catalogue import hardware_names, load_hardware
 from convert.planned_artifact import ArtifactPlan, FileSize
 from convert.planner import Planner
 from convert.prediction.asked import Asked
@@ -91,6 +92,7 @@ def plan(
     hardware: Sequence[str] = (),
     asked: Asked | None = None,
     files: Sequence[tuple[FileSize, ...]] | None = None,
+    out: Path = Path("out"),
 ) -> Plan:
     """Plan every artifact of a recipe; no weight is needed.
 
@@ -98,6 +100,7 @@ def plan(
         hardware: Names of machines, or files; none for those that the recipe names.
         asked: What the artifacts are to do there; None for what their targets take for usual.
         files: Of each artifact, if they were laid out.
+        out: Folder that a run would write to.
 
     Raises:
         UnsupportedError: The model cannot be expressed for a target.
@@ -111,7 +114,13 @@ def plan(
         planner.planned(resolve_encoding(artifact), machines, wanted)
         for artifact in recipe.artifacts
     ]
+    if wanted != Asked() and not any(one.deployments for one in artifacts):
+        raise UsageError(
+            "batch, context and prompt tokens are of a machine, and none is named",
+            expected=f"--hardware with one of {', '.join(hardware_names())}",
+            remedy="see `convert list hardware`",
+        )
     if files is not None:
         artifacts = [replace(one, files=own) for one, own in zip(artifacts, files, strict=True)]
-    cost = conversion_cost(recipe, artifacts, planner.config, planner.source_bytes)
+    cost = conversion_cost(recipe, artifacts, planner.config, planner.source_bytes, out=out)
     return Plan(model.label, planner.parameters, tuple(artifacts), cost)

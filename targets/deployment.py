@@ -64,11 +64,21 @@ class LayoutCost:
 
     Args:
         seconds: Of a processor beyond what any run takes; measured on one of 3 GHz.
-        memory: Bytes of the program with the libraries that this needs.
+        memory: Bytes of all processes with the libraries that this needs.
+        memory_again: The same where what takes long is kept from an earlier time; None if nothing
+            is kept.
     """
 
     seconds: float = 0
     memory: int = 220_000_000
+    memory_again: int | None = None
+
+    @property
+    def again(self) -> LayoutCost:
+        """What it takes when the same was laid out before."""
+        if self.memory_again is None:
+            return self
+        return LayoutCost(0, self.memory_again)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from convert.hardware.profile import Efficiency, Figure, Hardware, Share
 from convert.weights import FloatType
 from passes.calibration.reading import as_float32
 
-_FORM = 3
+_FORM = 4
 """Raised when the same machine would be measured otherwise."""
 
 _READ_BYTES = 192 << 20
@@ -30,7 +30,7 @@ _READ_BYTES = 192 << 20
 
 _SQUARE = 1024
 _HASHED, _WRITTEN = 8 << 20, 32 << 20
-_ROUNDS = 6
+_ROUNDS, _LEAST_SECONDS = 4, 0.06
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _measure() -> Speeds:
         bandwidth=_bandwidth(cores),
         operations=_operations(cores),
         hashing=_hashing(),
-        writing=_writing(),
+        writing=writing_speed(_nearest(cache_folder())),
         conversions=_conversions(),
     )
 
@@ -173,9 +173,17 @@ def _hashing() -> float:
     return _HASHED / _least(lambda: hashlib.sha256(data).digest())
 
 
-def _writing() -> float:
+def is_beside_the_cache(folder: Path) -> bool:
+    """Whether a folder is on the disk that `Speeds.writing` is of."""
+    try:
+        return folder.stat().st_dev == _nearest(cache_folder()).stat().st_dev
+    except OSError:
+        return True
+
+
+def writing_speed(folder: Path) -> float:
+    """Bytes a second onto the disk of a folder, or of the system if it cannot be written."""
     data = os.urandom(_WRITTEN >> 3) * 8  # some disks store zeros in no time
-    folder = cache_folder().parent
     with tempfile.TemporaryFile(dir=folder if os.access(folder, os.W_OK) else None) as file:
         started = time.perf_counter()
         file.write(data)
@@ -184,14 +192,20 @@ def _writing() -> float:
         return _WRITTEN / max(time.perf_counter() - started, 1e-6)
 
 
-def _least(work: Callable[[], object]) -> float:
-    """Processor seconds of the fastest of a few rounds, of all threads together.
+def _nearest(folder: Path) -> Path:
+    """A folder, or the nearest above it that is there."""
+    return next(each for each in (folder, *folder.parents) if each.is_dir())
 
-    They say what the machine does when nobody else wants it, and hardly change when others do.
+
+def _least(work: Callable[[], object]) -> float:
+    """Processor seconds of the fastest of some rounds, of all threads together.
+
+    They say what the machine does when nobody else wants it, and change little when others do.
     """
-    best = float("inf")
-    for _ in range(_ROUNDS):
+    best, spent, rounds = float("inf"), 0.0, 0
+    while rounds < _ROUNDS or spent < _LEAST_SECONDS:
         started = time.process_time()
         work()
-        best = min(best, time.process_time() - started)
+        passed = time.process_time() - started
+        best, spent, rounds = min(best, passed), spent + max(passed, 1e-6), rounds + 1
     return max(best, 1e-9)

@@ -10,7 +10,12 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from convert.calibration_cost import TextRun, measured_rates
-from convert.hardware.this_machine import Speeds, this_machine
+from convert.hardware.this_machine import (
+    Speeds,
+    is_beside_the_cache,
+    this_machine,
+    writing_speed,
+)
 from convert.memory import chunk_bytes, default_budget
 from convert.planned_artifact import ArtifactPlan
 from convert.prediction.rates import REFERENCE_CONVERSIONS, nanoseconds
@@ -25,7 +30,7 @@ from targets.deployment import LayoutCost
 _START = 2.4
 """Processor seconds of a run with next to nothing to convert, on the machine of the rates."""
 
-_FIRST_CHUNKS, _FURTHER_CHUNKS, _MULTIPLIED_CHUNKS = 1.5, 2.0, 3.0
+_FIRST_CHUNKS, _FURTHER_CHUNKS, _MULTIPLIED_CHUNKS = 1.5, 2.0, 4.0
 """What a thread holds, in chunks of source: for one artifact, for each further one, and for a text
 that is multiplied with them; measured."""
 
@@ -122,7 +127,7 @@ def conversion_cost(
     config: DecoderConfig,
     source_bytes: int,
     *,
-    out: Path = Path("out"),
+    out: Path,
 ) -> ConversionCost:
     """Add up what a run costs.
 
@@ -131,22 +136,21 @@ def conversion_cost(
         source_bytes: Of the checkpoint's weights.
         out: Folder that the run would write to.
     """
-    speeds = this_machine()
+    speeds, folder = this_machine(), _existing(out)
+    writing = speeds.writing if is_beside_the_cache(folder) else writing_speed(folder)
     parameters = source_bytes // 2
     runs = tuple(dict.fromkeys(run for one in artifacts for run in one.text_runs))
-    layouts = [
-        target(one.artifact.format).layout_cost(config, one.artifact.options) for one in artifacts
-    ]
+    layouts = [_layout(one, config) for one in artifacts]
     outputs = [_output_bytes(one) for one in artifacts]
     return ConversionCost(
         memory=conversion_memory(layouts, runs, speeds.cores),
         disk=sum(outputs) + sum(run.disk for run in runs),
-        seconds=_seconds(artifacts, layouts, runs, speeds, source_bytes + sum(outputs)),
+        seconds=_seconds(artifacts, layouts, runs, speeds, sum(outputs) / writing),
         checking_memory=int(max(4 * parameters + OVERHEAD, *(_checked(size) for size in outputs))),
         checking_seconds=_checking(parameters, len(artifacts), speeds),
         speeds=speeds,
         free_memory=available_memory(),
-        free_disk=shutil.disk_usage(_existing(out)).free,
+        free_disk=shutil.disk_usage(folder).free,
         not_estimated=tuple(dict.fromkeys(run.more for run in runs if run.more)),
     )
 
@@ -172,6 +176,11 @@ def conversion_memory(layouts: Sequence[LayoutCost], runs: Sequence[TextRun], th
     return libraries + max(chunks, before)
 
 
+def _layout(one: ArtifactPlan, config: DecoderConfig) -> LayoutCost:
+    cost = target(one.artifact.format).layout_cost(config, one.artifact.options)
+    return cost.again if one.files else cost  # it was just laid out
+
+
 def _output_bytes(one: ArtifactPlan) -> int:
     if one.files:
         return sum(file.nbytes for file in one.files)
@@ -183,14 +192,18 @@ def _seconds(
     layouts: Sequence[LayoutCost],
     runs: Sequence[TextRun],
     speeds: Speeds,
-    moved: int,
+    writing: float,
 ) -> float:
-    """Start, texts of their own, then what the cores or the disk take, whichever is more."""
+    """Start, texts of their own, then what the cores or the disk take, whichever is more.
+
+    Args:
+        writing: Seconds that the disk takes.
+    """
     slower = REFERENCE_CONVERSIONS / speeds.conversions
     laying_out = sum(cost.seconds for cost in layouts)
     work = slower * sum(map(_work, artifacts)) / speeds.cores
     texts = sum(run.seconds(measured_rates()) for run in runs if run.own_read)
-    return slower * (_START + laying_out) + texts + max(work, moved / speeds.writing)
+    return slower * (_START + laying_out) + texts + max(work, writing)
 
 
 def _work(one: ArtifactPlan) -> float:

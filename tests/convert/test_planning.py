@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 
 from convert.checkpoint import open_checkpoint
 from convert.config_only import NamedConfig
-from convert.errors import DoesNotFitError, UnsupportedError
+from convert.errors import (
+    DoesNotFitError,
+    UnsupportedEncodingError,
+    UnsupportedError,
+    UsageError,
+)
 from convert.planning import plan
+from convert.prediction.asked import Asked
 from convert.preparation import open_source, prepare, resolve_encoding
 from convert.recipe import Artifact, Recipe
 from passes.quantize import coverage
 from targets.deployment import DeploymentPlan, MemoryPart
 from targets.gguf.target import GgufTarget
-from tests.support.models import small_model
+from tests.support.machines import MACHINE
+from tests.support.raw_configs import small_raw_config
 from tests.support.runs import TINY_LLAMA
 
 TINY = NamedConfig("tiny-llama", json.loads((TINY_LLAMA / "config.json").read_text()))
@@ -30,7 +38,7 @@ def test_a_plan_has_the_bytes_that_a_run_writes():
         Artifact(format="gguf", encoding="q4_0"),
         Artifact(format="openvino", encoding="int4_g64"),
         Artifact(format="onnx"),
-        Artifact(format="gaudi"),
+        Artifact(format="gaudi", options={"graphs": False}),
     ]
     checkpoint = open_checkpoint(str(TINY_LLAMA))
     source = open_source(checkpoint)
@@ -45,7 +53,7 @@ def test_a_plan_has_the_bytes_that_a_run_writes():
 
 
 def test_parameters_are_counted_once():
-    raw = {**small_model("llama").raw_config, "tie_word_embeddings": True}
+    raw = small_raw_config("llama", tie_word_embeddings=True)
     tied = plan(NamedConfig("m", raw), recipe(Artifact(format="onnx")))
     untied = plan(
         NamedConfig("m", {**raw, "tie_word_embeddings": False}), recipe(Artifact(format="onnx"))
@@ -126,10 +134,10 @@ def test_a_gguf_of_nf4_is_one_of_iq4_nl_and_its_coverage_says_so():
 
 
 def test_a_family_that_the_target_cannot_express_is_refused():
-    raw = {**small_model("qwen3").raw_config}
+    raw = small_raw_config("qwen2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GgufTarget, "families", frozenset({"llama"}))
-        with pytest.raises(UnsupportedError, match="cannot express qwen3"):
+        with pytest.raises(UnsupportedError, match="cannot express qwen2"):
             plan(NamedConfig("m", raw), recipe(Artifact(format="gguf")))
 
 
@@ -147,7 +155,7 @@ def test_of_a_mix_the_most_bytes_are_planned_and_no_encodings():
 
 def test_a_given_imatrix_needs_no_text_and_counts_for_the_rules_of_a_mix():
     sizes = {"num_hidden_layers": 8, "hidden_size": 96, "intermediate_size": 64}
-    model = NamedConfig("small", small_model("llama", **sizes).raw_config)
+    model = NamedConfig("small", small_raw_config("llama", **sizes))
     artifact = Artifact(format="gguf", encoding="q4_0")
     [without] = plan(model, recipe(artifact)).artifacts
     assert "q4_1" not in {one.encoding for one in without.weights}
@@ -156,3 +164,60 @@ def test_a_given_imatrix_needs_no_text_and_counts_for_the_rules_of_a_mix():
     [planned] = plan(model, given).artifacts
     assert {one.encoding: one.tensors for one in planned.weights}["q4_1"] == 1
     assert planned.text_runs == ()
+
+
+def test_an_artifact_is_planned_on_every_machine_that_is_named():
+    planned = plan(TINY, recipe(Artifact(format="gguf")), hardware=("h200", "graviton4"))
+    [artifact] = planned.artifacts
+    assert [machine.name for machine in artifact.hardware] == ["h200", "graviton4"]
+    text = planned.as_text()
+    assert "h200: NVIDIA H200 SXM: predicted, not measured" in text
+    assert text.count("next token: ") == 2
+    assert "Assumptions" in text
+    document = json.loads(planned.as_json())
+    assert [one["hardware"] for one in document["artifacts"][0]["hardware"]] == [
+        "h200",
+        "graviton4",
+    ]
+    assert document["conversion"]["seconds"] > 0
+
+
+def test_the_machines_of_a_recipe_are_planned_unless_others_are_named():
+    named = Recipe(name="r", hardware=("h200",), artifacts=(Artifact(format="gguf"),))
+    assert [one.name for one in plan(TINY, named).artifacts[0].hardware] == ["h200"]
+    [other] = plan(TINY, named, hardware=("gaudi3",)).artifacts[0].hardware
+    assert other.name == "gaudi3"
+
+
+def test_what_is_asked_of_no_machine_is_refused():
+    with pytest.raises(UsageError, match="none is named"):
+        plan(TINY, recipe(Artifact(format="gguf")), asked=Asked(batch=4))
+    [gaudi] = plan(TINY, recipe(Artifact(format="gaudi")), asked=Asked(batch=4)).artifacts
+    assert "batch 4" in gaudi.deployment.title
+
+
+def test_a_machine_that_is_too_small_is_refused_by_name(tmp_path):
+    own = copy.deepcopy(MACHINE)
+    own["memory"]["value"] = 1_000_000_001
+    path = tmp_path / "small.yaml"
+    path.write_text(json.dumps(own))
+    planned = plan(TINY, recipe(Artifact(format="gguf")), hardware=("h200", str(path)))
+    with pytest.raises(DoesNotFitError, match="bytes short on each"):
+        planned.require_fit()
+
+
+def test_hardware_without_an_arithmetic_refuses_an_encoding_that_needs_it():
+    fp8 = recipe(Artifact(format="gaudi", encoding="fp8"))
+    with pytest.raises(UnsupportedEncodingError, match="no FP8"):
+        plan(TINY, fp8, hardware=("gaudi1",))
+    assert plan(TINY, fp8, hardware=("gaudi3",)).artifacts[0].hardware
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom", "yuan", "mistral", "qwen2", "qwen3_moe"])
+def test_models_of_every_kind_are_planned(family):
+    raw = small_raw_config(family)
+    for tied in (True, False):
+        model = NamedConfig("m", {**raw, "tie_word_embeddings": tied})
+        planned = plan(model, recipe(Artifact(format="onnx")), hardware=("xeon-spr",))
+        [machine] = planned.artifacts[0].hardware
+        assert machine.reached.next_token(200).seconds > machine.bound.next_token(200).seconds > 0

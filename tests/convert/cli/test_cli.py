@@ -54,7 +54,11 @@ def test_run_takes_many_targets(called, tmp_path):
 
 def test_plan_takes_what_says_what_to_make(called):
     arguments = ["plan", "model", "--recipe", "three-ways", "--set", "cards=8", "--json"]
-    assert main([*arguments, "--revision", "v1", "--tensor-parallel", "2"]) == 0
+    machines = ["--hardware", "gaudi2", "--hardware", "own.yaml", "--batch", "4", "--files"]
+    lengths = ["--context", "107", "--prompt-tokens", "7", "--out", "there"]
+    assert (
+        main([*arguments, "--revision", "v1", "--tensor-parallel", "2", *machines, *lengths]) == 0
+    )
     assert called["plan"] == (
         ("model", "three-ways", []),
         {
@@ -62,6 +66,12 @@ def test_plan_takes_what_says_what_to_make(called):
             "common": {"tensor_parallel": 2, "target_bits": None},
             "settings": ["cards=8"],
             "as_json": True,
+            "hardware": ["gaudi2", "own.yaml"],
+            "batch": 4,
+            "context": 107,
+            "prompt_tokens": 7,
+            "files": True,
+            "out": Path("there"),
         },
     )
 
