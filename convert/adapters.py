@@ -43,6 +43,10 @@ _REFUSED = {
 }
 """Keys of the configuration that change the mathematics, and what they stand for."""
 
+_LARGEST = 1e30
+_REPEATS, _ENDLESS = re.compile(r"[*+{?]"), re.compile(r"\)\s*[*+{]")
+_MOST_REPEATS, _LONGEST_NAME = 2, 500
+
 _HARMLESS_BEGINNINGS = (None, True, False, "gaussian", "eva", "orthogonal")
 """Values of ``init_lora_weights`` with which training begins from the weights as they are."""
 
@@ -191,7 +195,14 @@ def _refuse_unknown(
     folder: Path, config: Mapping[str, Any], replaced: Mapping[str, Weight]
 ) -> None:
     """Only modules that the configuration names as trained whole have tensors of their own."""
-    whole = [str(name) for name in config.get("modules_to_save") or ()]
+    named = config.get("modules_to_save") or []
+    if not isinstance(named, list):
+        raise BrokenInputError(
+            f"{CONFIG} has modules_to_save that are none",
+            expected="a list of names",
+            found=repr(named)[:80],
+        )
+    whole = [str(name) for name in named]
     # Saved beside an adapter where tokens were added, or a user asked for it.
     whole += ["embed_tokens", "word_embeddings", "lm_head"]
     for name in replaced:
@@ -235,17 +246,45 @@ def _update(
 def _for_module(config: Mapping[str, Any], patterns: str, default: str, module: str) -> float:
     """A setting of one module: by the first pattern that its name ends in, else the general one."""
     own = config.get(patterns) or {}
+    if not isinstance(own, Mapping):
+        raise BrokenInputError(
+            f"{CONFIG} has {patterns} that are none",
+            expected="an object of patterns and numbers",
+            found=repr(own)[:80],
+        )
     found = next(
-        (value for key, value in own.items() if re.match(rf"(.*\.)?({key})$", module)),
-        config.get(default),
+        (value for key, value in own.items() if _ends_in(module, key)), config.get(default)
     )
-    if not isinstance(found, int | float) or isinstance(found, bool) or found <= 0:
+    if not isinstance(found, int | float) or isinstance(found, bool) or not 0 < found < _LARGEST:
         raise BrokenInputError(
             f"{CONFIG} has no {default} for {module}",
-            expected="a number above zero",
-            found=repr(found),
+            expected=f"a number above zero, below {_LARGEST:g}",
+            found=repr(found)[:80],
         )
     return found
+
+
+def _ends_in(module: str, pattern: str) -> bool:
+    """Whether a module's name ends as a pattern of peft's says, a regular expression.
+
+    Raises:
+        UnsupportedConfigError: It is none, or of a form that could take for ever to match.
+    """
+    if pattern == module or module.endswith(f".{pattern}"):
+        return True
+    try:
+        if _ENDLESS.search(pattern) or len(_REPEATS.findall(pattern)) > _MOST_REPEATS:
+            raise re.error("repetitions of repetitions")
+        if len(pattern) + len(module) > _LONGEST_NAME:
+            raise re.error(f"more than {_LONGEST_NAME} characters")
+        return re.match(rf"(.*\.)?({pattern})$", module) is not None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UnsupportedConfigError(
+            f"{CONFIG} has a pattern of names that cannot be used",
+            expected="the end of a module's name, or a simple regular expression",
+            found=f"{pattern[:80]!r}: {error}",
+            remedy="merge it with peft (merge_and_unload) and convert the merged checkpoint",
+        ) from error
 
 
 def _prefixed(updates: dict[str, LowRankUpdate], prefix: str) -> dict[str, LowRankUpdate]:

@@ -33,7 +33,18 @@ class TricastError(Exception):
 
     def __str__(self) -> str:
         details = (("expected", self.expected), ("found", self.found), ("to do", self.remedy))
-        return "\n".join([self.what, *(f"  {label}: {text}" for label, text in details if text)])
+        lines = (f"  {label}: {_shortened(text)}" for label, text in details if text)
+        return "\n".join([_shortened(self.what), *lines])
+
+
+def _shortened(text: str) -> str:
+    """The text without its middle, if it is longer than anybody reads: it may quote an input."""
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+
+
+_LONGEST = 10_000
 
 
 class UsageError(TricastError):

@@ -21,6 +21,7 @@ from convert.weights import FileWeight, Floats, FloatType, Rows, Weight
 
 JOINED_GATE, JOINED_DOWN = "experts.gate_up_proj", "experts.down_proj"
 _JOINED_MODULE = "mlp"
+_MOST_EXPERTS = 10_000  # more than any layer has; an empty tensor can claim any number
 _JOINED = re.compile(rf"(.+\.{_JOINED_MODULE}\.)({JOINED_GATE}|{JOINED_DOWN}|gate\.weight)")
 
 
@@ -130,7 +131,7 @@ def _parts(weight: Weight, kind: str, module: str, names: ExpertNames) -> Iterat
         yield _named(weight, f"{module}.{kind}")
         return
     halves = names.parts[:2] if kind == JOINED_GATE else names.parts[2:]
-    if len(weight.shape) != 3 or weight.shape[1] % len(halves):
+    if len(weight.shape) != 3 or weight.shape[1] % len(halves) or weight.shape[0] > _MOST_EXPERTS:
         yield weight
         return
     rows = weight.shape[1] // len(halves)

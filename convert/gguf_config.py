@@ -128,24 +128,31 @@ def _llama3_scaling(
 
     Only the published low and high frequency factors (1, 4) and context (8192) are tried.
     """
+    if factors.size != head_dim // 2:
+        raise _unknown_factors(gguf, factors)
     factor = round(float(factors.max()), 4)
     wavelengths = 2 * math.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
     low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]
-    smooth = np.clip((_LLAMA3_CONTEXT / wavelengths - low) / (high - low), 0, 1)
-    expected = 1 / ((1 - smooth) / factor + smooth)
-    if expected.shape != factors.shape or not np.allclose(factors, expected, rtol=1e-4, atol=0):
-        raise UnsupportedConfigError(
-            f"{gguf.path}: the tensor rope_freqs.weight holds unknown frequency factors",
-            expected="those of llama 3.1 scaling with an original context of 8192",
-            found=f"{factors.size} factors between {factors.min():.4g} and {factors.max():.4g}",
-            remedy="convert from the original Hugging Face checkpoint",
-        )
+    with np.errstate(all="ignore"):  # of factors that are no numbers, which are refused
+        smooth = np.clip((_LLAMA3_CONTEXT / wavelengths - low) / (high - low), 0, 1)
+        expected = 1 / ((1 - smooth) / np.float64(factor) + smooth)
+    if not (factor > 0 and np.allclose(factors, expected, rtol=1e-4, atol=0)):
+        raise _unknown_factors(gguf, factors)
     return {
         "rope_type": "llama3",
         "factor": factor,
         **_LLAMA3,
         "original_max_position_embeddings": _LLAMA3_CONTEXT,
     }
+
+
+def _unknown_factors(gguf: GgufFile, factors: NDArray[np.float32]) -> UnsupportedConfigError:
+    return UnsupportedConfigError(
+        f"{gguf.path}: the tensor rope_freqs.weight holds unknown frequency factors",
+        expected="those of llama 3.1 scaling with an original context of 8192",
+        found=f"{factors.size} factors between {factors.min():.4g} and {factors.max():.4g}",
+        remedy="convert from the original Hugging Face checkpoint",
+    )
 
 
 def _biases(gguf: GgufFile, family: str) -> dict[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from convert.errors import BadHeaderError, UnsupportedTokenizerError
@@ -32,9 +33,10 @@ class Vocabulary:
     def joins(self) -> list[tuple[str, str]]:
         """All pairs of neighbours that SentencePiece may join, the best scored union first."""
         ids = {token: number for token, number in self.ids.items() if self.types[number] == NORMAL}
-        merges = []
+        merges, lengths = [], {len(token) for token in ids}
         for token, number in ids.items():
-            for cut in range(1, len(token)):
+            # A damaged file's token can be of millions of characters; few lengths occur.
+            for cut in sorted(n for n in lengths if n > 0 and len(token) - n in lengths):
                 left, right = token[:cut], token[cut:]
                 if left in ids and right in ids:
                     rank = (-self.scores[number], ids[left], ids[right])
@@ -55,7 +57,7 @@ def read_vocabulary(gguf: GgufFile, size: int) -> Vocabulary:
             f"{gguf.path} carries no tokenizer",
             remedy="take a GGUF with its vocabulary, or the original checkpoint",
         )
-    types = [int(kind) for kind in gguf.numbers("tokenizer.ggml.token_type")]
+    types = [_whole(kind) for kind in gguf.numbers("tokenizer.ggml.token_type")]
     scores = gguf.numbers("tokenizer.ggml.scores") or [0.0] * len(tokens)
     merges = [_halves(merge) for merge in gguf.strings("tokenizer.ggml.merges")]
     types = types or [NORMAL] * len(tokens)
@@ -70,6 +72,10 @@ def read_vocabulary(gguf: GgufFile, size: int) -> Vocabulary:
     return vocabulary
 
 
+def _whole(kind: float) -> int:
+    return int(kind) if math.isfinite(kind) else -1
+
+
 def _halves(merge: str) -> tuple[str, str]:
     left, _, right = merge.partition(" ")
     return left, right
@@ -82,6 +88,8 @@ def _problem(vocabulary: Vocabulary, size: int) -> str | None:
     if len(vocabulary.types) != count or len(vocabulary.scores) != count:
         lengths = f"{len(vocabulary.types)} types and {len(vocabulary.scores)} scores"
         return f"{count} tokens, but {lengths}"
+    if any(map(math.isnan, vocabulary.scores)):
+        return "a score that is no number"
     if len(set(vocabulary.tokens)) != count:
         return "a token that occurs twice"
     ids = vocabulary.ids

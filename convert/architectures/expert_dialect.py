@@ -8,6 +8,9 @@ from convert.architectures.dialect import ConfigReader
 MOST_EXPERTS = 10_000
 """More than any layer has; a damaged config must not fill the memory."""
 
+_MOST_IN_ALL = 1_000_000
+"""Of all layers together."""
+
 _TRAINING = ("output_router_logits", "router_aux_loss_coef")
 
 
@@ -29,6 +32,16 @@ def used_experts(reader: ConfigReader, count: int, *, default: int) -> int:
     return used
 
 
+def require_possible(reader: ConfigReader, layers: int, count: int, *, key: str) -> None:
+    """Refuse more experts than any model has, before each gets names.
+
+    Raises:
+        BrokenInputError: There are.
+    """
+    if layers * count > _MOST_IN_ALL:
+        raise reader.broken(key, f"at most {_MOST_IN_ALL} experts in all {layers} layers")
+
+
 def qwen_experts(
     reader: ConfigReader, layers: int, *, count: int, used: int, ffn: int
 ) -> Experts | None:
@@ -46,6 +59,7 @@ def qwen_experts(
     """
     router_training(reader)
     count = _count(reader, count)
+    require_possible(reader, layers, count, key="num_experts")
     width = reader.integer("moe_intermediate_size", ffn)
     normalized = reader.flag("norm_topk_prob")
     step = reader.integer("decoder_sparse_step", 1)

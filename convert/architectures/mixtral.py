@@ -6,7 +6,12 @@ from dataclasses import replace
 
 from convert.architectures.base import DecoderConfig, Experts
 from convert.architectures.dialect import ConfigReader
-from convert.architectures.expert_dialect import MOST_EXPERTS, router_training, used_experts
+from convert.architectures.expert_dialect import (
+    MOST_EXPERTS,
+    require_possible,
+    router_training,
+    used_experts,
+)
 from convert.architectures.mistral import Mistral
 from convert.expert_tensors import ExpertNames
 
@@ -24,6 +29,7 @@ class Mixtral(Mistral):
     def features(self, reader: ConfigReader, config: DecoderConfig) -> DecoderConfig:
         router_training(reader, "router_jitter_noise")
         count = reader.integer("num_local_experts", 8, maximum=MOST_EXPERTS)
+        require_possible(reader, config.layers, count, key="num_local_experts")
         experts = Experts(
             count=count,
             used=used_experts(reader, count, default=2),

@@ -28,6 +28,7 @@ INDEX_NAME = "model.safetensors.index.json"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 MAX_HEADER_BYTES = 100_000_000
 _MAX_AXES = 16
+_TOO_LARGE = 1 << 63
 _ITEM_BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -212,7 +213,7 @@ def _entry(path: Path, name: str, entry: object, data_offset: int) -> StoredTens
     if not isinstance(dtype, str) or dtype not in _ITEM_BITS:
         raise bad("an unknown dtype", f"one of {', '.join(_ITEM_BITS)}", dtype)
     if not _naturals(shape) or len(shape) > _MAX_AXES:
-        raise bad("a bad shape", f"at most {_MAX_AXES} integers, none negative", shape)
+        raise bad("a bad shape", f"at most {_MAX_AXES} integers of 63 bits, none negative", shape)
     if not _naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise bad("bad offsets", "begin and end, neither negative", offsets)
     nbytes = offsets[1] - offsets[0]
@@ -223,7 +224,9 @@ def _entry(path: Path, name: str, entry: object, data_offset: int) -> StoredTens
 
 
 def _naturals(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and all(
+        type(item) is int and 0 <= item < _TOO_LARGE for item in value
+    )
 
 
 def _check_layout(path: Path, ordered: list[StoredTensor], data_offset: int, size: int) -> None:

@@ -65,7 +65,7 @@ def check_inside(index: Path, file: str, coming: Collection[str] = ()) -> None:
     parts = PurePosixPath(file), PureWindowsPath(file)
     unsafe = any(part.is_absolute() or part.drive or ".." in part.parts for part in parts)
     target = index.parent / file
-    if unsafe or not file or "\0" in file or not _resolves_inside(index.parent, target):
+    if unsafe or not _can_name_a_file(file) or not _resolves_inside(index.parent, target):
         raise UnsafePathError(
             f"{index} points outside its folder",
             expected="names of files beside the index",
@@ -94,6 +94,13 @@ def check_promised(path: Path, promised: Collection[str], present: Collection[st
         expected=f"{len(promised)} tensors" + (f", {missing[0]!r} among them" if missing else ""),
         found=f"{len(present)} tensors" + (f", {surplus[0]!r} among them" if surplus else ""),
         remedy="download the shards and the index from the same revision",
+    )
+
+
+def _can_name_a_file(text: str) -> bool:
+    """JSON can hold halves of surrogate pairs, which are no characters."""
+    return (
+        bool(text) and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
     )
 
 
