@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,13 +49,7 @@ class CardFacts:
 
 def model_card(manifest: Manifest, facts: CardFacts, target: Target) -> str:
     """Render the card; the same manifest and facts give the same text."""
-    environment = jinja2.Environment(
-        autoescape=True, finalize=inline, undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters.update(code=code, fenced=fenced)
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    text = template.render(
+    text = _template().render(
         header=fenced_header(_header(manifest, facts, target)),
         **_opening(manifest, facts, target),
         **_measured(manifest),
@@ -63,6 +58,16 @@ def model_card(manifest: Manifest, facts: CardFacts, target: Target) -> str:
         concern=facts.terms.concern,
     )
     return text.rstrip("\n") + "\n"
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, finalize=inline, undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters.update(code=code, fenced=fenced)
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
 
 
 def fenced_header(values: Mapping[str, Any]) -> Markup:

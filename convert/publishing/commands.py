@@ -198,7 +198,7 @@ def _send(
     public: bool,
 ) -> str:
     place, items = publication.place, publication.items
-    title, message = f"publish to {place}", f"{manifest.artifact}, converted and checked by Tricast"
+    title, message = f"publish to {place}", f"{manifest.artifact}, converted by Tricast"
     if isinstance(place, HubRepository):
         from convert.publishing.hub import HubPublisher
 

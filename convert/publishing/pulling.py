@@ -22,7 +22,7 @@ from convert.manifest import COMPANIONS, MANIFEST_NAME, Manifest, read_manifest
 from convert.progress import Reporter
 from convert.publishing.sources import PublishedArtifact
 
-_MANIFEST_LIMIT = 1 << 30
+_MANIFEST_LIMIT = 64 << 20
 
 
 def pull(source: PublishedArtifact, where: str, out: Path, reporter: Reporter) -> Manifest:

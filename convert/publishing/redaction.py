@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 HIDDEN = "***"
 
@@ -14,7 +16,6 @@ _USER_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 _QUERY = re.compile(r"(?<=\S)\?[^\s'\"<>]*=[^\s'\"<>]*")
 _SCHEME = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 _KNOWN_FORMS = re.compile(r"\b(hf_|ms-|ghp_|gho_|github_pat_)[A-Za-z0-9_-]{8,}")
-_LIBRARIES = ("huggingface_hub", "modelscope_hub", "httpx2", "httpx", "urllib3", "requests")
 
 
 class Redactor:
@@ -38,28 +39,21 @@ class Redactor:
         return _KNOWN_FORMS.sub(rf"\1{HIDDEN}", text)
 
 
-class _Filter(logging.Filter):
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._redactor.clean(record.getMessage()), ()
-        return True
-
-
 @contextmanager
 def clean_logs(redactor: Redactor) -> Iterator[None]:
-    """Whatever the libraries that talk to hubs log passes the redactor."""
-    loggers = [logging.getLogger(), *map(logging.getLogger, _LIBRARIES)]
-    handlers = {handler for logger in loggers for handler in logger.handlers}
-    if logging.lastResort is not None:
-        handlers.add(logging.lastResort)
-    redacting = _Filter(redactor)
-    for handler in handlers:
-        handler.addFilter(redacting)
+    """Whatever is logged meanwhile passes the redactor, by whichever logger and handler."""
+    make = logging.getLogRecordFactory()
+
+    def make_clean(*arguments: Any, **options: Any) -> logging.LogRecord:
+        record = make(*arguments, **options)
+        record.msg, record.args = redactor.clean(record.getMessage()), ()
+        if record.exc_info and record.exc_info[0] is not None:
+            lines = traceback.format_exception(*record.exc_info)
+            record.exc_info, record.exc_text = None, redactor.clean("".join(lines))
+        return record
+
+    logging.setLogRecordFactory(make_clean)
     try:
         yield
     finally:
-        for handler in handlers:
-            handler.removeFilter(redacting)
+        logging.setLogRecordFactory(make)

@@ -1,17 +1,15 @@
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 
+from convert.__main__ import main
 from convert.errors import GateError, UsageError
 from convert.manifest import GateRecord
 from convert.progress import Reporter
 from convert.publishing import shown
 from convert.publishing.commands import publish, pull
 from tests.support.finished import finished_artifact, source_record
-from tests.support.runs import ROOT
 
 
 def test_a_dry_run_shows_everything_and_asks_nobody(artifact, reporter, monkeypatch):
@@ -76,18 +74,12 @@ def test_a_revision_is_no_destination(artifact, reporter):
             publish(artifact, repo, dry_run=True, reporter=reporter)
 
 
-def test_the_program_publishes_and_pulls(artifact, registry, tmp_path):
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "convert", *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    sent = run("publish", str(artifact), f"{registry.place}:x")
-    assert sent.returncode == 0, sent.stderr
-    assert sent.stdout.splitlines()[1].startswith(f"{registry.place}@sha256:")
-    back = run("pull", f"{registry.place}:x", str(tmp_path / "back"))
-    assert back.returncode == 0, back.stderr
-    assert "as its manifest says" in back.stdout
+def test_the_program_publishes_and_pulls(artifact, registry, tmp_path, capsys):
+    assert main(["publish", str(artifact), f"{registry.place}:x"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{registry.place}@sha256:")
+    assert main(["pull", f"{registry.place}:x", str(tmp_path / "back")]) == 0
+    assert "as its manifest says" in capsys.readouterr().out
     (artifact / "model.gguf").write_bytes(b"x")
-    assert run("publish", str(artifact), f"{registry.place}:x").returncode == 3
+    assert main(["publish", str(artifact), f"{registry.place}:x"]) == 3
+    assert main(["publish", str(artifact), "oci://me:s3cret@registry.example/x"]) == 2
+    assert "s3cret" not in capsys.readouterr().err

@@ -1,3 +1,4 @@
+import io
 import logging
 
 from convert.publishing.redaction import Redactor, clean_logs
@@ -35,3 +36,18 @@ def test_logs_of_libraries_are_cleaned_while_it_lasts(caplog):
         logger.warning("with %s", "s3cret")
     logger.warning("later s3cret")
     assert [record.getMessage() for record in caplog.records] == ["with ***", "later s3cret"]
+
+
+def test_a_logger_of_a_library_that_is_loaded_later_is_cleaned_too():
+    redactor, written = Redactor(), io.StringIO()
+    redactor.hide("s3cret")
+    with clean_logs(redactor):
+        logger = logging.getLogger("a.library.loaded.later")
+        logger.propagate = False
+        logger.addHandler(logging.StreamHandler(written))
+        try:
+            raise ValueError("about s3cret")
+        except ValueError:
+            logger.exception("it was %s", "s3cret")
+    assert "s3cret" not in written.getvalue()
+    assert "ValueError: about ***" in written.getvalue()
