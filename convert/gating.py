@@ -88,13 +88,17 @@ def gate_artifact(
     judging.told(result, errors, limits, lost=failures[-1] if lost else None)
     if failures:
         raise _mismatch(item.artifact, failures, errors)
+    return _passed(golden, result, errors[0])
+
+
+def _passed(golden: Path, result: GateResult, worst: WeightError) -> GateRecord:
     return GateRecord(
         status="passed",
         golden=golden.name,
         golden_sha256=hash_file(golden.parent, golden).sha256,
         result=result.to_json(),
-        worst_tensor=errors[0].name,
-        weight_error=float(f"{errors[0].relative_rms:.6g}"),
+        worst_tensor=worst.name,
+        weight_error=float(f"{worst.relative_rms:.6g}"),
     )
 
 

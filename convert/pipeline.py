@@ -39,6 +39,8 @@ from convert.progress import Reporter
 from convert.provenance.derived import write_derived
 from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.recording import find_or_record
+from convert.reporting.during_run import Pages
+from convert.reporting.findings import Findings
 from convert.resume import (
     announcing_what_is_kept,
     finished_earlier,
@@ -46,9 +48,9 @@ from convert.resume import (
     hold_to_source,
     identity,
 )
+from convert.room import require_room
 from convert.run_record import run_record
 from convert.stream import WrittenFiles, source_bytes, write_layouts
-from convert.room import require_room
 from convert.text_runs import TextRuns
 from golden.format import read
 from passes.encodings import warm_up
@@ -56,9 +58,9 @@ from passes.quantize import coverage
 
 if TYPE_CHECKING:
     from convert.one_pass import OnePass
-
-
     from targets.base import Source
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What to convert, into what, and how strictly.
@@ -75,6 +77,7 @@ class RunRequest:
         restart: Discard what an interrupted run left instead of going on from there.
         memory: Bytes of weights in flight; None takes a quarter of what is free.
         opened: The model of the recipe, if it was opened already.
+        report: Write a page about each artifact beside it.
     """
 
     recipe: Recipe
@@ -88,6 +91,7 @@ class RunRequest:
     restart: bool = False
     memory: int | None = None
     opened: Opened | None = None
+    report: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,19 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             if one_pass is not None:
                 one_pass.keep(inputs.record().digest)
         original = Original(checkpoint, inputs.record(), golden)
-        made = _finish(request, original, written, reporter)
+        pages = Pages(
+            source.config, reporter, wanted=request.report, checked=original.golden is not None
+        )
+        made = _finish(request, original, written, pages, reporter)
         return (*(request.out / name for name in finished), *made)
+
+
+def _open(
+    request: RunRequest, scratch: Path, stack: ExitStack
+) -> tuple[Checkpoint, Inputs, Source]:
+    opened = request.opened or open_model(request.recipe, scratch)
+    stack.callback(opened.checkpoint.close)
+    return opened.checkpoint, opened.inputs, open_source(opened.checkpoint)
 
 
 def _still_to_make(
@@ -176,14 +191,6 @@ def _still_to_make(
         reporter.say(f"{name}: finished by the interrupted run")
         reporter.judged(recorded_outcome(manifest))
     left = [artifact for artifact in artifacts if artifact.folder not in finished]
-def _open(
-    request: RunRequest, scratch: Path, stack: ExitStack
-) -> tuple[Checkpoint, Inputs, Source]:
-    opened = request.opened or open_model(request.recipe, scratch)
-    stack.callback(opened.checkpoint.close)
-    return opened.checkpoint, opened.inputs, open_source(opened.checkpoint)
-
-
     for artifact in left:
         require_absent(out / artifact.folder)
     return left
@@ -274,25 +281,30 @@ def _finish(
     request: RunRequest,
     original: Original,
     written: list[Written],
+    pages: Pages,
     reporter: Reporter,
 ) -> tuple[Path, ...]:
     """Gate each artifact; publish those that pass, and raise for those that do not."""
     finished: list[Path] = []
     failures: dict[str, GateError] = {}
     for one in written:
-        item, folder = one.prepared, one.folder
+        item, folder, findings = one.prepared, one.folder, Findings()
         try:
-            gate = _gate(request, original, item, folder.path, reporter)
+            gate = _gate(request, original, item, folder.path, reporter, findings)
         except GateError as error:
             failures[item.artifact.folder] = error
             reporter.say(f"  {item.artifact.folder} fails: {error.what}")
+            refused = _manifest(original, one, findings.refused())
+            pages.write(folder.final, refused, item, findings, failures=[str(error)])
             if request.keep_failed:
                 reporter.say(f"kept as {folder.set_aside()}")
             continue
-        write_manifest(folder.path, _manifest(original, one, gate))
+        manifest = _manifest(original, one, gate)
+        write_manifest(folder.path, manifest)
         write_derived(folder.path)
         finished.append(folder.publish())
         reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
+        pages.write(finished[-1], manifest, item, findings)
         seen = one.weighting or item.imatrix
         if seen is not None:
             reporter.say(f"  scales weighted by {seen.tokens} tokens")
@@ -303,6 +315,7 @@ def _finish(
             reporter.say(f"  note: {note}")
         for line in fallback_lines(coverage(item.model)):
             reporter.say(f"  not as asked: {line}")
+    pages.announce()
     if failures:
         raise _together(failures, len(written))
     return tuple(finished)
@@ -319,7 +332,12 @@ def _together(failures: Mapping[str, GateError], artifacts: int) -> GateError:
 
 
 def _gate(
-    request: RunRequest, original: Original, item: Prepared, folder: Path, reporter: Reporter
+    request: RunRequest,
+    original: Original,
+    item: Prepared,
+    folder: Path,
+    reporter: Reporter,
+    findings: Findings,
 ) -> GateRecord:
     if original.golden is None:
         name = item.artifact.folder
@@ -334,6 +352,7 @@ def _gate(
         tokenizer=request.tokenizer,
         threads=request.threads,
         reporter=reporter,
+        findings=findings,
     )
 
 
