@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from convert.artifact import partial_folder, require_absent
 from convert.differences.values import changes, short
-from convert.errors import NotReproducedError, OutputExistsError
+from convert.errors import BrokenInputError, NotReproducedError, OutputExistsError
 from convert.hashing import hash_file
 from convert.manifest import (
     MANIFEST_NAME,
@@ -77,6 +78,7 @@ def repeat(asked: Repetition, reporter: Reporter) -> Path:
     """
     path = asked.manifest / MANIFEST_NAME if asked.manifest.is_dir() else asked.manifest
     manifest = parse_manifest(path)
+    _require_a_name(manifest)
     recipe = frozen_recipe(manifest, asked.given)
     for change in changes(manifest.versions, installed_versions()):
         reporter.say(f"version of {change}")
@@ -98,6 +100,16 @@ def repeat(asked: Repetition, reporter: Reporter) -> Path:
     finally:
         if not partial_folder(scratch, manifest.artifact).exists():
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_a_name(manifest: Manifest) -> None:
+    """The folder that it names is made, and removed: it must not lead elsewhere."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", manifest.artifact):
+        raise BrokenInputError(
+            "the manifest names no folder of an artifact",
+            expected="letters, digits, dots, dashes and underscores",
+            found=repr(manifest.artifact),
+        )
 
 
 def _made_anew(request: RunRequest, folder: Path, reporter: Reporter) -> tuple[Path, ...]:
@@ -140,6 +152,8 @@ def _require_same(manifest: Manifest, made: Path, asked: Repetition, reporter: R
 
 
 def _files(manifest: Manifest, found: Manifest) -> Iterator[str]:
+    if manifest.artifact != found.artifact:
+        yield f"its name is {manifest.artifact}, {found.artifact} here"
     before, now = ({file.path: file for file in each.files} for each in (manifest, found))
     yield from (f"{path} was not made" for path in before if path not in now)
     yield from (f"{path} was made, too" for path in now if path not in before)

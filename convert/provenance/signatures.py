@@ -123,11 +123,14 @@ def _use(config: Any, trust: Trust) -> None:
             config.use_certificate_verifier(certificate_chain=[trust.authority])
         else:
             config.use_sigstore_verifier(identity=trust.identity, oidc_issuer=trust.issuer)
-    except ValueError as error:
+    except (MemoryError, OSError, TricastError):
+        raise
+    except Exception as error:  # of the library, of cryptography, of Sigstore
+        expected = "PEM: a public key on the curve P-256, P-384 or P-521, or a certificate"
         raise UsageError(
             f"{trust} cannot be used to check signatures",
-            expected="PEM: a public key on the curve P-256, P-384 or P-521, or a certificate",
-            found=str(error).splitlines()[0] if str(error) else None,
+            expected=expected if trust.identity is None else "Sigstore's services within reach",
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
         ) from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import MissingFileError, OutputExistsError, UsageError
-from convert.manifest import SIGNATURE_NAME, Manifest
+from convert.manifest import BOM_NAME, SIGNATURE_NAME, STATEMENT_NAME, Manifest
 from convert.provenance.checking import check_contents
 from convert.provenance.derived import write_derived
 from convert.provenance.signing_library import hashing_config, library
@@ -66,12 +66,30 @@ def sign(artifact: Path, signer: Signer) -> Manifest:
     manifest = check_contents(artifact)
     config = library("signing").Config()
     _use(config, signer)
-    write_derived(artifact)
+    if not all((artifact / name).exists() for name in (STATEMENT_NAME, BOM_NAME)):
+        write_derived(artifact)
     with tempfile.TemporaryDirectory(prefix="tricast-") as scratch:
         made = Path(scratch, SIGNATURE_NAME)
-        config.set_hashing_config(hashing_config()).sign(artifact.resolve(), made)
+        try:
+            config.set_hashing_config(hashing_config()).sign(artifact.resolve(), made)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # of the library, of Sigstore, of the network
+            raise _not_signed(signer, error) from error
         _put(made.read_bytes(), path)
     return manifest
+
+
+def _not_signed(signer: Signer, error: Exception) -> UsageError:
+    said = str(error) or type(error).__name__
+    if signer.key is not None:
+        return UsageError(f"{signer.key} did not sign", found=said)
+    return UsageError(
+        "Sigstore gives no certificate",
+        expected="its services within reach, and an identity: of a workflow, or by a browser",
+        found=said,
+        remedy="sign with --key, which needs no network",
+    )
 
 
 def _put(signature: bytes, path: Path) -> None:
@@ -102,7 +120,10 @@ def _require_usable(artifact: Path, signer: Signer) -> None:
 
 def _use(config: Any, signer: Signer) -> None:
     if signer.key is None:
-        config.use_sigstore_signer(use_ambient_credentials=True)
+        try:
+            config.use_sigstore_signer(use_ambient_credentials=True)
+        except Exception as error:  # of Sigstore, of the network
+            raise _not_signed(signer, error) from error
         return
     password = _password(signer.key)
     try:

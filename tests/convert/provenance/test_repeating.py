@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from convert.__main__ import main
-from convert.errors import NotReproducedError, VerificationError
+from convert.errors import BrokenInputError, NotReproducedError, VerificationError
 from convert.hashing import hash_file
 from convert.manifest import MANIFEST_NAME
 from convert.progress import Silent
@@ -124,6 +124,15 @@ def test_a_changed_manifest_does_not_come_out_again(manifest, pretend, tmp_path,
     with pytest.raises(NotReproducedError) as caught:
         repeat(asked(manifest, tmp_path / "out"), Silent())
     assert said in caught.value.found
+
+
+@pytest.mark.parametrize("name", ["../out", "/tmp", "", ".hidden", "a/b"])
+def test_a_name_that_leads_elsewhere_is_refused(manifest, pretend, tmp_path, name):
+    pretend(lambda folder: pytest.fail("ran"))
+    rewrite(manifest, lambda document: document.update(artifact=name))
+    with pytest.raises(BrokenInputError, match="names no folder"):
+        repeat(asked(manifest, tmp_path / "out"), Silent())
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_versions_are_said(manifest, pretend, tmp_path, capsys):

@@ -182,6 +182,16 @@ def test_a_private_key_is_not_what_is_asked_for(signed, key, tmp_path):
             check_signature(signed, trust)
 
 
+def test_sigstore_out_of_reach_is_told(signed, monkeypatch):
+    def refresh(config, **identity):
+        raise RuntimeError("Failed to refresh")
+
+    monkeypatch.setattr("model_signing.verifying.Config.use_sigstore_verifier", refresh)
+    with pytest.raises(UsageError, match="cannot be used") as caught:
+        check_signature(signed, Trust(identity="me", issuer="https://example.org"))
+    assert caught.value.found == "Failed to refresh"
+
+
 def test_without_the_extra_the_remedy_names_it(signed, key, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing.verifying", None)
     with pytest.raises(UsageError) as caught:

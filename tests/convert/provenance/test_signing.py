@@ -120,6 +120,20 @@ def test_a_certified_key_with_a_password_is_refused(artifact, tmp_path, monkeypa
         sign(artifact, Signer(mine.key, mine.certificate))
 
 
+@pytest.mark.parametrize("step", ["use_sigstore_signer", "sign"])
+def test_an_identity_that_sigstore_does_not_certify_is_told(artifact, monkeypatch, step):
+    def fail(config, *paths, **options):
+        raise RuntimeError("Failed to refresh")
+
+    config = "model_signing.signing.Config"
+    monkeypatch.setattr(f"{config}.use_sigstore_signer", lambda config, **options: config)
+    monkeypatch.setattr(f"{config}.{step}", fail)
+    with pytest.raises(UsageError, match="Sigstore gives no certificate") as caught:
+        sign(artifact, Signer())
+    assert caught.value.found == "Failed to refresh"
+    assert not (artifact / SIGNATURE_NAME).exists()
+
+
 def test_without_the_extra_the_remedy_names_it(artifact, key, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
     with pytest.raises(UsageError) as caught:
