@@ -56,6 +56,20 @@ Ranges are those of the shortest and the longest prompt. The model takes for gra
 """
 
 
+CLOSING = """## Other machines
+
+    convert list hardware                                     # the profiles that there are
+    convert plan MODEL --to gguf:q4_0 --hardware graviton4 --batch 4 --context 8192
+    convert plan MODEL --to gguf:q4_0 --hardware this         # this machine, measured in a moment
+    convert plan MODEL --recipe NAME --hardware own.yaml      # a profile of your own
+
+A profile is a YAML file; copy one of `convert/hardware/profiles/` and change its figures. Every
+figure has a value, in units of one (bytes, bytes a second, operations a second, seconds, or a share
+between 0 and 1), and a source: an address, how it is derived, or `assumed:` and why. The plan
+prints all of them. It ends with exit code 5 where an artifact does not fit a machine that was
+named."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A case, planned: the same quantity at the peaks and as predicted, for both ends of a range.
@@ -134,7 +148,7 @@ def page() -> str:
     """The whole page."""
     sections = [INTRODUCTION.format(model=MODEL)]
     sections += ["\n".join(_section(deployment)) for deployment in DEPLOYMENTS]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join([*sections, CLOSING]) + "\n"
 
 
 def _section(deployment: Deployment) -> Iterator[str]:

@@ -15,6 +15,7 @@ from convert.errors import UsageError
 from convert.known_errors import catalogued
 from convert.progress import Reporter, Silent
 from convert.results import Generated, Made, RunResult, Verified
+from convert.uncollected import uncollected
 
 if TYPE_CHECKING:
     from convert.benching import Speed
@@ -93,6 +94,7 @@ def run(
 
 
 @catalogued
+@uncollected()
 def plan(
     model: FilePath | None = None, *, to: str | Sequence[str] = (),
     recipe: RecipeLike | None = None, revision: str | None = None,
@@ -121,7 +123,6 @@ def plan(
     """
     from convert.asking import recipe_of
     from convert.config_only import read_config
-    from convert.laid_out_files import laid_out_files
     from convert.planning import plan as make_plan
     from convert.prediction.asked import Asked
     from convert.target_options import with_options
@@ -134,10 +135,14 @@ def plan(
             expected="MODEL on the command line, or `model:` in the recipe",
         )
     config = read_config(chosen.model, revision=chosen.revision)
-    chosen = with_options(chosen, settings or {})
+    chosen, sizes = with_options(chosen, settings or {}), None
+    if files:
+        from convert.laid_out_files import laid_out_files
+
+        sizes = laid_out_files(chosen)
     return make_plan(
         config, chosen, hardware=_texts(hardware), asked=Asked(batch, context, prompt_tokens),
-        files=laid_out_files(chosen) if files else None, out=Path(out),
+        files=sizes, out=Path(out),
     )  # fmt: skip
 
 
