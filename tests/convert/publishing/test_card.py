@@ -63,6 +63,7 @@ def test_it_carries_figures_thresholds_recipe_source_and_versions(tmp_path):
         "- a note",
         "convert pull hf://org/tiny gguf-q4_0",
         "llama-server -m gguf-q4_0/model.gguf",
+        'convert generate gguf-q4_0 "The capital of France is"',
     ):
         assert text in card
     assert "WARNING" not in card
