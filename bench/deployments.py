@@ -31,6 +31,7 @@ from convert.prediction.units import readable_bytes, readable_seconds, three_dig
 from convert.preparation import resolve_encoding
 from convert.recipe import Artifact, Recipe, load_recipe
 from convert.target_options import with_options
+from convert.uncollected import uncollected
 
 PAGE = ROOT / "docs" / "deployments.md"
 
@@ -147,7 +148,8 @@ def _measured(case: Case, roofline: Roofline) -> float:
 def page() -> str:
     """The whole page."""
     sections = [INTRODUCTION.format(model=MODEL)]
-    sections += ["\n".join(_section(deployment)) for deployment in DEPLOYMENTS]
+    with uncollected():
+        sections += ["\n".join(_section(deployment)) for deployment in DEPLOYMENTS]
     return "\n\n".join([*sections, CLOSING]) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from convert import calibrated, calibration_text, weighting
+from convert import calibration_text, weighting
 from convert.architectures.base import DecoderConfig
 from convert.graph import parameters
 from convert.hardware.this_machine import this_machine
@@ -26,7 +26,9 @@ _WORK_HIDDEN, _WORK_FFN, _WORK_SCORES = 30, 10, 8
 """Elements that are read or written a token and layer, in multiples of the hidden size, the MLP's
 and the attention scores: norms, rotation, softmax, activation, sums, what observers look at."""
 
-_METHODS_THEMSELVES = tuple(f"{method} itself" for method in calibrated.METHODS)
+_ITSELF = " itself"
+"""What comes on top of a run for a method is that, after its name."""
+
 _METHOD_MATRICES = 2
 """Second moments of a layer's inputs, and their factor."""
 
@@ -159,7 +161,6 @@ def _purposes(
     if recipe.calibrate == NO_TEXT:
         return
     most = recipe.calibration_tokens or calibration_text.MOST_TOKENS
-    for_method = recipe.calibration_tokens or calibrated.MOST_TOKENS
     rounded = any(
         parameter.encoding is not None and parameter.encoding.input_bits is not None
         for parameter in parameters(stored).values()
@@ -172,8 +173,11 @@ def _purposes(
     if "awq" in artifact.methods:
         yield "balance weights by awq", most, True, "the search for divisors"
     if artifact.code_method is not None:
+        from convert import calibrated  # brings all that finds codes
+
         method = artifact.code_method
-        yield f"find codes by {method}", for_method, True, f"{method} itself"
+        for_method = recipe.calibration_tokens or calibrated.MOST_TOKENS
+        yield f"find codes by {method}", for_method, True, f"{method}{_ITSELF}"
     elif artifact.is_mix:
         yield "choose a mix", weighting.SAMPLE_TOKENS, True, "a run of each candidate"
     elif recipe.imatrix is None and any(weightable_layers(stored)):
@@ -195,7 +199,7 @@ def _text_run(
     batch = min(tokens, BATCH_TOKENS)
     on_disk = tokens * max(5 * config.hidden, 2 * config.hidden + 2 * config.ffn)
     scores = sequence * config.heads
-    widest = met.widest if more in _METHODS_THEMSELVES else 0
+    widest = met.widest if more.endswith(_ITSELF) else 0
     attention = 4 * scores * config.head_dim * config.layers
     touched = (
         _WORK_HIDDEN * config.hidden + _WORK_FFN * config.ffn + _WORK_SCORES * scores

@@ -7,6 +7,7 @@ import yaml
 
 from convert.errors import UsageError
 from convert.hardware.catalogue import THIS, hardware_names, load_hardware
+from convert.listing import listing
 from targets.gaudi.cards import CARDS
 from tests.support.machines import MACHINE
 
@@ -65,3 +66,10 @@ def test_what_is_no_profile_at_all_is_refused(tmp_path, content):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UsageError, match="cannot read the hardware profile"):
         load_hardware(str(tmp_path / "none.yaml"))
+
+
+def test_all_are_listed_with_what_they_are():
+    listed = dict(listing("hardware"))
+    assert set(listed) == WANTED
+    assert listed["gaudi2"] == "Gaudi2: 8 x 96 GB, 2,450 GB/s a card"
+    assert "this" in listed["this"]
