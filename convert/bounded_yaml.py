@@ -12,6 +12,7 @@ import yaml
 
 _MOST_CHARACTERS = 1 << 17
 _MOST_VALUES = 50_000
+_DEEPEST = 64
 _LARGEST = 1 << 63
 _PLAIN = frozenset(
     f"tag:yaml.org,2002:{kind}"
@@ -22,7 +23,13 @@ _OF_SCALARS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticErr
 
 
 class _Loader(yaml.SafeLoader):
-    """As its base, without whole numbers that no file format could hold."""
+    """As its base, without whole numbers that no file format could hold, and without depth."""
+
+    def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
+        """Begin a list or a mapping in brackets; each level makes every token slower to read."""
+        if self.flow_level >= _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(kind)
 
     def bounded_integer(self, node: yaml.ScalarNode) -> int:
         """A whole number."""
