@@ -71,6 +71,15 @@ def is_signed(artifact: Path) -> bool:
     return (artifact / SIGNATURE_NAME).is_file()
 
 
+def claims_to_sign(artifact: Path, name: str) -> bool:
+    """Whether an artifact's signature, if it has one, says that it is of this file, too.
+
+    Raises:
+        SignatureError: There is a signature that cannot be read.
+    """
+    return is_signed(artifact) and name in _signed_files(artifact / SIGNATURE_NAME)
+
+
 def check_signature(artifact: Path, trust: Trust) -> tuple[str, ...]:
     """Check that somebody who is trusted signed every file of an artifact, as it is now.
 

@@ -7,9 +7,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from convert.errors import BrokenInputError, UnsafePathError, UnsupportedError
+from convert.errors import BrokenInputError, UnsafePathError, UnsupportedError, UsageError
 from convert.hashing import hash_file
-from convert.manifest import COMPANIONS, Manifest, present_files
+from convert.manifest import COMPANIONS, SIGNATURE_NAME, Manifest, present_files
+from convert.provenance.signatures import claims_to_sign
 
 CARD_NAME = "README.md"
 
@@ -53,8 +54,14 @@ def items_of(artifact: Path, manifest: Manifest, *, trusted: bool) -> tuple[Item
     Raises:
         UnsupportedError: It has a README.md of its own, where the model card belongs.
         BrokenInputError: A file that the manifest does not name is a link.
+        UsageError: An older card is signed.
     """
     recorded = {record.path: record for record in manifest.files}
+    if claims_to_sign(artifact, CARD_NAME):
+        raise UsageError(
+            f"{artifact} is signed together with its {CARD_NAME}, which is made anew to publish it",
+            remedy=f"remove {CARD_NAME} and {SIGNATURE_NAME}, and sign it again",
+        )
     if CARD_NAME in recorded:
         raise UnsupportedError(
             f"{artifact} has a {CARD_NAME} of its own, where the model card belongs",
