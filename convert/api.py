@@ -80,17 +80,13 @@ def run(
     from convert import pipeline
     from convert.target_options import with_options
 
-    given = dict(settings or {})
-    if split_max_size is not None:
-        given["split_max_size"] = split_max_size
     request = pipeline.RunRequest(
-        with_options(chosen, given), Path(out), threads, gate=gate, tokenizer=tokenizer,
+        with_options(chosen, _settings(settings, split_max_size)), Path(out), threads, gate=gate, tokenizer=tokenizer,
         strict=strict, golden=None if golden is None else Path(golden), keep_failed=keep_failed,
         restart=restart, opened=opened, report=report,
         memory=parse_size(memory) if isinstance(memory, str) else memory,
     )  # fmt: skip
-    folders = pipeline.run(request, reporter or Silent())
-    return RunResult(tuple(Made(folder) for folder in folders))
+    return RunResult(tuple(map(Made, pipeline.run(request, reporter or Silent()))))
 
 
 @catalogued
@@ -263,6 +259,10 @@ def generate(
         )
         for record in records
     )  # fmt: skip
+
+
+def _settings(given: Mapping[str, Any] | None, shards: int | str | None) -> dict[str, Any]:
+    return {**(given or {}), **({} if shards is None else {"split_max_size": shards})}
 
 
 def _path(given: FilePath | None) -> Path | None:
