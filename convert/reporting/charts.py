@@ -151,12 +151,14 @@ def size_by_kind(sizes: Sequence[KindSize]) -> Markup | None:
         axes.set_yticks(places, names)
         axes.set_xlabel(name)
         axes.set_ylim(0.4, len(sizes) + 0.6)
-        axes.legend(loc="lower right", ncols=1, handlelength=1.2)
-        _horizontal(axes, left=16 + _LETTER * max(map(len, names)))
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1.2, borderpad=0.2
+        )
+        _horizontal(axes, left=16 + _LETTER * max(map(len, names)), top=28)
 
     total = sum(one.after for one in sizes) / unit
     label = f"Bar chart of {name} by kind of tensor, {total:.3g} in the artifact altogether."
-    return drawn("sizes", label, 66 + 28 * len(sizes), draw)
+    return drawn("sizes", label, 86 + 28 * len(sizes), draw)
 
 
 def bytes_over_time(transfer: TransferData | None) -> Markup | None:
@@ -229,13 +231,13 @@ def _at_the_ends(
     axes.set_xlim(0, 1.2 * max(values) or 1)
 
 
-def _horizontal(axes: Any, left: float) -> None:
+def _horizontal(axes: Any, left: float, top: float = _MARGIN) -> None:
     """Bars that lie: no lines but upright ones."""
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_color(MUTED)
     axes.xaxis.set_major_locator(_few_ticks())
-    _fit(axes, left=left)
+    _fit(axes, left=left, top=top)
 
 
 def _few_ticks() -> Any:
