@@ -81,9 +81,9 @@ def run(
     from convert.target_options import with_options
 
     request = pipeline.RunRequest(
-        with_options(chosen, _settings(settings, split_max_size)), Path(out), threads, gate=gate, tokenizer=tokenizer,
-        strict=strict, golden=None if golden is None else Path(golden), keep_failed=keep_failed,
-        restart=restart, opened=opened, report=report,
+        with_options(chosen, _settings(settings, split_max_size)), Path(out), threads,
+        gate=gate, tokenizer=tokenizer, strict=strict, golden=_path(golden), report=report,
+        keep_failed=keep_failed, restart=restart, opened=opened,
         memory=parse_size(memory) if isinstance(memory, str) else memory,
     )  # fmt: skip
     return RunResult(tuple(map(Made, pipeline.run(request, reporter or Silent()))))
