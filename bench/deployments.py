@@ -193,7 +193,7 @@ def _row(one: Outcome) -> str:
     return (
         f"| {case.model} | `{case.recipe}`{settings} | {on} of `{case.hardware}` | {case.batch} "
         f"| {readable_bytes(held.needed)} | {'yes' if held.fits else 'NO'} "
-        f"| {_readable(case, one.bound)} | {_readable(case, one.predicted)} "
+        f"| {_bound(one)} | {_readable(case, one.predicted)} "
         f"| {_published(case)} | {_mark(one.holds)} |"
     )
 
@@ -207,6 +207,11 @@ def _readable(case: Case, ends: tuple[float, float]) -> str:
         return low
     number, _, unit = low.partition(" ")
     return f"{number} to {high}" if high.endswith(f" {unit}") else f"{low} to {high}"
+
+
+def _bound(one: Outcome) -> str:
+    text = _readable(one.case, one.bound)
+    return f"at most {text}" if one.case.measure == "prompt rate" else text
 
 
 def _published(case: Case) -> str:

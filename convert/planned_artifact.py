@@ -13,6 +13,8 @@ from convert.recipe import Artifact
 from passes.quantize import TensorCoverage
 from targets.deployment import DeploymentPlan
 
+_OF_A_MIX = "  what follows is of all tensors in 8 bits; the mix takes less memory and time"
+
 
 @dataclass(frozen=True)
 class EncodedBytes:
@@ -86,7 +88,9 @@ class ArtifactPlan:
         runs = [f"  to {run.line(measured_rates())}" for run in self.text_runs]
         head = [f"{self.artifact.folder}: {self._size}", *table, *self._file_lines(), *runs]
         if self.hardware:
-            return [*head, *(line for each in self.hardware for line in each.lines())]
+            mixed = [_OF_A_MIX] if self.artifact.is_mix else []
+            machines = [line for each in self.hardware for line in each.lines()]
+            return [*head, *mixed, *machines]
         return [*head, *(self.deployment.lines() if self.deployment else [])]
 
     @property

@@ -58,6 +58,8 @@ class Plan:
     def _lacking(self) -> Iterator[tuple[str, DeploymentPlan]]:
         """What does not fit: the artifact and, if machines were named, the machine."""
         for one in self.artifacts:
+            if one.artifact.is_mix and one.hardware:
+                continue  # what it will have is not known yet, but that it is less
             places = [f" on {each.name}" for each in one.hardware] or [""]
             for place, deployment in zip(places, one.deployments, strict=False):
                 if not deployment.fits:

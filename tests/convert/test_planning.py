@@ -221,3 +221,14 @@ def test_models_of_every_kind_are_planned(family):
         planned = plan(model, recipe(Artifact(format="onnx")), hardware=("xeon-spr",))
         [machine] = planned.artifacts[0].hardware
         assert machine.reached.next_token(200).seconds > machine.bound.next_token(200).seconds > 0
+
+
+def test_a_mix_may_fit_where_8_bits_do_not(tmp_path):
+    own = copy.deepcopy(MACHINE)
+    own["memory"]["value"] = 1_000_000_001
+    path = tmp_path / "small.yaml"
+    path.write_text(json.dumps(own))
+    planned = plan(TINY, recipe(Artifact(format="gguf", target_bits=4)), hardware=(str(path),))
+    assert "of all tensors in 8 bits" in planned.as_text()
+    assert "DOES NOT FIT" in planned.as_text()
+    planned.require_fit()
