@@ -91,7 +91,7 @@ def repeat(asked: Repetition, reporter: Reporter) -> Path:
         request = RunRequest(
             recipe, scratch, asked.threads, gate=manifest.gate.status == "passed",
             tokenizer=told.tokenizer, strict=told.strict, restart=asked.restart,
-            memory=asked.memory, opened=opened,
+            memory=asked.memory, opened=opened, report=False,
             golden=_recording(manifest.gate, path.resolve().parent.parent, asked.out),
         )  # fmt: skip
         (made,) = _made_anew(request, scratch / manifest.artifact, reporter)
