@@ -21,6 +21,7 @@ from convert.mixing_candidates import slots
 from convert.mixing_store import keep, load, sensitivities_name
 from convert.progress import Reporter
 from convert.recipe import Artifact
+from convert.weighting import weighting_text
 from passes.calibration.execution import bytes_to_read
 from passes.calibration.sensitivity import (
     Asked,
@@ -155,11 +156,8 @@ def _texts(
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
     """Texts that weight scales as an artifact's are, and others, if there are any."""
     try:
-        weighting = calibration_text(
-            folder,
-            file,
-            sequence_tokens=min(WEIGHTING_TOKENS, longest),
-            most_tokens=WEIGHTING_TOKENS,
+        weighting = weighting_text(
+            folder, file, min(WEIGHTING_TOKENS, longest), WEIGHTING_TOKENS
         ).sequences
         pieces = calibration_text(folder, file, sequence_tokens=longest).sequences
     except UnsupportedTokenizerError as error:

@@ -18,6 +18,7 @@ from convert.calibration_text import (
 )
 from convert.checkpoint import Checkpoint
 from convert.errors import UnsupportedError, UnsupportedTokenizerError
+from convert.familiar_text import familiar_text
 from convert.inputs import Inputs
 from convert.one_pass import FORM, OnePass
 from convert.recipe import NO_TEXT, Recipe
@@ -111,15 +112,30 @@ def _experts_per_visit(config: DecoderConfig) -> int:
     return 1 if config.experts is None else -(-config.experts.count // config.experts.used)
 
 
+def weighting_text(folder: Path, file: Path | None, longest: int, most: int) -> CalibrationText:
+    """Of a user's text, or of what the model knows best of the shipped one.
+
+    Args:
+        folder: Of the checkpoint.
+        file: The user's text.
+        longest: Tokens of a sequence.
+        most: Tokens in all.
+
+    Raises:
+        UnsupportedTokenizerError: There is no tokenizer, or it cannot be loaded.
+        MissingFileError: There is no such text.
+        UsageError: It is none.
+    """
+    if file is None:
+        return familiar_text(folder, sequence_tokens=longest, most_tokens=most)
+    return calibration_text(folder, file, sequence_tokens=longest, most_tokens=most)
+
+
 def _text(checkpoint: Checkpoint, config: DecoderConfig, file: Path | None) -> CalibrationText:
     usual = SAMPLE_TOKENS if file is None else FILE_TOKENS
     most = min(usual * _experts_per_visit(config), MOST_TOKENS)
-    text = calibration_text(
-        checkpoint.folder,
-        file,
-        sequence_tokens=min(most, SEQUENCE_TOKENS, config.max_positions),
-        most_tokens=most,
-    )
+    longest = min(most, SEQUENCE_TOKENS, config.max_positions)
+    text = weighting_text(checkpoint.folder, file, longest, most)
     highest = max(map(max, text.sequences))
     if highest >= config.vocab:
         raise UnsupportedTokenizerError(
