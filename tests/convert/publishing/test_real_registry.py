@@ -1,11 +1,14 @@
 """Against docker-registry, the program that most registries are: Debian's package of that name."""
 
+import base64
 import hashlib
 import json
 import shutil
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -29,6 +32,9 @@ pytestmark = [
     ),
 ]
 CHUNK = 64 << 10
+# What `htpasswd -B` makes of the login.
+USER, PASSWORD = "someone", "correct-horse-battery"
+HASH = "$2b$05$4wHmqUB2B4KV6Jray8lOg.ukUq9whwj0F00Bsg.Kr8UA7TjrGu2W6"
 
 
 def free_port():
@@ -37,14 +43,15 @@ def free_port():
         return found.getsockname()[1]
 
 
-@pytest.fixture
-def registry(tmp_path):
+@contextmanager
+def running(tmp_path, more=""):
     port = free_port()
     config = tmp_path / "registry.yml"
     config.write_text(
         "version: 0.1\nlog: {level: error}\n"
         f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'storage'}}}}}\n"
         f"http: {{addr: '127.0.0.1:{port}', secret: for-tests}}\n"
+        f"{more}"
     )
     with (tmp_path / "registry.log").open("wb") as log:
         process = subprocess.Popen(
@@ -58,12 +65,37 @@ def registry(tmp_path):
             process.wait(10)
 
 
+@pytest.fixture
+def registry(tmp_path):
+    with running(tmp_path) as host:
+        yield host
+
+
+def test_a_login(tmp_path, artifact, nobody, reporter):
+    (tmp_path / "htpasswd").write_text(f"{USER}:{HASH}\n")
+    asked = f"auth: {{htpasswd: {{realm: r, path: {tmp_path / 'htpasswd'}}}}}\n"
+    with running(tmp_path, asked) as host:
+        place = f"oci://{host}/org/tiny:q4"
+        with pytest.raises(UnavailableDestinationError, match="docker login"):
+            publish(artifact, place, reporter=reporter)
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (nobody / ".docker").mkdir()
+        login = {"auths": {host: {"auth": pair}}}
+        (nobody / ".docker" / "config.json").write_text(json.dumps(login))
+        publish(artifact, place, reporter=reporter)
+        pull(place, tmp_path / "back", reporter=reporter)
+    log = (tmp_path / "registry.log").read_text()
+    assert PASSWORD not in log
+
+
 def _await(url, process):
     for _ in range(100):
         assert process.poll() is None
         try:
             with urlopen(url):
                 return
+        except HTTPError:  # it asks for a login
+            return
         except OSError:
             time.sleep(0.1)
     raise AssertionError("the registry does not answer")
