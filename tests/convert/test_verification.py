@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from convert import verification
 from convert.errors import GateError, MissingFileError, SignatureError, VerificationError
 from convert.manifest import read_manifest, record_files, write_manifest
 from convert.progress import Reporter
@@ -14,6 +15,8 @@ from convert.provenance.derived import write_derived
 from convert.provenance.signatures import Trust
 from convert.provenance.signing import Signer, sign
 from convert.verification import verify
+from golden.result import GateResult
+from tests.support.finished import finished_artifact, gate_record, manifest_of
 from tests.support.keys import new_key
 
 
@@ -62,20 +65,20 @@ def test_a_forged_manifest_does_not_survive_the_gate(copied):
         check(copied)
 
 
-def test_a_forged_figure_does_not_survive_the_gate(copied):
-    manifest = read_manifest(copied)
-    result = manifest.gate.result | {"overall": manifest.gate.result["overall"] | {"top1": 1.0}}
-    kld = {"mean_kld": -1.0}
-    result["decoded"] = result["decoded"] | kld
-    gate = manifest.gate.model_copy(update={"result": result})
-    write_manifest(copied, manifest.model_copy(update={"gate": gate}))
-    write_derived(copied)
+def test_a_forged_figure_does_not_survive_the_gate(tmp_path, monkeypatch):
+    folder = finished_artifact(tmp_path / "gguf-q4_0", gate=gate_record(mean_kld=0.001))
+    honest = GateResult.from_json(gate_record().result)
+    monkeypatch.setattr(verification, "run_gate", lambda *given, **options: honest)
     with pytest.raises(VerificationError, match="worse than its manifest claims") as caught:
-        check(copied)
-    assert "decoded.mean_kld" in caught.value.found
+        check(folder, golden=tmp_path / "golden")
+    assert caught.value.found == "overall.mean_kld 0.01 here, 0.001 claimed"
+    write_manifest(folder, manifest_of(folder))
+    write_derived(folder)
+    assert "mean KL 0.01" in check(folder, golden=tmp_path / "golden")
 
 
-def test_a_signature_is_looked_at_where_it_is_asked_for(copied, tmp_path):
+def test_a_signature_is_looked_at_where_it_is_asked_for(tmp_path):
+    copied = finished_artifact(tmp_path / "gguf-q4_0")
     pair = new_key(tmp_path, "mine")
     assert "not signed" in check(copied, gate=False)
     sign(copied, Signer(pair.private))
