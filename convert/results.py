@@ -36,7 +36,7 @@ class Made:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all its files but the manifest."""
+        """Bytes of the files that its manifest lists."""
         return sum(file.size for file in self.manifest.files)
 
     @property

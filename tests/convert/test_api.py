@@ -34,8 +34,9 @@ def test_a_run_returns_what_it_made_and_prints_nothing(converted, tmp_path, capf
     made = result["onnx-int8"]
     assert made.gate.passed
     assert made.gate.overall.mean_kld <= made.gate.thresholds.mean_kld
-    files = (path for path in made.folder.iterdir() if path.name != "manifest.json")
-    assert made.nbytes == sum(path.stat().st_size for path in files)
+    paths = [made.folder / file.path for file in made.manifest.files]
+    assert made.nbytes == sum(path.stat().st_size for path in paths)
+    assert made.folder / "model.onnx.data" in paths
     with pytest.raises(KeyError):
         result["onnx-int4"]
 
