@@ -7,11 +7,12 @@ offsets, no data. Format: https://pytorch.org/docs/stable/notes/serialization.ht
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,6 +28,7 @@ from convert.errors import (
     UnsupportedConfigError,
     UnsupportedError,
 )
+from convert.sources.pickle_size import check_pickle
 from convert.sources.shards import check_promised, read_index
 from convert.weights import FileWeight, FloatType, Rows, Weight
 
@@ -174,6 +176,7 @@ def _directory(file: BinaryIO) -> tuple[bytes, dict[int, int]]:
     """The archive's byte order, and offset and size of its uncompressed records."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
+        _check_members(members, os.fstat(file.fileno()).st_size)
         orders = [member for member in members if member.filename.endswith("/byteorder")]
         byte_order = archive.read(orders[0]) if orders else b"little"
     records = {}
@@ -186,10 +189,23 @@ def _directory(file: BinaryIO) -> tuple[bytes, dict[int, int]]:
     return byte_order, records
 
 
+def _check_members(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Refuse an archive that says more than it holds: what is read must not outgrow the memory."""
+    names = {member.filename for member in members}
+    if len(names) < len(members):
+        raise zipfile.BadZipFile("two files of one name")
+    if sum(member.file_size for member in members) > size:
+        raise zipfile.BadZipFile("files that are larger than the archive")
+
+
 def _load_on_meta(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith(".pkl"):
+                    check_pickle(archive.read(member))
         state = torch.load(path, map_location="meta", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _unsafe(path, _reason(error)) from error

@@ -31,7 +31,7 @@ _DEPLOYMENT = frozenset({"card", "cards", "batch", "prompt_tokens", "new_tokens"
 """Options that describe a deployment; where none is given, none is planned."""
 
 _EXPORT_SECONDS, _LAYER_SECONDS = 9, 1.1
-_EXPORT_MEMORY, _EXPORTED_MEMORY = 600_000_000, 300_000_000
+_EXPORT_MEMORY, _EXPORTED_MEMORY = 600_000_000, 220_000_000
 """Of torch while it exports programs: at all, for each decoder layer, and the memory of it; and
 memory where the programs are kept from an earlier run."""
 
