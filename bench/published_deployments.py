@@ -151,9 +151,9 @@ DEPLOYMENTS: tuple[Deployment, ...] = (
         ),
         (
             "OpenVINO IR and PyTorch checkpoints run in OpenVINO and transformers, gated, on small "
-            "models and on SmolLM2, on a processor with AVX-512 and without AMX",
+            "models and on SmolLM2, on two cores of a processor with AVX-512 and AMX",
         ),
-        ("AMX, and the speed of both models at their real size; vLLM and sglang",),
+        ("the speed of both models at their real size, a whole socket, HBM; vLLM and sglang",),
         ("Two sockets: the same artifact with `--tensor-parallel 2`.",),
     ),
     Deployment(
