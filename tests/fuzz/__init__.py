@@ -1,0 +1,1 @@
+"""Fuzzing of what reads files of others: see run.py."""
