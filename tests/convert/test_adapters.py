@@ -134,6 +134,24 @@ def test_factors_that_contradict_each_other_or_the_configuration_are_broken(tmp_
         open_adapter(save_adapter(tmp_path, {}))
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"lora_alpha": float("nan")}, "no lora_alpha"),
+        ({"lora_alpha": 10**400}, "no lora_alpha"),
+        ({"alpha_pattern": [1]}, "alpha_pattern that are none"),
+        ({"modules_to_save": 3}, "modules_to_save that are none"),
+        ({"rank_pattern": {"(": 1}}, "pattern of names that cannot be used"),
+        ({"rank_pattern": {"((.*)*)*x": 1}}, "pattern of names that cannot be used"),
+        ({"rank_pattern": {".*" * 9 + "x": 1}}, "pattern of names that cannot be used"),
+    ],
+)
+def test_settings_that_are_none_are_refused_at_once(config, said, tmp_path):
+    folder = save_adapter(tmp_path, factors({QUERY: SHAPES[QUERY]}), **config)
+    with pytest.raises((BrokenInputError, UnsupportedConfigError), match=said):
+        open_adapter(folder)
+
+
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(MissingFileError, match="no adapter"):
         open_adapter(tmp_path)

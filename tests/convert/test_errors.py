@@ -21,6 +21,13 @@ def test_an_error_shows_what_it_knows():
     assert str(errors.UsageError("bare")) == "bare"
 
 
+def test_what_an_input_says_at_length_is_shortened():
+    said = str(errors.BrokenInputError("a" * 100_000, found="b" * 100_000 + "!"))
+    assert len(said) < 25_000
+    assert said.endswith("b!")
+    assert " ... " in said
+
+
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_class_has_a_documented_exit_code_and_meaning(kind):
     assert kind.exit_code in {1, 2, 3, 4, 5, 6, 130}

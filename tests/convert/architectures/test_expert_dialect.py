@@ -49,3 +49,7 @@ def test_a_damaged_count_of_experts_does_not_fill_the_memory():
         parse("qwen3_moe", num_experts=1 << 40)
     with pytest.raises(BrokenInputError, match="num_local_experts"):
         parse("mixtral", num_local_experts=1 << 40)
+    with pytest.raises(BrokenInputError, match="num_experts"):
+        parse("qwen3_moe", num_experts=10_000, num_hidden_layers=10_000)
+    with pytest.raises(BrokenInputError, match="num_local_experts"):
+        parse("mixtral", num_local_experts=10_000, num_hidden_layers=10_000)

@@ -36,6 +36,7 @@ def test_files_are_sorted_and_keep_their_tensors(tmp_path):
         "..\\outside.safetensors",
         "\\\\host\\share\\x",
         "a\0b",
+        "half a pair \ud800",
         "",
     ],
 )
