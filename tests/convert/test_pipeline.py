@@ -46,11 +46,20 @@ def test_nothing_else_is_left_in_the_output(converted):
     assert names == {*converted.artifacts, converted.golden.name, *pages}
 
 
-def test_a_second_run_gives_identical_bytes_in_every_file(converted, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ("gguf:q8_0", "openvino:int8"),
+        pytest.param(("gaudi:bf16", "onnx:f32"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_second_run_gives_identical_bytes_in_every_file(
+    converted, tmp_path, monkeypatch, targets
+):
     """The second records in child processes, the first did so in this one."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nothing from the first
     out = tmp_path / "out"
-    again = convert_tiny(out, "gguf:q8_0", "openvino:int8", "gaudi:bf16", "onnx:f32")
+    again = convert_tiny(out, *targets)
     (golden,) = out.glob("golden-*.safetensors")
     assert golden.read_bytes() == converted.golden.read_bytes()
     for folder in again:
