@@ -34,11 +34,11 @@ def check_claims(manifest: Manifest) -> None:
                 result.thresholds,
             ),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        limit = float(result.thresholds.weight_error)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _contradiction(manifest, f"figures that cannot be read ({error!r})") from error
     if not gate.result.get("passed") or failures:
         raise _contradiction(manifest, "; ".join(failures) or "a verdict of failed")
-    limit = result.thresholds.weight_error
     if gate.weight_error is not None and not gate.weight_error <= limit:
         raise _contradiction(
             manifest, f"{gate.worst_tensor} differs by {gate.weight_error:.2%}, at most {limit:.2%}"
