@@ -38,7 +38,8 @@ def check_claims(manifest: Manifest) -> None:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _contradiction(manifest, f"figures that cannot be read ({error!r})") from error
     if not gate.result.get("passed") or failures:
-        raise _contradiction(manifest, "; ".join(failures) or "a verdict of failed")
+        said = "; ".join(map(str, failures))
+        raise _contradiction(manifest, said or "a verdict of failed")
     if gate.weight_error is not None and not gate.weight_error <= limit:
         raise _contradiction(
             manifest, f"{gate.worst_tensor} differs by {gate.weight_error:.2%}, at most {limit:.2%}"
