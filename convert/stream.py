@@ -16,20 +16,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from convert.chunk_worker import ChunkWorker
 from convert.chunks import Chunk, PlacedJob, WeightJobs, by_weight
 from convert.errors import DiskFullError, NonFiniteWeightError
+from convert.executors import Executing, Executor, ThreadExecutor
 from convert.following import FollowingHashes
 from convert.hashing import WrittenFile
 from convert.journal import Journal
-from convert.pool import Pool
 from convert.runs import Runs, write_all
 from convert.weights import Weight
 from convert.weights_ahead import WeightsAhead
@@ -94,6 +91,7 @@ def write_layouts(
     journals: Mapping[Path, Journal] | None = None,
     abandon: Callable[[], None] = lambda: None,
     calibration: Calibration | None = None,
+    executing: Executing = ThreadExecutor,
 ) -> Mapping[Path, WrittenFiles]:
     """Write every file of every layout, each below its own folder, which must exist.
 
@@ -108,6 +106,7 @@ def write_layouts(
         abandon: Called when an error ends it all, before other threads are waited for: lets go
             of reads that wait for bytes which have not come yet.
         calibration: What runs a text on the same read.
+        executing: Who does the chunks; threads of this process otherwise.
 
     Returns:
         By artifact's folder: every file with its SHA-256, as read back.
@@ -123,10 +122,9 @@ def write_layouts(
     with ExitStack() as opened:
         outputs = {folder: _Output(folder, layout, opened) for folder, layout in layouts}
         try:
-            with Pool(threads, done or (lambda _: None), abandon) as pool:
-                groups, worker = by_weight(layouts, journals or {}), ChunkWorker(outputs)
-                stream = _Stream(groups, worker, pool, chunk_bytes, calibration or NoCalibration())
-                stream.run()
+            with executing(outputs, threads, done or (lambda _: None), abandon) as executor:
+                groups = by_weight(layouts, journals or {})
+                _Stream(groups, executor, chunk_bytes, calibration or NoCalibration()).run()
             return {folder: output.hashes.results() for folder, output in outputs.items()}
         except OSError as error:
             raise _as_disk_full(error) from error
@@ -138,19 +136,17 @@ def source_bytes(layouts: Sequence[tuple[Path, Layout]]) -> int:
 
 
 class _Stream:
-    """Weights on their way to the threads: each when its turn comes."""
+    """Weights on their way to the executor: each when its turn comes."""
 
     def __init__(
         self,
         groups: Sequence[WeightJobs],
-        worker: ChunkWorker,
-        pool: Pool,
+        executor: Executor,
         limit: int,
         calibration: Calibration,
     ) -> None:
         self._left: dict[Hashable, WeightJobs] = {each.weight.identity: each for each in groups}
-        self._worker = worker
-        self._pool = pool
+        self._executor = executor
         self._limit = limit
         self._calibration = calibration
         self._ahead = WeightsAhead([group.weight for group in groups])
@@ -160,7 +156,7 @@ class _Stream:
         try:
             self._calibration.run(self._pass_weight)
         except NonFiniteWeightError:
-            self._pool.finish()  # a task may know better which weight it comes from
+            self._executor.finish()  # a chunk may know better which weight it comes from
             raise
         for group in self._left.values():
             bound = self._bound(group)
@@ -179,7 +175,7 @@ class _Stream:
         if take is None:
             self._submit(bound)
         else:
-            self._submit_and_take(bound, take)
+            self._executor.submit_and_take(self._chunks(bound), take)
 
     def _submit_before(self, weight: Weight) -> None:
         """Submit what the artifacts have in front of a weight and no text comes to: what is
@@ -215,22 +211,7 @@ class _Stream:
     def _submit(self, group: WeightJobs) -> None:
         if group.jobs:
             for chunk in self._chunks(group):
-                self._pool.submit(partial(self._worker.process, chunk))
-
-    def _submit_and_take(self, group: WeightJobs, take: Take) -> None:
-        taken: list[Future[None]] = []
-        for chunk in self._chunks(group):
-            taken.append(Future())
-            self._pool.submit(partial(self._take_and_process, chunk, take, taken[-1]))
-        self._pool.wait_for(taken)
-
-    def _take_and_process(self, chunk: Chunk, take: Take, taken: Future[None]) -> int:
-        try:
-            return self._worker.multiply_and_process(chunk, take, partial(taken.set_result, None))
-        except BaseException as error:
-            if not taken.done():
-                taken.set_exception(error)
-            raise
+                self._executor.submit(chunk)
 
 
 class _Output:
