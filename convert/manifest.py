@@ -244,9 +244,13 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
+        below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST_NAME}"))
         raise MissingFileError(
-            f"{folder} has no {MANIFEST_NAME}",
-            expected="the folder of an artifact made by `convert run`",
+            f"{folder} has no {MANIFEST_NAME}"
+            if folder.is_dir()
+            else f"there is no folder {folder}",
+            expected=f"the folder of an artifact made by `convert run`, with a {MANIFEST_NAME}",
+            remedy=f"name the artifact: {', '.join(below[:8])}" if below else None,
         )
     return parse_manifest(path)
 

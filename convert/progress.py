@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from convert.reporting.history import History
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 Advance = Callable[[int], None]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_SIGNS_OF_LIFE = 30.0
 
 
 class Reporter:
     """Prints the stages of a run to a stream, by default standard error, and remembers them.
 
     Subclass it to be told of them otherwise: what is said goes through `say`, and each artifact
-    that was checked through `judged`.
+    that was checked through `judged`. While a stage lasts long, `say` is called from another
+    thread now and then.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -43,10 +46,28 @@ class Reporter:
         """Announce a step that cannot tell how far it is, and how long it took."""
         self.say(f"{title} ...")
         started = time.perf_counter()
-        yield
+        with self._signs_of_life(title, started):
+            yield
         seconds = time.perf_counter() - started
         self.history.stages.append((title, seconds))
         self.say(f"{title}: {seconds:.1f} s")
+
+    @contextmanager
+    def _signs_of_life(self, title: str, started: float) -> Iterator[None]:
+        ended = threading.Event()
+
+        def tell() -> None:
+            while not ended.wait(_SECONDS_BETWEEN_SIGNS_OF_LIFE):
+                with suppress(OSError, ValueError):  # the stream was closed
+                    self.say(f"{title}: {time.perf_counter() - started:.0f} s so far")
+
+        teller = threading.Thread(target=tell, daemon=True, name="signs of life")
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
 
     @contextmanager
     def transfer(self, title: str, total: int) -> Iterator[Advance]:

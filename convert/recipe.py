@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from importlib import resources
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from convert.bounded_yaml import read_yaml
 from convert.errors import RecipeError, UsageError
@@ -249,16 +251,27 @@ def parse_recipe(text: str, *, where: str, folder: Path = Path()) -> Recipe:
 
 def faults(error: ValidationError) -> str:
     """What pydantic found wrong with a recipe: each place, and what is the matter there."""
-    found = [
-        (".".join(map(str, fault["loc"])) or "recipe", fault["msg"]) for fault in error.errors()
-    ]
+    found = [(".".join(map(str, place)) or "recipe", what) for place, what in placed_faults(error)]
     # A list whose items are wrong is also reported as too short.
     deepest = [
         (place, what)
         for place, what in found
         if not any(other.startswith(f"{place}.") for other, _ in found)
     ]
-    return "; ".join(f"{place}: {what.removeprefix('Value error, ')}" for place, what in deepest)
+    return "; ".join(f"{place}: {what}" for place, what in deepest)
+
+
+def placed_faults(error: ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
+    """What pydantic found wrong with a recipe: where, and in words for its author."""
+    return [(fault["loc"], _in_words(fault)) for fault in error.errors()]
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    if fault["type"] != "extra_forbidden":
+        return fault["msg"].removeprefix("Value error, ")
+    keys = {key for kind in (Recipe, Artifact, Override, Gate) for key in kind.model_fields}
+    close = difflib.get_close_matches(str(fault["loc"][-1]), sorted(keys), n=1)
+    return "there is no such key" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def parse_to(text: str) -> Artifact:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from convert.bounded_yaml import read_yaml
 from convert.errors import TricastError
-from convert.recipe import Artifact, Recipe
+from convert.recipe import Artifact, Recipe, placed_faults
 from convert.recipe_marks import Mark, marks
 
 Place = tuple["str | int", ...]
@@ -91,14 +91,14 @@ def _schema_faults(document: dict[str, Any]) -> list[tuple[Place, str]]:
     try:
         Recipe.model_validate(document)
     except ValidationError as error:
-        found = [(fault["loc"], fault["msg"]) for fault in error.errors()]
+        found = placed_faults(error)
     except RecursionError:
         return [((), "is nested too deep")]
     else:
         return []
     # A list whose items are wrong is also reported as too short.
     return [
-        (place, what.removeprefix("Value error, "))
+        (place, what)
         for place, what in found
         if not any(len(other) > len(place) and other[: len(place)] == place for other, _ in found)
     ]

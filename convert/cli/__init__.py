@@ -8,11 +8,13 @@ from convert.cli import checking, converting, reading, recipes, reporting, shari
 
 app = typer.Typer(
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Convert a language-model checkpoint for Arm, Xeon and Gaudi, and check every artifact "
     "against the original before it may exist. Add --debug to any command for tracebacks.",
 )
+app.callback()(reading.program)
 app.command("run")(converting.run)
 app.command("plan")(converting.plan)
 app.command("verify")(checking.verify)

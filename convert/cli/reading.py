@@ -10,6 +10,24 @@ import typer
 from convert.cli.options import AsJson, Revision
 
 
+def _say_version(wanted: bool) -> None:
+    """Show the version, and end."""
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"tricast {metadata.version('tricast')}")
+        raise typer.Exit
+
+
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What comes before a command."""
+
+
 def import_(
     file: Annotated[Path, typer.Argument(help="A GGUF file.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the checkpoint.")],

@@ -32,7 +32,7 @@ class Checked:
         if not self.signed:
             return "signature: not signed"
         if self.trusted is None:
-            return "signature: signed, not checked (say with --key whose signature it should be)"
+            return "signature: signed, not checked (`convert verify --key` says whose it is)"
         left = f", which does not cover {', '.join(self.unsigned)}" if self.unsigned else ""
         return f"signature: good, by {self.trusted}{left}"
 

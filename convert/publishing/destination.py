@@ -103,7 +103,12 @@ def parse_place(text: str) -> Place:
         )
     found = _parse_oci(rest) if scheme == "oci" else _parse_hub(scheme, rest)
     if found is None:
-        raise UsageError(f"cannot read REPO {text!r}", expected=_FORMS)
+        meant = not separator and _parse_oci(rest) is not None
+        raise UsageError(
+            f"cannot read REPO {text!r}",
+            expected=_FORMS,
+            remedy=f"for a registry: oci://{text}" if meant else None,
+        )
     return found
 
 

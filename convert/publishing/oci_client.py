@@ -167,7 +167,9 @@ class RegistryClient:
         except requests.exceptions.RequestException as error:
             if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.SSLError)):
                 raise RefusedRequestError(0, self._redactor.clean(str(error))[:_LONGEST]) from None
-            text = f"{type(error).__name__}: {error}"
+            # What urllib3 says first is about itself.
+            reason = getattr(next(iter(error.args), None), "reason", None)
+            text = f"{type(error).__name__}: {reason or error}"
             raise InterruptedRequestError(self._redactor.clean(text)[:_LONGEST]) from None
 
     def _said(self, response: requests.Response) -> str:

@@ -33,7 +33,9 @@ def refused(
 
 def remedy(status: int | None, login: str) -> str:
     """What to do about the status of an answer; None where there was no answer."""
-    if status is None or status >= 500:
+    if status is None:
+        return f"check that the server runs and can be reached; then {GO_ON}"
+    if status >= 500:
         return GO_ON
     known = {
         401: f"log in: {login}",

@@ -4,6 +4,7 @@ of ggml, the GGUF target stores it, too.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable
 
@@ -96,8 +97,10 @@ def encoding(name: str) -> Encoding:
         kin = added.grouped(group) if added is not None else None
         if kin is not None:
             return kin
+    close = difflib.get_close_matches(name, encoding_names())
     raise UnsupportedEncodingError(
-        f"there is no encoding {name!r}",
+        f"there is no encoding {name!r}"
+        + (f"; did you mean {' or '.join(close)}?" if close else ""),
         expected=", ".join(encoding_names()),
         remedy="choose one of these; a group of 16 or more may be set as in int4_g48, or, as a "
         "power of two, as in nf4_g128",

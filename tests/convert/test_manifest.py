@@ -75,6 +75,17 @@ def test_a_flipped_byte_a_missing_and_an_added_file_are_all_named(artifact):
 def test_a_folder_without_a_manifest_is_named(tmp_path):
     with pytest.raises(MissingFileError, match=r"no manifest\.json"):
         read_manifest(tmp_path)
+    with pytest.raises(MissingFileError, match=r"there is no folder .*nothing"):
+        read_manifest(tmp_path / "nothing")
+
+
+def test_a_folder_of_artifacts_is_answered_with_their_names(tmp_path):
+    made = tmp_path / "gguf-q4_0"
+    made.mkdir()
+    made.joinpath("manifest.json").write_text("{}")
+    with pytest.raises(MissingFileError) as caught:
+        read_manifest(tmp_path)
+    assert f"name the artifact: {made}" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}'])

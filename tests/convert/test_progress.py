@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+
+import pytest
 
 from convert import progress
 from convert.progress import Reporter
@@ -47,3 +50,31 @@ def test_a_stage_says_how_long_it_took():
     with Reporter(stream).stage("open"):
         pass
     assert stream.getvalue().splitlines() == ["open ...", "open: 0.0 s"]
+
+
+def test_a_long_stage_gives_signs_of_life(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_SIGNS_OF_LIFE", 0.01)
+    stream = io.StringIO()
+    told = threading.Event()
+
+    class Watched(Reporter):
+        def say(self, text):
+            super().say(text)
+            if "so far" in text:
+                told.set()
+
+    with Watched(stream).stage("check"):
+        assert told.wait(30)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "check ..."
+    assert lines[1] == "check: 0 s so far"
+    assert lines[-1].startswith("check: ")
+    assert not lines[-1].endswith("so far")
+
+
+def test_a_stage_that_fails_falls_silent(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_SIGNS_OF_LIFE", 0.01)
+    stream = io.StringIO()
+    with pytest.raises(ZeroDivisionError), Reporter(stream).stage("check"):
+        raise ZeroDivisionError
+    assert not any(each.name == "signs of life" for each in threading.enumerate())

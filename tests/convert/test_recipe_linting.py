@@ -51,7 +51,12 @@ def test_a_good_recipe_is_clean(tmp_path):
         ("q4_0", "fp8", 5, "does not store fp8"),
         ("q8_0", "int4", 6, "artifacts.0.overrides.0.encoding: the target does not store int4"),
         ("mean_kld: 0.3", "mean_kld: -1", 7, "greater than 0"),
-        ("mean_kld", "mean_kl", 7, "artifacts.0.gate.mean_kl: Extra inputs"),
+        (
+            "mean_kld",
+            "mean_kl",
+            7,
+            "artifacts.0.gate.mean_kl: there is no such key; did you mean 'mean_kld'",
+        ),
         ("int4_g48", "int4_g48\n    options: {cards: 2}", 10, "artifacts.1.options"),
         ("int4_g48", "int4_g48\n    head: nonsense", 10, "artifacts.1.head: there is no encoding"),
         ("int4_g48", "int4_g48\n    passes: [x]", 10, "artifacts.1.passes.0: no package adds"),

@@ -26,6 +26,15 @@ def called(monkeypatch):
     return calls
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--version"], "tricast "), (["-h"], "Usage: convert"), (["run", "-h"], "--out")],
+)
+def test_what_people_type_first(arguments, said, capsys):
+    assert main(arguments) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_run_takes_many_targets(called, tmp_path):
     arguments = ["run", "model", "--to", "gguf:q4_0", "--to", "onnx", "--out", str(tmp_path)]
     arguments += ["--no-gate", "--no-tokenizer", "--strict", "--threads", "3"]

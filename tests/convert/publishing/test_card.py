@@ -107,6 +107,10 @@ def test_hostile_names_stay_texts(tmp_path):
     assert html.count("<h1>") == 1
 
 
+def test_commands_can_be_copied(tmp_path):
+    assert "`convert verify gguf-q4_0`" in card_of(tmp_path)
+
+
 def test_the_same_twice(tmp_path):
     assert card_of(tmp_path / "a") == card_of(tmp_path / "b")
 

@@ -44,6 +44,11 @@ def test_anything_else_is_refused(text):
         parse_place(text)
 
 
+def test_a_registry_without_its_scheme_is_told_how_to_write_it():
+    with pytest.raises(UsageError, match="oci://localhost:5000/smollm2:q8_0"):
+        parse_place("localhost:5000/smollm2:q8_0")
+
+
 @pytest.mark.parametrize(
     "text",
     ["oci://me:s3cret@host/a:v1", "https://s3cret@huggingface.co/org/name", "hf://s3cret@org/name"],

@@ -174,6 +174,11 @@ def test_an_unknown_name_is_refused_with_the_names_there_are(name):
     assert "q4_0" in str(caught.value)
 
 
+def test_a_slip_is_answered_with_the_name_that_was_meant():
+    with pytest.raises(UnsupportedEncodingError, match="did you mean q8_0"):
+        encoding("q8")
+
+
 @pytest.mark.parametrize(
     ("name", "columns"), [("q4_0", 48), ("q8_0", 8), ("int4_g48", 64), ("nf4", 96), ("nf4_dq", 8)]
 )
