@@ -19,6 +19,7 @@ from convert.errors import (
 from convert.expert_tensors import expert_by_expert
 from convert.sources import safetensors_files
 from convert.sources.downloads import Downloads
+from convert.sources.object_storage_urls import is_object_url
 from convert.sources.shards import read_json_object
 from convert.tensor_names import with_base_prefix
 from convert.weights import Weight
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from convert.adapters import Adapter
     from convert.architectures.base import Shape
     from convert.sources.hub import Snapshot
+    from convert.sources.object_storage_files import ObjectFiles
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -72,6 +74,8 @@ class Checkpoint:
         downloads: What brings the safetensors of a hub checkpoint; None where everything was
             on this machine from the start.
         adapters: Those whose updates are in the weights, in their order.
+        remote: The files of a checkpoint in object storage, whose safetensors are read where they
+            are; None for any other.
     """
 
     label: str
@@ -81,6 +85,7 @@ class Checkpoint:
     files: tuple[Path, ...]
     downloads: Downloads | None = None
     adapters: tuple[Adapter, ...] = ()
+    remote: ObjectFiles | None = None
 
     def await_file(self, path: Path) -> None:
         """Return once a file of `files` is there whole; the weights do this themselves.
@@ -91,6 +96,17 @@ class Checkpoint:
         """
         if self.downloads is not None:
             self.downloads.wait(path)
+        if self.remote is not None:
+            self.remote.bring(path)
+
+    def bring_here(self) -> None:
+        """Have every file of `files` in `folder`, for a program that reads the folder itself.
+
+        Raises:
+            TricastError: One cannot be had, or the disk has no room for it.
+        """
+        for path in self.files:
+            self.await_file(path)
 
     def state_of(self, path: Path) -> list[int]:
         """Size of a file of `files` in bytes, and the time of its last change in ns.
@@ -101,6 +117,8 @@ class Checkpoint:
         Raises:
             OSError: The file is gone.
         """
+        if self.remote is not None:
+            return self.remote.state_of(path)
         if self.downloads is None:
             status = path.stat()
             return [status.st_size, status.st_mtime_ns]
@@ -112,6 +130,8 @@ class Checkpoint:
         """Break off downloads; whoever waits for a file, in any thread, gets an error now."""
         if self.downloads is not None:
             self.downloads.close()
+        if self.remote is not None:
+            self.remote.close()
 
 
 def open_checkpoint(
@@ -121,7 +141,7 @@ def open_checkpoint(
     scratch: Path | None = None,
     adapters: Sequence[str | Path] = (),
 ) -> Checkpoint:
-    """Open a folder, a GGUF file or a hub id; a path that exists wins over a hub id.
+    """Open a folder, a GGUF file, a hub id or a folder in object storage; a path that exists wins.
 
     The safetensors of a hub checkpoint are downloaded while others are read, from the first read
     on. `Checkpoint.close` ends that.
@@ -129,9 +149,10 @@ def open_checkpoint(
     Code in the checkpoint is never executed.
 
     Args:
-        source: A path, or ``organisation/name`` on the hub.
+        source: A path, ``organisation/name`` on the hub, or ``s3://``, ``gs://`` or ``az://``.
         revision: Branch, tag or commit on the hub; meaningless for paths.
-        scratch: Where a GGUF is unpacked to (a temporary folder otherwise, not removed).
+        scratch: Where a GGUF is unpacked, and small files from object storage are copied to (a
+            temporary folder otherwise, not removed).
         adapters: Folders of LoRA adapters, merged into the weights in this order.
 
     Raises:
@@ -174,6 +195,8 @@ def _open(source: str, revision: str | None, scratch: Path | None) -> Checkpoint
         return _open_folder(path, path.resolve().name)
     if path.is_file():
         return _open_file(path, scratch)
+    if is_object_url(source):
+        return _open_objects(source, revision, scratch)
     if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise UnavailableSourceError(
             f"no checkpoint {source!r}",
@@ -274,6 +297,20 @@ def _open_file(path: Path, scratch: Path | None) -> Checkpoint:
     return _open_folder(folder, label)
 
 
+def _open_objects(source: str, revision: str | None, scratch: Path | None) -> Checkpoint:
+    from convert.sources.object_storage_files import ObjectFiles
+
+    if revision is not None:
+        raise UsageError(
+            f"{source} is in object storage, so it has no revision",
+            expected="a hub id, if a revision is given",
+            found=f"revision {revision!r}",
+            remedy="drop the revision, or name the model on the hub",
+        )
+    remote = ObjectFiles(source, scratch or Path(tempfile.mkdtemp(prefix="tricast-")))
+    return _open_folder(remote.folder, remote.folder.name, remote=remote)
+
+
 def _give_time_of(originals: tuple[Path, ...], folder: Path) -> None:
     """Files that are made of unchanged files look unchanged, whenever they are made."""
     latest = max(original.stat().st_mtime_ns for original in originals)
@@ -281,28 +318,39 @@ def _give_time_of(originals: tuple[Path, ...], folder: Path) -> None:
         os.utime(path, ns=(latest, latest))
 
 
-def _open_folder(folder: Path, label: str, snapshot: Snapshot | None = None) -> Checkpoint:
+def _open_folder(
+    folder: Path,
+    label: str,
+    snapshot: Snapshot | None = None,
+    remote: ObjectFiles | None = None,
+) -> Checkpoint:
     from convert.architectures import base_prefix, expert_names
 
     config = read_json_object(folder / "config.json")
     _refuse_quantized(folder, config)
-    weights, files, downloads = _open_weights(folder, snapshot)
+    weights, files, downloads = _open_weights(folder, snapshot, remote)
     weights = with_base_prefix(weights, base_prefix(config))
     names = expert_names(config)
     weights = weights if names is None else expert_by_expert(weights, names)
     known = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
     others = tuple(folder / name for name in known if (folder / name).is_file())
     weight_files = tuple(folder / name for name in files)
-    return Checkpoint(label, folder, config, weights, (*others, *weight_files), downloads)
+    every = (*others, *weight_files)
+    return Checkpoint(label, folder, config, weights, every, downloads, remote=remote)
 
 
 def _open_weights(
-    folder: Path, snapshot: Snapshot | None
+    folder: Path, snapshot: Snapshot | None, remote: ObjectFiles | None
 ) -> tuple[dict[str, Weight], Iterable[str], Downloads | None]:
     """The weights, the files that hold them, and what brings those that are on the hub still."""
-    files = safetensors_files.find_files(folder, snapshot.coming if snapshot else ())
+    coming = snapshot.coming if snapshot else remote.coming if remote else ()
+    files = safetensors_files.find_files(folder, coming)
     if files is None:
+        if remote is not None:
+            remote.bring_pickles()
         return (*_open_pickles(folder), None)
+    if remote is not None:
+        return remote.open_weights(files, skip=_is_derived), files, None
     if snapshot is None:
         return safetensors_files.open_weights(folder, files, skip=_is_derived), files, None
     from convert.sources import hub_weights

@@ -201,6 +201,7 @@ def golden_record(
         with reporter.stage("hash the checkpoint"):
             origin = describe_source(checkpoint)
         with reporter.stage("record the original"):
+            checkpoint.bring_here()
             record_golden(
                 checkpoint.folder,
                 out,

@@ -66,6 +66,8 @@ def gate_artifact(
     """
     limits = thresholds(item.artifact)
     judging = _Judging(item, reporter, findings or Findings())
+    if item.loses_precision:
+        checkpoint.bring_here()
     with reporter.stage(f"check {item.artifact.folder}"), judging.crashes():
         result = run_gate(
             folder,

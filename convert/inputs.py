@@ -49,6 +49,8 @@ def describe_source(checkpoint: Checkpoint) -> SourceRecord:
     known = KnownHashes()
 
     def hash_when_there(path: Path) -> FileRecord:
+        if checkpoint.remote is not None:
+            return checkpoint.remote.hash_file(path)
         checkpoint.await_file(path)
         return known.hash_file(checkpoint.folder, path)
 

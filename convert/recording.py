@@ -58,6 +58,7 @@ def find_or_record(
         reporter.say(f"record the original: {path.name} is there already")
         return path
     with reporter.stage("record the original"):
+        checkpoint.bring_here()
         record_golden(
             checkpoint.folder,
             path,

@@ -72,7 +72,8 @@ class ColumnRanges(Weight):
 
 
 def _is_worth_seeking(weight: Weight) -> bool:
-    return isinstance(weight, FileWeight) and (
+    # Files that may not be here yet are left to the weights that know.
+    return type(weight) is FileWeight and (
         weight.columns * weight.dtype.itemsize > _SHORT_ROW_BYTES
     )
 

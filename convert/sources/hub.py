@@ -11,7 +11,7 @@ from convert.sources import safetensors_files, torch_files
 from convert.sources.hub_errors import explained
 from convert.sources.silent_bar import silent_bar
 
-_TEXT_FILES = ("*.json", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
+TEXT_FILES = ("*.json", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
 _PICKLES = "pytorch_model*.bin"
 # Subfolders hold other formats and training state.
 _NEVER = ("*.py", "*/*")
@@ -50,7 +50,7 @@ def open_snapshot(name: str, revision: str | None = None) -> Snapshot:
     """
     wanted = f"{name!r}" + (f" at {revision!r}" if revision else "")
     try:
-        folder = _fetch_matching(name, revision, _TEXT_FILES)
+        folder = _fetch_matching(name, revision, TEXT_FILES)
         try:
             sizes = _sizes(name, folder.name)
         except Exception:

@@ -1,8 +1,10 @@
-"""Reads the header of a safetensors file on the hub without the file."""
+"""Reads the header of a safetensors file that is elsewhere, without the file."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from convert.sources.safetensors_files import (
@@ -15,7 +17,7 @@ _MOSTLY_ENOUGH = 100_000
 
 
 def read_remote_header(name: str, commit: str, path: Path, size: int) -> SafetensorsHeader:
-    """Read and check a header, by one small request, or two if it is long.
+    """Read and check the header of a file on the hub.
 
     Args:
         name: ``organisation/name`` on the hub.
@@ -30,10 +32,25 @@ def read_remote_header(name: str, commit: str, path: Path, size: int) -> Safeten
     from huggingface_hub import hf_hub_url
 
     url = hf_hub_url(name, path.name, revision=commit)
-    start = _first_bytes(url, min(size, _MOSTLY_ENOUGH))
+    return read_header_by(partial(_first_bytes, url), path, size)
+
+
+def read_header_by(first_bytes: Callable[[int], bytes], path: Path, size: int) -> SafetensorsHeader:
+    """Read and check a header, by one small request, or two if it is long.
+
+    Args:
+        first_bytes: Asks for so many bytes from the beginning of the file.
+        path: Where the file will be.
+        size: Bytes of the whole file.
+
+    Raises:
+        BrokenInputError: See `safetensors_files.read_header`.
+        Exception: Whatever ``first_bytes`` raises.
+    """
+    start = first_bytes(min(size, _MOSTLY_ENOUGH))
     needed = 8 + int.from_bytes(start[:8], "little")
     if len(start) < needed <= min(size, 8 + MAX_HEADER_BYTES):
-        start = _first_bytes(url, needed)
+        start = first_bytes(needed)
     return parse_header(path, io.BytesIO(start), size)
 
 

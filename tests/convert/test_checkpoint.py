@@ -287,7 +287,7 @@ def test_the_files_cover_what_the_hub_downloads():
     from convert.sources import hub
 
     for name in checkpoint_module.TOKENIZER_FILES:
-        assert any(fnmatch(name, pattern) for pattern in hub._TEXT_FILES)
+        assert any(fnmatch(name, pattern) for pattern in hub.TEXT_FILES)
 
 
 def test_a_config_survives_as_it_is(tmp_path):
