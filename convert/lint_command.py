@@ -36,8 +36,9 @@ def lint_recipes(files: Sequence[Path], *, as_json: bool, schema: bool) -> None:
         sys.stderr.write(annotation("error", finding.message, title="recipe", **place) + "\n")  # type: ignore[arg-type]
     if found:
         wrong = sorted({finding.file for finding in found})
+        number = "1 finding" if len(found) == 1 else f"{len(found)} findings"
         raise RecipeError(
-            f"{len(found)} findings in {len(wrong)} of {len(files)} recipes",
+            f"{number}, in {len(wrong)} of {len(files)} recipes",
             found=", ".join(wrong),
         )
 

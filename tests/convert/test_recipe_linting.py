@@ -119,7 +119,7 @@ def test_the_command_prints_findings_and_ends_with_2(tmp_path, capsys, monkeypat
     assert main(["lint-recipe", str(good), str(bad)]) == 2
     captured = capsys.readouterr()
     assert captured.out.startswith(f"{bad}:4:5: artifacts.0.format: there is no target '::x'")
-    assert "1 findings in 1 of 2 recipes" in captured.err
+    assert "1 finding, in 1 of 2 recipes" in captured.err
     assert main(["lint-recipe", str(bad), "--json"]) == 2
     (finding,) = json.loads(capsys.readouterr().out)
     assert (finding["line"], finding["column"]) == (4, 5)
