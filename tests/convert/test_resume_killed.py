@@ -87,7 +87,7 @@ def test_a_killed_stream_goes_on_with_what_is_missing(tmp_path, monkeypatch, ent
 def run_command(out: Path) -> list[str]:
     program = [sys.executable, "-m", "convert", "run", str(TINY_LLAMA), "--out", str(out)]
     to = ["--to", "gguf:q4_0", "--to", "onnx:int8"]
-    return [*program, *to, "--no-gate", "--memory", "1MB"]
+    return [*program, *to, "--no-gate", "--no-report", "--memory", "1MB"]  # reports hold times
 
 
 @pytest.mark.slow
