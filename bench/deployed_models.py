@@ -75,6 +75,30 @@ YUAN_51B = _yuan(42, 8192, 64, 32768)
 """The width of the MLP is not published; that of 102B is taken, which gives 53 billion weights."""
 YUAN_102B = _yuan(84, 8192, 64, 32768)
 
+QWEN3_MOE_1T: Config = {
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "model_type": "qwen3_moe",
+    "num_hidden_layers": 61,
+    "hidden_size": 7168,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 2048,
+    "moe_intermediate_size": 2048,
+    "num_experts": 384,
+    "num_experts_per_tok": 8,
+    "mlp_only_layers": [],
+    "decoder_sparse_step": 1,
+    "norm_topk_prob": True,
+    "vocab_size": 163840,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+}
+"""Nobody published it: the sizes of Kimi K2, whose own attention is another, in this architecture;
+a little more than a trillion weights."""
+
 CONFIGS: Mapping[str, Config] = {
     "Llama 2 7B": LLAMA_7B,
     "Llama 2 13B": LLAMA_13B,

@@ -97,7 +97,8 @@ def plan(
     settings: Mapping[str, Any] | None = None, tensor_parallel: int | None = None,
     target_bits: float | None = None, hardware: str | Sequence[str] = (),
     batch: int | None = None, context: int | None = None, prompt_tokens: int | None = None,
-    files: bool = False, out: FilePath = "out",
+    files: bool = False, out: FilePath = "out", workers: int | None = None,
+    fleet: Mapping[str, Any] | None = None,
 ) -> Plan:  # fmt: skip
     """What a run would make, from config.json alone; `convert plan`.
 
@@ -110,7 +111,9 @@ def plan(
         prompt_tokens: Tokens of the prompt alone.
         files: Also lay the files out, as a run does, for the exact size of each; needs the
             checkpoint.
-        out: Folder that a run would write to.
+        out: Folder that a run would write to; a URL for object storage.
+        workers: Plan the conversion by a fleet of so many, and a driver.
+        fleet: What else is known of it, the options of `convert.hardware.fleet.fleet_of`.
 
     The others are those of `run`.
 
@@ -119,6 +122,7 @@ def plan(
     """
     from convert.asking import recipe_of
     from convert.config_only import read_config
+    from convert.hardware.fleet import asked_fleet, is_url
     from convert.planning import plan as make_plan
     from convert.prediction.asked import Asked
     from convert.target_options import with_options
@@ -130,6 +134,7 @@ def plan(
             "no model is named",
             expected="MODEL on the command line, or `model:` in the recipe",
         )
+    together = asked_fleet(workers, fleet or {}, out=str(out))
     config = read_config(chosen.model, revision=chosen.revision)
     chosen, sizes = with_options(chosen, settings or {}), None
     if files:
@@ -138,7 +143,7 @@ def plan(
         sizes = laid_out_files(chosen)
     return make_plan(
         config, chosen, hardware=_texts(hardware), asked=Asked(batch, context, prompt_tokens),
-        files=sizes, out=Path(out),
+        files=sizes, out=Path("." if is_url(str(out)) else out), fleet=together,
     )  # fmt: skip
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_ir as ir
 
 from convert import calibration_text, weighting
 from convert.architectures.base import DecoderConfig
+from convert.chunks import chunk_count
 from convert.graph import parameters
 from convert.hardware.this_machine import this_machine
 from convert.recipe import NO_TEXT, Artifact, Recipe
+from convert.stream import CHUNK_BYTES
+from convert.weights import Weight
 from passes.calibration.execution import BATCH_TOKENS
 from passes.calibration.reading import BLOCK_BYTES
 from passes.calibration.steps import plan
@@ -101,6 +105,22 @@ class TextRun:
         }
 
 
+class Matrix(NamedTuple):
+    """A weight that tokens are multiplied with.
+
+    Args:
+        rows: Of the weight.
+        columns: Likewise.
+        chunks: That a run cuts it into.
+        expert: Whether only some of the tokens come to it.
+    """
+
+    rows: int
+    columns: int
+    chunks: int
+    expert: bool
+
+
 @dataclass(frozen=True)
 class Passage:
     """What a text meets on its way through a model.
@@ -109,11 +129,13 @@ class Passage:
         weights: In matrices, each counted once.
         multiplied: Weights that each token is multiplied with.
         widest: Columns of the widest matrix.
+        matrices: What is multiplied with, one after the other, and how many are alike.
     """
 
     weights: int
     multiplied: int
     widest: int
+    matrices: Mapping[Matrix, int]
 
 
 def passage(graph: ir.Model) -> Passage:
@@ -128,7 +150,15 @@ def passage(graph: ir.Model) -> Passage:
             if step.computes and step.weight is not None
         ),
         widest=max(weight.columns for weight in sizes.values()),
+        matrices=Counter(
+            _matrix(step.weight) for step in steps if step.computes and step.weight is not None
+        ),
     )
+
+
+def _matrix(weight: Weight) -> Matrix:
+    chunks = chunk_count(weight, CHUNK_BYTES, in_cells=True)
+    return Matrix(weight.rows, weight.columns, chunks, ".experts." in weight.name)
 
 
 def text_runs(

@@ -77,6 +77,14 @@ def cell_rows(weight: Weight) -> int:
     return max(FEWEST_CELL_ROWS, 1 << max(0, fitting.bit_length() - 1))
 
 
+def chunk_count(weight: Weight, limit: int, *, in_cells: bool = False) -> int:
+    """How many chunks `WeightJobs.chunks` makes of a weight whose jobs leave its rows in order."""
+    step = cell_rows(weight) if in_cells else ROW_ALIGNMENT
+    most = max(step, limit // (weight.columns * weight.dtype.itemsize))
+    usual = most // step * step  # only the last chunk may have other rows
+    return 1 + max(0, -(-(weight.rows - most) // usual))
+
+
 class Cuts:
     """The row numbers at which a weight may be cut.
 

@@ -10,6 +10,8 @@ from typing import Any
 from convert.errors import UnavailableSourceError, UsageError
 from convert.sources.shards import read_json_object
 
+_CONFIG = "config.json"
+
 
 @dataclass(frozen=True)
 class NamedConfig:
@@ -66,8 +68,26 @@ def _fetch(name: str, revision: str | None) -> Path:
     from convert.sources.hub_errors import explained
 
     try:
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(name, "config.json", revision=revision))
+        return _from_hub(name, revision)
     except Exception as error:
-        raise explained(error, f"config.json of {name!r}") from error
+        problem = explained(error, f"config.json of {name!r}")
+        if isinstance(problem, UnavailableSourceError):
+            problem.found = f"no folder of that name here; {problem.found}"
+        raise problem from error
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        # Asked once: to download what is not here yet, the hub's client asks for half a minute.
+        get_hf_file_metadata(hf_hub_url(name, _CONFIG, revision=revision))
+    except HfHubHTTPError:
+        pass  # there is a hub, and what it says is the client's to judge
+    except Exception as error:
+        try:
+            return Path(hf_hub_download(name, _CONFIG, revision=revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            raise error from None
+    return Path(hf_hub_download(name, _CONFIG, revision=revision))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from convert.checkpoint import Checkpoint
@@ -11,6 +12,9 @@ from convert.hashing import FileRecord, combined_digest, in_background
 from convert.known_hashes import KnownHashes
 from convert.licences import stated_licence
 from convert.manifest import SourceRecord
+
+FILES_AT_ONCE = 4
+"""Of those in object storage, which answers one request slowly and many as fast as the network."""
 
 States = Mapping[str, list[int]]
 """By file name: `Checkpoint.state_of`."""
@@ -49,12 +53,14 @@ def describe_source(checkpoint: Checkpoint) -> SourceRecord:
     known = KnownHashes()
 
     def hash_when_there(path: Path) -> FileRecord:
-        if checkpoint.remote is not None:
-            return checkpoint.remote.hash_file(path)
         checkpoint.await_file(path)
         return known.hash_file(checkpoint.folder, path)
 
-    files = tuple(map(hash_when_there, sorted(checkpoint.files)))
+    if checkpoint.remote is not None:
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            files = tuple(pool.map(checkpoint.remote.hash_file, sorted(checkpoint.files)))
+    else:
+        files = tuple(map(hash_when_there, sorted(checkpoint.files)))
     for place, path in _adapter_files(checkpoint).items():
         record = known.hash_file(path.parent, path)
         files += (record.model_copy(update={"path": place}),)

@@ -10,12 +10,14 @@ import onnx_ir as ir
 
 from convert.architectures import architecture_of
 from convert.calibration_cost import passage, text_runs
+from convert.chunks import chunk_count
 from convert.hardware.profile import Hardware
 from convert.planned_artifact import ArtifactPlan, by_encoding
 from convert.prediction.asked import Asked
 from convert.prediction.on_hardware import HardwarePlan, plan_on
 from convert.preparation import deployment_options, stored_graph
 from convert.recipe import Artifact, Recipe
+from convert.stream import CHUNK_BYTES
 from convert.unread_weights import unread_weights
 from passes.quantize import coverage
 from targets import target
@@ -40,7 +42,8 @@ class Planner:
         self._raw, self._recipe = raw_config, recipe
         self._weights = unread_weights(architecture.parameters(self.config), raw_config)
         built = architecture.build(self.config, self._weights)
-        self._met = passage(built)
+        self.met = passage(built)
+        """What a text meets on its way through the model."""
         self._built: ir.Model | None = built
 
     @property
@@ -52,6 +55,11 @@ class Planner:
     def source_bytes(self) -> int:
         """Of the checkpoint's weights, as the config states their type."""
         return sum(weight.nbytes for weight in self._weights.values())
+
+    @property
+    def chunks(self) -> int:
+        """That a run cuts the weights into, each of which is a task of a fleet."""
+        return sum(chunk_count(weight, CHUNK_BYTES) for weight in self._weights.values())
 
     def graph(self, artifact: Artifact) -> ir.Model:
         """The graph of an artifact, whose encoding is resolved, with that of each parameter."""
@@ -88,7 +96,7 @@ class Planner:
             self._recipe,
             artifact,
             self.config,
-            met=self._met,
+            met=self.met,
             stored=graph,
             observed=into.needs_observations(graph, options),
         )

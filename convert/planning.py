@@ -10,10 +10,14 @@ from pathlib import Path
 from convert.config_only import NamedConfig
 from convert.errors import DoesNotFitError, UsageError
 from convert.hardware.catalogue import hardware_names, load_hardware
+from convert.hardware.fleet import Fleet
 from convert.planned_artifact import ArtifactPlan, FileSize
 from convert.planner import Planner
 from convert.prediction.asked import Asked
 from convert.prediction.conversion import ConversionCost, conversion_cost
+from convert.prediction.fleet import FleetCost
+from convert.prediction.fleet_lines import fleet_lines
+from convert.prediction.fleet_work import fleet_work
 from convert.preparation import resolve_encoding
 from convert.recipe import Recipe
 from targets.deployment import DeploymentPlan
@@ -28,12 +32,14 @@ class Plan:
         parameters: Its weights, a tied head counted once.
         artifacts: In the order of the recipe.
         conversion: What a run will cost on this machine.
+        fleet: What it will cost by a fleet, if that was asked.
     """
 
     label: str
     parameters: int
     artifacts: tuple[ArtifactPlan, ...]
     conversion: ConversionCost
+    fleet: FleetCost | None = None
 
     def require_fit(self) -> None:
         """Refuse a plan that cannot be deployed.
@@ -71,10 +77,10 @@ class Plan:
         seen = {each.name: each for one in self.artifacts for each in one.hardware}
         assumed = ["\n".join(each.assumptions()) for each in seen.values()]
         sources = ["\n".join(["Assumptions", *assumed])] if assumed else []
-        cost = "\n".join(self.conversion.lines())
-        return "\n\n".join(
-            [f"{self.label}: {self.parameters:,} parameters", *parts, cost, *sources]
-        )
+        parts.append("\n".join(self.conversion.lines()))
+        if self.fleet is not None:
+            parts.append("\n".join(fleet_lines(self.fleet)))
+        return "\n\n".join([f"{self.label}: {self.parameters:,} parameters", *parts, *sources])
 
     def as_json(self) -> str:
         """Everything, as one JSON object."""
@@ -83,6 +89,7 @@ class Plan:
             "parameters": self.parameters,
             "artifacts": [one.to_json() for one in self.artifacts],
             "conversion": self.conversion.to_json(),
+            **({"fleet": self.fleet.to_json()} if self.fleet else {}),
         }
         return json.dumps(document, indent=2, ensure_ascii=False)
 
@@ -94,6 +101,7 @@ def plan(
     hardware: Sequence[str] = (),
     asked: Asked | None = None,
     files: Sequence[tuple[FileSize, ...]] | None = None,
+    fleet: Fleet | None = None,
     out: Path = Path("out"),
 ) -> Plan:
     """Plan every artifact of a recipe; no weight is needed.
@@ -102,6 +110,7 @@ def plan(
         hardware: Names of machines, or files; none for those that the recipe names.
         asked: What the artifacts are to do there; None for what their targets take for usual.
         files: Of each artifact, if they were laid out.
+        fleet: Who else may convert.
         out: Folder that a run would write to.
 
     Raises:
@@ -125,4 +134,5 @@ def plan(
     if files is not None:
         artifacts = [replace(one, files=own) for one, own in zip(artifacts, files, strict=True)]
     cost = conversion_cost(recipe, artifacts, planner.config, planner.source_bytes, out=out)
-    return Plan(model.label, planner.parameters, tuple(artifacts), cost)
+    together = FleetCost(fleet_work(planner, artifacts), fleet) if fleet else None
+    return Plan(model.label, planner.parameters, tuple(artifacts), cost, together)

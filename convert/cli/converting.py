@@ -10,26 +10,37 @@ import typer
 from convert.cli.options import (
     ALL_CORES,
     AsJson,
+    Batch,
     Calibrate,
     CalibrationTokens,
+    Context,
+    CoresPerWorker,
+    ExactFiles,
+    FleetFile,
     Frozen,
     GoldenFile,
+    Hardware,
     Imatrix,
     Junit,
     Lora,
     MaxKld,
     Memory,
     Method,
+    Network,
+    Price,
     Prompts,
+    PromptTokens,
     RecipeName,
     Revision,
     Settings,
     SmoothQuant,
     SplitMaxSize,
+    StorageSpeed,
     TargetBits,
     TensorParallel,
     Threads,
     To,
+    Workers,
 )
 
 
@@ -103,33 +114,20 @@ def plan(
     tensor_parallel: TensorParallel = None,
     target_bits: TargetBits = None,
     settings: Settings = None,
-    hardware: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--hardware",
-            help="Predict for this machine: a name of `convert list hardware`, 'this', or a YAML "
-            "file. Repeatable. Default: what the recipe names.",
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", help="Sequences at once on that machine.")
-    ] = None,
-    context: Annotated[
-        int | None, typer.Option("--context", help="Tokens of a prompt and its answer together.")
-    ] = None,
-    prompt_tokens: Annotated[
-        int | None, typer.Option("--prompt-tokens", help="Tokens of the prompt alone.")
-    ] = None,
-    files: Annotated[
-        bool,
-        typer.Option(
-            "--files",
-            help="Also the exact size of every file; needs the checkpoint, and takes longer.",
-        ),
-    ] = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder that a run would write to.")] = Path(
-        "out"
-    ),
+    hardware: Hardware = None,
+    batch: Batch = None,
+    context: Context = None,
+    prompt_tokens: PromptTokens = None,
+    files: ExactFiles = False,
+    workers: Workers = None,
+    cores_per_worker: CoresPerWorker = None,
+    network: Network = None,
+    storage: StorageSpeed = None,
+    price: Price = None,
+    fleet: FleetFile = None,
+    out: Annotated[
+        str, typer.Option("--out", help="Folder or s3:// URL that a run would write to.")
+    ] = "out",
     as_json: AsJson = False,
 ) -> None:
     """Say from config.json alone what a run will make and cost, and how it will do on a machine.
@@ -142,5 +140,9 @@ def plan(
         model, recipe, to or [], revision=revision,
         common={"tensor_parallel": tensor_parallel, "target_bits": target_bits},
         settings=settings or [], as_json=as_json, hardware=hardware or [], batch=batch,
-        context=context, prompt_tokens=prompt_tokens, files=files, out=out,
+        context=context, prompt_tokens=prompt_tokens, files=files, out=out, workers=workers,
+        fleet={
+            "cores": cores_per_worker, "network": network, "storage": storage, "price": price,
+            "profile": fleet,
+        },
     )  # fmt: skip

@@ -116,3 +116,44 @@ TargetBits = Annotated[
 MaxKld = Annotated[
     float | None, typer.Option("--max-kld", help="The smallest mix of encodings of this mean KL.")
 ]
+Hardware = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hardware",
+        help="Predict for this machine: a name of `convert list hardware`, 'this', or a YAML "
+        "file. Repeatable. Default: what the recipe names.",
+    ),
+]
+Batch = Annotated[int | None, typer.Option("--batch", help="Sequences at once on that machine.")]
+Context = Annotated[
+    int | None, typer.Option("--context", help="Tokens of a prompt and its answer together.")
+]
+PromptTokens = Annotated[
+    int | None, typer.Option("--prompt-tokens", help="Tokens of the prompt alone.")
+]
+ExactFiles = Annotated[
+    bool,
+    typer.Option(
+        "--files", help="Also the exact size of every file; needs the checkpoint, and takes longer."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Plan the conversion by a fleet of so many machines."),
+]
+CoresPerWorker = Annotated[
+    int | None, typer.Option("--cores-per-worker", min=1, help="Default: 16.")
+]
+Network = Annotated[
+    str | None,
+    typer.Option("--network", help="Of each of them, as 100Gbit/s or 3GB/s. Default: 25Gbit/s."),
+]
+StorageSpeed = Annotated[
+    str | None,
+    typer.Option("--storage", help="Of the storage, for all together. Default: 46GB/s, of S3."),
+]
+Price = Annotated[float | None, typer.Option("--price", min=0, help="Of one machine for an hour.")]
+FleetFile = Annotated[
+    Path | None,
+    typer.Option("--fleet", help="YAML with these and other figures of the fleet; see the docs."),
+]

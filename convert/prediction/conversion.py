@@ -37,7 +37,7 @@ that is multiplied with them; measured."""
 _TEXT_BLOCKS = 3 * BLOCK_BYTES
 """Of blocks of weights that a text has read by itself, which `TextRun.memory` counts."""
 
-_PASSAGE_NANOSECONDS = 1.5
+PASSAGE_NANOSECONDS = 1.5
 """Processor time for which a text of `SAMPLE_TOKENS` is multiplied with a weight."""
 
 _GATE_START, _GATE_TOKENS = 8.0, 1200
@@ -141,7 +141,7 @@ def conversion_cost(
     parameters = source_bytes // 2
     runs = tuple(dict.fromkeys(run for one in artifacts for run in one.text_runs))
     layouts = [_layout(one, config) for one in artifacts]
-    outputs = [_output_bytes(one) for one in artifacts]
+    outputs = [output_bytes(one) for one in artifacts]
     return ConversionCost(
         memory=conversion_memory(layouts, runs, speeds.cores),
         disk=sum(outputs) + sum(run.disk for run in runs),
@@ -181,7 +181,8 @@ def _layout(one: ArtifactPlan, config: DecoderConfig) -> LayoutCost:
     return cost.again if one.files else cost  # it was just laid out
 
 
-def _output_bytes(one: ArtifactPlan) -> int:
+def output_bytes(one: ArtifactPlan) -> int:
+    """Of its files, or of its weights where they were not laid out."""
     if one.files:
         return sum(file.nbytes for file in one.files)
     return one.nbytes or sum(each.nbytes for each in one.weights)
@@ -201,12 +202,12 @@ def _seconds(
     """
     slower = REFERENCE_CONVERSIONS / speeds.conversions
     laying_out = sum(cost.seconds for cost in layouts)
-    work = slower * sum(map(_work, artifacts)) / speeds.cores
+    work = slower * sum(map(encoding_seconds, artifacts)) / speeds.cores
     texts = sum(run.seconds(measured_rates()) for run in runs if run.own_read)
     return slower * (_START + laying_out) + texts + max(work, writing)
 
 
-def _work(one: ArtifactPlan) -> float:
+def encoding_seconds(one: ArtifactPlan) -> float:
     """Processor seconds to encode an artifact on the machine of the rates."""
     beside = next((run for run in one.text_runs if not run.own_read), None)
     longer = max(0.0, beside.tokens / SAMPLE_TOKENS - 1) if beside else 0.0
@@ -215,7 +216,7 @@ def _work(one: ArtifactPlan) -> float:
         plain, weighted = nanoseconds(part.encoding)
         total += part.elements * 1e-9 * (weighted if beside else plain)
         # The rates have the passage of the shipped text in them, a longer one takes more.
-        total += part.elements * 1e-9 * longer * _PASSAGE_NANOSECONDS
+        total += part.elements * 1e-9 * longer * PASSAGE_NANOSECONDS
     return total
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,6 +34,9 @@ from convert.weights import FileWeight, Rows, Weight
 
 _COPIED = (*TEXT_FILES, "README.md")
 _AT_ONCE = 4
+
+WINDOWS_AHEAD = 4
+"""Of each file that is hashed. A storage may give no more than 90 MB/s to one request."""
 
 
 class ObjectFiles:
@@ -146,14 +150,16 @@ class ObjectFiles:
         return self._source.read(name, start, stop)
 
     def _pieces(self, name: str) -> Iterator[memoryview]:
-        """The whole object, one window being read while another is used."""
-        size = self._size(name)
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self._read, name, 0, min(size, WINDOW_BYTES))
+        """The whole object, the next windows being read while one is used."""
+        size, coming = self._size(name), deque[Future[memoryview]]()
+        with ThreadPoolExecutor(WINDOWS_AHEAD) as pool:
             for start in range(0, size, WINDOW_BYTES):
-                piece, after = coming.result(), min(size, start + WINDOW_BYTES)
-                coming = pool.submit(self._read, name, after, min(size, after + WINDOW_BYTES))
-                yield piece
+                stop = min(size, start + WINDOW_BYTES)
+                coming.append(pool.submit(self._read, name, start, stop))
+                if len(coming) > WINDOWS_AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def _copy(self, name: str, path: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

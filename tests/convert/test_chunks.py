@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.chunks import BLOCK_BYTES, Cuts, by_weight, cell_rows
+from convert.chunks import BLOCK_BYTES, Cuts, WeightJobs, by_weight, cell_rows, chunk_count
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
 from targets.base import Layout, Placement, WriteJob
@@ -80,3 +80,10 @@ def test_chunks_in_cells_keep_row_orders_together(tmp_path):
     (group,) = by_weight([(tmp_path, layout)], {})
     assert cell_rows(group.weight) == 128
     assert {chunk.start % 384 for chunk in group.chunks(1, in_cells=True)} == {0}
+
+
+@given(st.integers(1, 3000), st.integers(1, 5000), st.integers(64, 1 << 20), st.booleans())
+def test_chunks_are_counted_without_making_them(rows, columns, limit, in_cells):
+    weight = ArrayWeight("w", np.broadcast_to(np.float32(0), (rows, columns)))
+    made = list(WeightJobs(weight).chunks(limit, in_cells=in_cells))
+    assert chunk_count(weight, limit, in_cells=in_cells) == len(made)

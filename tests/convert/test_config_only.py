@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -83,3 +84,23 @@ def test_a_hub_that_cannot_be_reached_is_named(tmp_path):
     )  # fmt: skip
     assert done.returncode != 0
     assert "UnavailableSourceError" in done.stderr
+    assert "no folder of that name here" in done.stderr
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_what_is_cached_is_found(tmp_path):
+    files = {"config.json": json.dumps(CONFIG).encode()}
+    script = (
+        "import sys; from convert.config_only import read_config; "
+        "[print(read_config(name).raw['hidden_size'], flush=True) for name in sys.argv[1:]]"
+    )
+    with serving(FakeHub({COMMIT: files}, {"main": COMMIT})) as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+        environment.pop("HF_HUB_OFFLINE", None)
+        ask = partial(
+            subprocess.run, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+        )
+        assert ask([sys.executable, "-c", script, "org/name"]).stdout == "8\n"
+    gone = ask([sys.executable, "-c", script, "org/name", "org/other"])
+    assert gone.stdout == "8\n"
+    assert "UnavailableSourceError" in gone.stderr
+    assert "Retry" not in gone.stderr

@@ -20,3 +20,10 @@ def test_artifacts_are_planned_independently_of_each_other():
     assert first == again
     assert {part.encoding for part in other.weights} == {"int8", "f32"}
     assert planner.source_bytes == 2 * planner.parameters
+
+
+def test_weights_are_cut_into_chunks_of_8_mib():
+    raw = small_raw_config("llama", vocab_size=60_000, hidden_size=96)
+    planner = Planner(raw, Recipe(name="r", artifacts=(Artifact(format="gguf"),)))
+    # 11.5 MB each of embedding and head; a norm and 2 layers of 9 weights are small.
+    assert planner.chunks == 2 * 2 + 1 + 2 * 9

@@ -15,6 +15,7 @@ from convert.errors import (
     UnsupportedError,
     UsageError,
 )
+from convert.hardware.fleet import fleet_of
 from convert.planning import plan
 from convert.prediction.asked import Asked
 from convert.preparation import open_source, prepare, resolve_encoding
@@ -232,3 +233,13 @@ def test_a_mix_may_fit_where_8_bits_do_not(tmp_path):
     assert "of all tensors in 8 bits" in planned.as_text()
     assert "DOES NOT FIT" in planned.as_text()
     planned.require_fit()
+
+
+def test_a_fleet_is_planned_if_it_is_asked_for():
+    q4 = recipe(Artifact(format="gguf", encoding="q4_0"))
+    planned = plan(TINY, q4, fleet=fleet_of(4, price=2.0))
+    document = json.loads(planned.as_json())["fleet"]
+    assert (document["workers"], document["bottleneck"]) == (4, "start-up")
+    assert document["price"] == pytest.approx(5 * 2 * planned.fleet.seconds / 3600, abs=0.01)
+    assert "4 workers of 16 cores" in planned.as_text()
+    assert "fleet" not in json.loads(plan(TINY, q4).as_json())

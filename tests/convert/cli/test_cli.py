@@ -64,10 +64,11 @@ def test_run_takes_many_targets(called, tmp_path):
 def test_plan_takes_what_says_what_to_make(called):
     arguments = ["plan", "model", "--recipe", "three-ways", "--set", "cards=8", "--json"]
     machines = ["--hardware", "gaudi2", "--hardware", "own.yaml", "--batch", "4", "--files"]
-    lengths = ["--context", "107", "--prompt-tokens", "7", "--out", "there"]
-    assert (
-        main([*arguments, "--revision", "v1", "--tensor-parallel", "2", *machines, *lengths]) == 0
-    )
+    lengths = ["--context", "107", "--prompt-tokens", "7", "--out", "s3://b/there"]
+    fleet = ["--workers", "3", "--cores-per-worker", "32", "--network", "25", "--storage", "9GB/s"]
+    fleet += ["--price", "1.5", "--fleet", "own.yaml"]
+    asked = ["--revision", "v1", "--tensor-parallel", "2", *machines, *lengths, *fleet]
+    assert main([*arguments, *asked]) == 0
     assert called["plan"] == (
         ("model", "three-ways", []),
         {
@@ -80,7 +81,15 @@ def test_plan_takes_what_says_what_to_make(called):
             "context": 107,
             "prompt_tokens": 7,
             "files": True,
-            "out": Path("there"),
+            "out": "s3://b/there",
+            "workers": 3,
+            "fleet": {
+                "cores": 32,
+                "network": "25",
+                "storage": "9GB/s",
+                "price": 1.5,
+                "profile": Path("own.yaml"),
+            },
         },
     )
 

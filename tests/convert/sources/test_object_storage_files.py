@@ -89,6 +89,12 @@ def test_artifacts_are_those_of_the_folder_and_nothing_is_left(bucket, tmp_path)
     assert [path.name for path in (tmp_path / "remote").iterdir()] == ["gguf-q8_0"]
 
 
+def test_a_file_of_many_windows_is_hashed_in_their_order(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr("convert.sources.object_storage_files.WINDOW_BYTES", 30_000)
+    remote = open_checkpoint(FOLDER, scratch=tmp_path)
+    assert describe_source(remote) == describe_source(open_checkpoint(str(TINY_LLAMA)))
+
+
 def test_a_program_that_reads_the_folder_finds_whole_files(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr("convert.sources.object_storage_files.WINDOW_BYTES", 100_000)
     remote = open_checkpoint(FOLDER, scratch=tmp_path)
