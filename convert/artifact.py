@@ -9,6 +9,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 from convert.errors import (
     BrokenInputError,
@@ -109,6 +110,17 @@ def partial_folder(parent: Path, name: str) -> Path:
     return parent / f".{name}.partial"
 
 
+def holder(folder: Path) -> str | None:
+    """The run that is making the artifact in ``folder``, by a number of its own; None if none is.
+
+    Whoever reads the same number on another machine sees the same folder.
+    """
+    try:
+        return (folder.parent / _LOCK_NAME).read_text(encoding="ascii") or None
+    except (OSError, ValueError):
+        return None
+
+
 def bytes_on_disk(folder: Path) -> int:
     """Disk space that the files below ``folder`` take; holes take none."""
     return sum(path.lstat().st_blocks * _BLOCK_BYTES for path in folder.rglob("*"))
@@ -140,7 +152,7 @@ def _lock(work: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-                return descriptor  # a file system without locks
+                return _signed(descriptor)  # a file system without locks
             os.close(descriptor)
             raise OutputBusyError(
                 f"another run is writing to {work.parent}",
@@ -148,8 +160,14 @@ def _lock(work: Path) -> int:
                 remedy="wait for it, or choose another --out",
             ) from error
         if _is_at(descriptor, work / _LOCK_NAME):
-            return descriptor
+            return _signed(descriptor)
         os.close(descriptor)  # the run that held it has just ended and removed it
+
+
+def _signed(descriptor: int) -> int:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, uuid4().hex.encode(), 0)
+    return descriptor
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

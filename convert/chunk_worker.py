@@ -42,23 +42,34 @@ class ChunkWorker:
 
     def process(self, chunk: Chunk) -> int:
         """Read, encode and write one chunk; its bytes in the source."""
-        missing = _missing(chunk)
+        missing = chunk.missing
         if missing:
             self._write(chunk, missing, self._encode(chunk, missing, self._read_by_blocks(chunk)))
         self._tell(chunk)
         return chunk.nbytes
 
     def multiply_and_process(self, chunk: Chunk, take: Take, taken: Callable[[], None]) -> int:
-        """As `process`, but first hand the rows over, as stored, cell by cell; then ``taken`` is
-        called.
+        """As `process`, but first `multiply`; then ``taken`` is called."""
+        rows = self.multiply(chunk, take)
+        taken()
+        return self.process_rows(chunk, rows)
+
+    def multiply(self, chunk: Chunk, take: Take) -> Rows:
+        """Hand the rows of a chunk over, as stored, cell by cell.
+
+        Returns:
+            All of them; they are lost when this thread reads the next chunk.
         """
         rows = self._read(chunk, chunk.start, chunk.stop)
         for start, stop in chunk.cells():
             cell = rows[start - chunk.start : stop - chunk.start]
             with np.errstate(all="ignore"):
                 take(Block(chunk.weight, start, stop, cell))
-        taken()
-        missing = _missing(chunk)
+        return rows
+
+    def process_rows(self, chunk: Chunk, rows: Rows) -> int:
+        """As `process`, of rows that are read; its bytes in the source if anything wants them."""
+        missing = chunk.missing
         if missing:
             blocks = (
                 (start, rows[start - chunk.start : stop - chunk.start])
@@ -116,10 +127,6 @@ class ChunkWorker:
         if name not in buffers or buffers[name].size < size:
             buffers[name] = np.empty(size, np.uint8)
         return buffers[name][:size]
-
-
-def _missing(chunk: Chunk) -> list[PlacedJob]:
-    return [job for job in chunk.jobs if not job.is_written(chunk.start, chunk.stop)]
 
 
 def _encode_block(job: WriteJob, start: int, rows: Rows, planes: tuple[Bytes, ...]) -> None:

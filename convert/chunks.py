@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,13 @@ class Cuts:
             yield start, end
             start = end
 
+    def within(self, start: int, stop: int) -> Cuts:
+        """What cuts rows ``start`` to ``stop``, where both may be cut, as this does."""
+        part = copy(self)
+        low, high = np.searchsorted(self._rows, [start, stop])
+        part._rows = self._rows[low : high + 1]
+        return part
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -132,6 +140,16 @@ class Chunk:
     def nbytes(self) -> int:
         """Bytes in the source."""
         return (self.stop - self.start) * self.weight.columns * self.weight.dtype.itemsize
+
+    @property
+    def missing(self) -> tuple[PlacedJob, ...]:
+        """The jobs that no earlier run did."""
+        return tuple(job for job in self.jobs if not job.is_written(self.start, self.stop))
+
+    def alone(self, jobs: Sequence[PlacedJob]) -> Chunk:
+        """The chunk with these of its jobs only, for another process: no journal, few cuts."""
+        own = tuple(replace(placed, journal=None) for placed in jobs)
+        return replace(self, jobs=own, cuts=self.cuts.within(self.start, self.stop))
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """The chunk's rows in parts of about `BLOCK_BYTES`."""

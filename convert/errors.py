@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class TricastError(Exception):
@@ -31,10 +31,21 @@ class TricastError(Exception):
         self.remedy = remedy
         super().__init__(what)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: a subclass may be made from other arguments than it keeps."""
+        return _made_again, (type(self), self.what, self.__dict__)
+
     def __str__(self) -> str:
         details = (("expected", self.expected), ("found", self.found), ("to do", self.remedy))
         lines = (f"  {label}: {_shortened(text)}" for label, text in details if text)
         return "\n".join([_shortened(self.what), *lines])
+
+
+def _made_again(kind: type[TricastError], what: str, details: dict[str, Any]) -> TricastError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, what)
+    error.__dict__.update(details)
+    return error
 
 
 def _shortened(text: str) -> str:
@@ -79,6 +90,10 @@ class UnavailableSourceError(UsageError):
 
 class UnavailableDestinationError(UsageError):
     """An artifact cannot be published there: no such place, no right to it, or no answer."""
+
+
+class UnavailableWorkersError(UsageError):
+    """The cluster cannot be reached, or its workers cannot do what they are for."""
 
 
 class GoldenMismatchError(UsageError):

@@ -81,8 +81,14 @@ class Journal:
     def record(self, file: str, offset: int, data: Bytes, runs: Runs | None = None) -> None:
         """Remember that ``data`` was written."""
         summed = checksum(np.ascontiguousarray(data))
-        self._append([file, offset, data.nbytes, summed, *_spread(runs)])
-        stretch = (file, offset, data.nbytes, *_spread(runs))
+        self.record_sum(file, offset, data.nbytes, summed, runs)
+
+    def record_sum(
+        self, file: str, offset: int, size: int, summed: int, runs: Runs | None = None
+    ) -> None:
+        """Remember that bytes with this checksum were written."""
+        stretch = (file, offset, size, *_spread(runs))
+        self._append([file, offset, size, summed, *_spread(runs)])
         self._checksums[stretch] = summed
 
     def __enter__(self) -> Journal:
@@ -107,7 +113,7 @@ class Journal:
     def _read(self, path: Path) -> int:
         """Take in the lines that are whole; their bytes."""
         length = 0
-        for entry, size in _whole_lines(path):
+        for entry, size in whole_lines(path):
             match entry:
                 case {"identity": dict(identity)}:
                     self.identity = identity
@@ -131,7 +137,7 @@ def checksum(data: Bytes) -> int:
     return xxhash.xxh3_64_intdigest(data.reshape(-1).data)
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[Any, int]]:
+def whole_lines(path: Path) -> Iterator[tuple[Any, int]]:
     """Each line's content and bytes, up to the first that is torn."""
     for line in path.read_bytes().splitlines(keepends=True):
         try:

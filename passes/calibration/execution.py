@@ -22,7 +22,7 @@ from convert.weights import Floats, Weight
 from passes.calibration.held import Array, HeldValues, Text, constant
 from passes.calibration.observers import Observer, largest_magnitude
 from passes.calibration.operators import operator_of
-from passes.calibration.products import ConvolutionProduct, LinearProduct, Product
+from passes.calibration.products import ConvolutionProduct, Intake, LinearProduct, Product
 from passes.calibration.reading import Block, Take, read_ahead, read_rows
 from passes.calibration.snapshots import Arrays, Snapshots, below, joined, within
 from passes.calibration.spill import Spill
@@ -256,13 +256,8 @@ class Execution:
         if step.computes:
             product.prepare()
 
-        def take(block: Block) -> None:
-            for observer in watching:
-                observer.weight(block.weight.name, block.start, block.values)
-            if step.computes:
-                product.multiply(block)
-
-        feed(step, take)
+        looking = [one for one in watching if type(one).weight is not Observer.weight]
+        feed(step, Intake(product if step.computes else None, looking))
         if step.computes:
             self._put_products(step, texts, product.outputs())
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats, Weight
+from passes.calibration.observers import Observer
 from passes.calibration.reading import Block, as_float32
 
 Array = NDArray[Any]
@@ -34,8 +36,65 @@ class Product(ABC):
         """The outputs of each text, once all rows have come."""
 
 
-class LinearProduct(Product):
+class PortableProduct(Product):
+    """A product whose rows other processes may compute."""
+
+    stays: ClassVar[frozenset[str]]
+    """Attributes that are of no use to another process."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what goes to another process, about."""
+        return 2 * self.tokens.nbytes
+
+    def portable(self) -> PortableProduct:
+        """The same without outputs, for another process; only `of_rows` may be asked of it."""
+        light = copy(self)
+        for name in self.stays & vars(self).keys():
+            delattr(light, name)
+        return light
+
+    @abstractmethod
+    def of_rows(self, start: int, stop: int) -> PortableProduct:
+        """The same inputs, for rows ``start`` to ``stop`` of the weight alone; prepared."""
+
+    @abstractmethod
+    def computed(self) -> Floats:
+        """What was computed, in a form of its own, once all rows have come."""
+
+    @abstractmethod
+    def put(self, start: int, computed: Floats) -> None:
+        """Take in what another product `computed` of rows from ``start`` on."""
+
+
+class Intake:
+    """Takes in the rows of a weight: multiplies with them.
+
+    Args:
+        product: Where outputs are wanted.
+        watching: Observers that look at weights.
+    """
+
+    def __init__(self, product: Product | None, watching: Sequence[Observer]) -> None:
+        self._product, self._watching = product, watching
+
+    @property
+    def product(self) -> PortableProduct | None:
+        """What other processes may compute in the place of this; None where they may not."""
+        portable = isinstance(self._product, PortableProduct) and not self._watching
+        return self._product if portable else None  # type: ignore[return-value]
+
+    def __call__(self, block: Block) -> None:
+        for observer in self._watching:
+            observer.weight(block.weight.name, block.start, block.values)
+        if self._product is not None:
+            self._product.multiply(block)
+
+
+class LinearProduct(PortableProduct):
     """``Y = X Wᵀ``: ``X [..., in]``, ``W [out, in]``, ``Y [..., out]``; one for all texts."""
+
+    stays = frozenset({"_turned"})
 
     def __init__(self, weight: Weight, inputs: Sequence[Floats]) -> None:
         self._rows = weight.rows
@@ -50,6 +109,12 @@ class LinearProduct(Product):
     def multiply(self, block: Block) -> None:
         np.matmul(block.values, self.tokens.T, out=self._turned[block.start : block.stop])
 
+    def of_rows(self, start: int, stop: int) -> PortableProduct:
+        part = copy(self)
+        part._rows = stop - start
+        part.prepare()
+        return part
+
     def outputs(self) -> list[Floats]:
         found, first = [], 0
         for shape in self._shapes:
@@ -59,11 +124,19 @@ class LinearProduct(Product):
             first = last
         return found
 
+    def computed(self) -> Floats:
+        return self._turned
 
-class ConvolutionProduct(Product):
+    def put(self, start: int, computed: Floats) -> None:
+        self._turned[start : start + len(computed)] = computed
+
+
+class ConvolutionProduct(PortableProduct):
     """``Y[:, t] = Σ_k W[:, :, k] X[:, t + k]``: ``X [1, in, S + K - 1, 1]``, ``W [out, in, K, 1]``,
     ``Y [1, out, S, 1]``. What comes before the first token of a text is no input of its own.
     """
+
+    stays = frozenset({"_found"})
 
     def __init__(self, weight: Weight, inputs: Sequence[Floats]) -> None:
         self._rows, self._taps = weight.rows, weight.shape[2]
@@ -81,6 +154,22 @@ class ConvolutionProduct(Product):
             for image, found in zip(self._images, self._found, strict=True):
                 rows = found[0, block.start : block.stop, :, 0]
                 rows += part @ image[:, tap : tap + rows.shape[1]]
+
+    def of_rows(self, start: int, stop: int) -> PortableProduct:
+        part = copy(self)
+        part._rows = stop - start
+        part.prepare()
+        return part
+
+    def computed(self) -> Floats:
+        return np.concatenate([each[0, :, :, 0] for each in self._found], axis=1)
+
+    def put(self, start: int, computed: Floats) -> None:
+        first = 0
+        for found in self._found:
+            last = first + found.shape[2]
+            found[0, start : start + len(computed), :, 0] = computed[:, first:last]
+            first = last
 
     def outputs(self) -> list[Floats]:
         return self._found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import local
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -51,6 +52,8 @@ class WidenedProduct(LinearProduct):
         memory: Each thread's, to be used again and again.
     """
 
+    stays = LinearProduct.stays | {"_memory"}
+
     def __init__(self, weight: Weight, inputs: Sequence[Floats], memory: local) -> None:
         super().__init__(weight, inputs)
         self._memory = memory
@@ -63,15 +66,26 @@ class WidenedProduct(LinearProduct):
         values = as_float32(block.values, held["values"][:size])
         super().multiply(Block(block.weight, block.start, block.stop, values))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _memory=local())
+
 
 class TiledProduct(LinearProduct):
     """Multiplies bfloat16 rows as they are."""
+
+    stays = frozenset({"_products"})
 
     inputs: Bits
     """What `split` makes of `tokens`."""
 
     def prepare(self) -> None:
         self._products = np.empty((len(self.tokens), self._rows), np.float32)
+
+    def computed(self) -> Floats:
+        return self._products
+
+    def put(self, start: int, computed: Floats) -> None:
+        self._products[:, start : start + computed.shape[1]] = computed
 
     def multiply(self, block: Block) -> None:
         from passes.calibration.matrix_tiles import multiply_tiles, tile_shapes

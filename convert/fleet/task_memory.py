@@ -1,0 +1,19 @@
+"""Memory that a task of Ray asks for."""
+
+from __future__ import annotations
+
+from convert.chunks import Chunk
+
+WORKER_BYTES = 384 << 20
+"""Of a worker that does nothing yet: Python, numpy, numba and the kernels."""
+
+_COPIES = 3
+"""A chunk is held as it was read, perhaps in another order, and as a window of its object."""
+
+_LARGEST_GROWTH = 4
+"""The encoding that grows most, bf16 to f32, doubles a chunk; and it is sent."""
+
+
+def task_bytes(chunk: Chunk) -> int:
+    """Bytes that a worker needs at most for a chunk."""
+    return WORKER_BYTES + chunk.nbytes * (_COPIES + _LARGEST_GROWTH * len(chunk.jobs))
