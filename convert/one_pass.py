@@ -31,7 +31,7 @@ from passes.calibration.observers import SecondMoments
 from passes.calibration.reading import Take
 from passes.calibration.snapshots import Snapshots, identity_of
 from passes.calibration.steps import Plan, Step, plan
-from passes.calibration.stored_products import StoredExecution
+from passes.calibration.stored_execution import StoredExecution
 from passes.encodings.weighting import WeightableEncoding
 from targets.base import WriteJob
 

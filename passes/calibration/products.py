@@ -5,14 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats, Weight
-from passes.calibration.observers import Observer
 from passes.calibration.reading import Block, as_float32
+
+if TYPE_CHECKING:
+    from passes.calibration.observers import Observer
 
 Array = NDArray[Any]
 

@@ -7,42 +7,17 @@ from threading import local
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from convert.weights import Floats, FloatType, Rows, Weight
-from passes.calibration.execution import Execution
-from passes.calibration.held import Text
-from passes.calibration.observers import Observer
 from passes.calibration.processor import has_matrix_tiles
-from passes.calibration.products import LinearProduct, Product
+from passes.calibration.products import LinearProduct
 from passes.calibration.reading import Block, as_float32
 
 SIDE = 32
 """Of what is multiplied at a time in tiles: rows, tokens, features."""
 
 Bits = NDArray[np.uint32]
-
-
-class StoredExecution(Execution):
-    """Runs a graph on blocks whose values are as they are stored; no observer looks at them."""
-
-    def __init__(
-        self, model: ir.Model, texts: Sequence[Text], observers: Sequence[Observer]
-    ) -> None:
-        super().__init__(model, texts, observers, logits=False)
-        self._memory = local()
-        self._split: tuple[Sequence[Floats], Bits] = ((), np.empty(0, np.uint32))
-        """The newest inputs, and what `split` made of them: several layers may have the same."""
-
-    def linear(self, weight: Weight, inputs: Sequence[Floats]) -> Product:
-        if not suits_tiles(weight) or not any(each.size for each in inputs):
-            return WidenedProduct(weight, inputs, self._memory)
-        product = TiledProduct(weight, inputs)
-        if not _same(self._split[0], inputs):
-            self._split = (inputs, split(product.tokens))
-        product.inputs = self._split[1]
-        return product
 
 
 class WidenedProduct(LinearProduct):
@@ -130,7 +105,3 @@ def whole_tiles(rows: Rows) -> NDArray[np.uint16]:
 
 def _whole(count: int) -> int:
     return -(-count // SIDE) * SIDE
-
-
-def _same(some: Sequence[Floats], others: Sequence[Floats]) -> bool:
-    return list(map(id, some)) == list(map(id, others))
