@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -38,9 +38,10 @@ INTRODUCTION = """# Sizing a fleet
 
 *Written by `python -m bench.sizing`; a test holds it to what the planner says today.*
 
-How long several machines take to convert a checkpoint that lies in object storage, into {targets}
-at once, with artifacts that go back there. **Times are predicted, not measured**: no such fleet was
-at hand. `convert plan` does the same for any model, with the figures of your machines:
+How long several machines take to convert a checkpoint that lies in object storage, into
+{targets} at once, with artifacts that go back there.
+**Times are predicted, not measured**: no such fleet was at hand. `convert plan` does the same for
+any model, with the figures of your machines:
 
     convert plan MODEL --to gguf:q4_k_m --to openvino:int4 --out s3://bucket/made \\
       --workers 16 --cores-per-worker 32 --network 100Gbit/s --price 1.50
@@ -147,6 +148,16 @@ def section(model: str) -> Iterator[str]:
         beside = readable_seconds(other.seconds) if other else ""
         yield f"| {stage.name} | {readable_seconds(stage.seconds)} | {beside} | {stage.doing} |"
     yield from ("", f"What would help: {cost(model, 16).remedy}.", "")
+    yield "The same 16 workers otherwise:"
+    yield ""
+    bare = replace(work, text=None)
+    for what, one in (
+        ("into a shared folder", cost(model, 16, shared=True)),
+        ("with an imatrix, so that no text runs", replace(cost(model, 16), work=bare)),
+        ("both", replace(cost(model, 16, shared=True), work=bare)),
+    ):
+        yield f"- {what}: {readable_seconds(one.seconds)}, bottleneck {one.bottleneck.name}"
+    yield ""
 
 
 def _row(one: FleetCost, network: str) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.errors import UnavailableSourceError, UsageError
+from convert.errors import MissingFileError, UnavailableSourceError, UsageError
+from convert.sources.object_storage_urls import checked_url, is_object_url
 from convert.sources.shards import read_json_object
 
 _CONFIG = "config.json"
+_LARGEST = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def read_config(source: str, *, revision: str | None = None) -> NamedConfig:
     """Read the config of a folder, a config.json, or a hub id; a path that exists wins.
 
     Args:
-        source: A path, or ``organisation/name`` on the hub.
+        source: A path, ``organisation/name`` on the hub, or the URL of a folder in object storage.
         revision: Branch, tag or commit on the hub.
 
     Raises:
@@ -38,6 +41,8 @@ def read_config(source: str, *, revision: str | None = None) -> NamedConfig:
         UnavailableSourceError: No such path, and no such hub id or no connection.
         BrokenInputError: There is no config.json, or it is no JSON object.
     """
+    if is_object_url(source):
+        return _in_storage(source, revision)
     path = Path(source).expanduser()
     if revision is not None and path.exists():
         raise UsageError(
@@ -56,6 +61,32 @@ def read_config(source: str, *, revision: str | None = None) -> NamedConfig:
             remedy="check the path",
         )
     return NamedConfig(source, read_json_object(_fetch(source, revision)))
+
+
+def _in_storage(source: str, revision: str | None) -> NamedConfig:
+    from convert.sources.object_storage import ObjectFolder
+
+    url, name = checked_url(source)
+    if revision is not None:
+        raise UsageError(
+            f"{url} is in object storage, so it has no revision",
+            found=f"revision {revision!r}",
+            remedy="drop the revision, or name the model on the hub",
+        )
+    folder = ObjectFolder(url)
+    stored = folder.objects.get(_CONFIG)
+    with tempfile.TemporaryDirectory(prefix="tricast-") as scratch:
+        path = Path(scratch) / _CONFIG
+        if stored is None or stored.size > _LARGEST:
+            raise MissingFileError(
+                f"{url}/{_CONFIG} is missing"
+                if stored is None
+                else f"{url}/{_CONFIG} is too large",
+                expected=f"a file of at most {_LARGEST:,} bytes, right below that folder",
+                remedy="check the name, and that the whole checkpoint is there",
+            )
+        path.write_bytes(folder.read(_CONFIG, 0, stored.size))
+        return NamedConfig(name, read_json_object(path))
 
 
 def _name_of(path: Path) -> str:

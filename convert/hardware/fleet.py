@@ -54,12 +54,14 @@ class Fleet(BaseModel):
         5500 * _WINDOW,
         f"5,500 requests/s of 8 MiB, which S3 answers at least for each prefix: {_S3_RATES}",
     )
-    request: Figure = _figure(87.5e6, f"85 to 90 MB/s: {_S3_DESIGN}")
+    request: Figure = _figure(87.5e6, f"85 to 90 MB/s down, assumed for up as well: {_S3_DESIGN}")
     hashing: Figure = _figure(
         1e9, "measured: hashlib on a busy core of a Xeon with instructions for SHA-256"
     )
     disk: Figure = _figure(1e9, "assumed: a solid-state disk")
-    task: Figure = _figure(2e-3, "assumed: what Ray and the network take")
+    task: Figure = _figure(
+        3e-3, "measured: processor time of a driver for a task of Ray that returns 4 MiB"
+    )
     start: Figure = _figure(30, "assumed: to join, import and compile")
     price: float | None = Field(default=None, ge=0)
     shared: bool = False

@@ -15,6 +15,15 @@ from convert.hardware.fleet import Fleet
 from convert.inputs import FILES_AT_ONCE
 from convert.prediction.fleet_work import FleetWork
 from convert.sources.object_storage_files import WINDOWS_AHEAD
+from convert.stream import CHUNK_BYTES
+
+_WINDOWS = 2
+"""A chunk begins in one of the windows that a worker reads and ends in the next; it reads both, one
+after the other, and another worker those of the chunk that follows.
+"""
+
+_UPLOADS = 4
+"""Parts of artifacts on their way to the storage at once."""
 
 _AS_FAST = 1.01
 """A fleet is as fast as any larger one if that takes hardly less time."""
@@ -24,6 +33,7 @@ _MOST_WORKERS = 1 << 16
 START = "start-up"
 STORAGE, NETWORK, CORES, TEXT = "storage", "network of a worker", "cores", "text"
 DRIVER, DISK, TASKS = "network of the driver", "disk of the driver", "tasks of the driver"
+UPLOADS = "uploads"
 SOURCE_HASH, MADE_HASH = "hash of the checkpoint", "hash of an artifact"
 
 _REMEDIES = {
@@ -34,6 +44,8 @@ _REMEDIES = {
     TEXT: "scales weighted by an --imatrix of the model need no text to run",
     DRIVER: "give the driver a faster network, or write into a folder that all workers share",
     DISK: "give the driver a faster disk, or write into a folder that all workers share",
+    UPLOADS: "only storage that takes more of a request helps, or to write into a folder that all "
+    "workers share",
     TASKS: "only fewer or larger weights would help",
     SOURCE_HASH: "only storage that gives more to a request helps: the driver reads the checkpoint "
     "once more for its SHA-256",
@@ -134,41 +146,59 @@ class FleetCost:
 
 def _stages(work: FleetWork, fleet: Fleet) -> Iterator[Stage]:
     """Everything after the start."""
-    text = work.text
+    yield from _by_workers(work, fleet)
+    yield from _by_driver(work, fleet)
+    read, copies = (1 + _WINDOWS) * work.source, 2 if fleet.shared else 1
+    yield Stage(
+        STORAGE,
+        (read + copies * work.made) / fleet.storage.value,
+        f"{1 + _WINDOWS} times the checkpoint out, artifacts in"
+        + (" and out again" if fleet.shared else ""),
+    )
+
+
+def _by_workers(work: FleetWork, fleet: Fleet) -> Iterator[Stage]:
+    """What takes less time the more workers there are."""
+    text, read = work.text, _WINDOWS * work.source
     values_in, values_out = (text.inputs, text.outputs) if text else (0.0, 0.0)
-    network, workers, made = fleet.network.value, fleet.workers, work.made
-    moved = 2 * work.source + made * (2 if fleet.shared else 1)
-    read_back = "read back for hashes" if fleet.shared else "returned by workers"
-    yield Stage(STORAGE, moved / fleet.storage.value, "checkpoint read twice, artifacts written")
-    received, returned = work.source / workers + values_in, (made + values_out) / workers
-    yield Stage(NETWORK, max(received, returned) / network, "chunks in, encoded bytes out")
-    waiting = work.source / fleet.request.value
-    share = waiting / (waiting + work.encoding)
+    received = read / fleet.workers + values_in
+    returned = (work.made + values_out) / fleet.workers
+    yield Stage(
+        NETWORK, max(received, returned) / fleet.network.value, "chunks in, encoded bytes out"
+    )
+    waiting = read / fleet.request.value
+    share = 100 * waiting / (waiting + work.encoding)
     yield Stage(
         CORES,
         (waiting + work.encoding) / fleet.all_cores,
-        f"a core reads a chunk ({100 * share:.0f} % of its time), then encodes it",
+        f"each reads a chunk ({share:.0f} % of its time), then encodes it",
     )
     if text is not None:
+        reading = _WINDOWS * CHUNK_BYTES / fleet.request.value
         yield Stage(
             TEXT,
-            text.seconds(fleet.all_cores, fleet.request.value, fleet.task.value),
+            text.seconds(fleet.all_cores, reading, fleet.task.value),
             f"{text.tokens} tokens through {sum(text.matrices.values()):,} weights in turn",
         )
-    into = work.source + made + values_out
-    out = (0 if fleet.shared else made) + values_in
-    sent = "" if fleet.shared else ", and uploaded"
+
+
+def _by_driver(work: FleetWork, fleet: Fleet) -> Iterator[Stage]:
+    """What takes as long with any number of workers."""
+    values = (work.text.inputs, work.text.outputs) if work.text else (0.0, 0.0)
+    hashing, request, made = fleet.hashing.value, fleet.request.value, work.made
+    into, out = work.source + made + values[1], (0 if fleet.shared else made) + values[0]
+    come = "read back to hash" if fleet.shared else "returned and uploaded"
     yield Stage(
-        DRIVER, max(into, out) / network, f"checkpoint to hash, artifacts {read_back}{sent}"
+        DRIVER, max(into, out) / fleet.network.value, f"checkpoint to hash, artifacts {come}"
     )
     if not fleet.shared:
         yield Stage(DISK, made / fleet.disk.value, "artifacts until they are complete")
-    yield Stage(TASKS, work.chunks * fleet.task.value, f"{work.chunks:,} tasks of one chunk")
-    hashing = fleet.hashing.value
-    reading = FILES_AT_ONCE * min(hashing, WINDOWS_AHEAD * fleet.request.value)
+        yield Stage(UPLOADS, made / (_UPLOADS * request), f"artifacts, {_UPLOADS} parts at once")
+    yield Stage(TASKS, work.chunks * fleet.task.value, f"{work.chunks:,}, of a chunk each")
+    reading = FILES_AT_ONCE * min(hashing, WINDOWS_AHEAD * request)
     yield Stage(
         SOURCE_HASH,
         work.source / reading,
-        f"files read once more, {FILES_AT_ONCE} at once by {WINDOWS_AHEAD} requests each",
+        f"read once more, {FILES_AT_ONCE} files at once by {WINDOWS_AHEAD} requests each",
     )
     yield Stage(MADE_HASH, max(work.artifacts) / hashing, "the largest, from end to end")

@@ -32,6 +32,11 @@ def _head(cost: FleetCost) -> Iterator[str]:
         f"{workers(fleet.workers).capitalize()} of {fleet.cores} cores, and a driver: "
         f"{least}{readable_seconds(cost.seconds)}{bill}"
     )
+    yield (
+        "  workers write into the folder of --out, which all of them have to see"
+        if fleet.shared
+        else "  the driver writes what workers return, and uploads it"
+    )
     for more in work.not_estimated:
         yield f"  not counted: {more}"
 

@@ -14,7 +14,6 @@ from convert.prediction.conversion import (
     output_bytes,
 )
 from convert.prediction.rates import REFERENCE_CONVERSIONS
-from convert.stream import CHUNK_BYTES
 from convert.weighting import SAMPLE_TOKENS
 
 _FLOAT_BYTES = 4
@@ -36,12 +35,12 @@ class TextPath:
     between: float
     share: float = 1
 
-    def seconds(self, cores: int, request: float, task: float) -> float:
+    def seconds(self, cores: int, reading: float, task: float) -> float:
         """From the first matrix to the last: each waits for the one before.
 
         Args:
             cores: Of all workers; a chunk of a matrix takes one.
-            request: Bytes a second of one request to the storage.
+            reading: Seconds to read a chunk.
             task: Seconds to hand out a task and to take back what came of it.
         """
         total = self.between
@@ -49,7 +48,7 @@ class TextPath:
             rounds = -(-matrix.chunks // cores)
             weights = matrix.rows * matrix.columns / matrix.chunks
             multiplied = weights * PASSAGE_NANOSECONDS * 1e-9 * self._tokens(matrix) / SAMPLE_TOKENS
-            total += count * (task + rounds * (CHUNK_BYTES / request + multiplied))
+            total += count * (task + rounds * (reading + multiplied))
         return total
 
     @property

@@ -12,6 +12,7 @@ import pytest
 
 from convert.config_only import read_config
 from convert.errors import BadHeaderError, MissingFileError, UnavailableSourceError, UsageError
+from convert.sources.object_storage import StoredObject
 from tests.support.fake_hub import COMMIT, FakeHub, serving
 from tests.support.runs import ROOT
 
@@ -104,3 +105,40 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_what_is_cached_is_found(tm
     assert gone.stdout == "8\n"
     assert "UnavailableSourceError" in gone.stderr
     assert "Retry" not in gone.stderr
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """Objects below any URL, by name."""
+    objects = {}
+
+    class Folder:
+        def __init__(self, url):
+            self.objects = {
+                name: StoredObject(len(data), "e", "e") for name, data in objects.items()
+            }
+
+        def read(self, name, start, stop):
+            return memoryview(objects[name][start:stop])
+
+    monkeypatch.setattr("convert.sources.object_storage.ObjectFolder", Folder)
+    return objects
+
+
+def test_the_config_of_a_folder_in_object_storage(stored):
+    stored["config.json"] = json.dumps(CONFIG).encode()
+    named = read_config("s3://bucket/models/small/")
+    assert (named.label, named.raw) == ("small", CONFIG)
+    with pytest.raises(UsageError, match="so it has no revision"):
+        read_config("s3://bucket/models/small", revision="main")
+
+
+def test_a_folder_in_object_storage_without_a_usable_config_is_refused(stored):
+    with pytest.raises(MissingFileError, match=r"s3://bucket/m/config\.json is missing"):
+        read_config("s3://bucket/m")
+    stored["config.json"] = bytes((16 << 20) + 1)
+    with pytest.raises(MissingFileError, match="too large"):
+        read_config("s3://bucket/m")
+    stored["config.json"] = b"{"
+    with pytest.raises(BadHeaderError, match="no JSON"):
+        read_config("s3://bucket/m")

@@ -44,7 +44,7 @@ def test_options_go_before_the_file_and_the_file_before_what_is_assumed(tmp_path
     assert made.network.value == 2e9
     assert "--network" in made.network.source
     assert made.disk.source == "measured: dd"
-    assert made.task.is_assumed
+    assert made.start.is_assumed
     assert fleet_of(3, cores=8, price=0, profile=file).price == 0
 
 

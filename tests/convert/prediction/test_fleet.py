@@ -48,6 +48,7 @@ WORKS = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(WORKS, FLEETS, st.integers(1, 1000), st.integers(1, 1000))
 def test_more_workers_never_take_longer(work, each, some, more):
     cost = FleetCost(work, each)
@@ -55,6 +56,7 @@ def test_more_workers_never_take_longer(work, each, some, more):
     assert many.seconds <= few.seconds
 
 
+@settings(max_examples=40)
 @given(WORKS, FLEETS)
 def test_the_bottleneck_is_the_longest_stage_and_the_run_no_shorter(work, each):
     cost = FleetCost(work, each)
@@ -82,7 +84,7 @@ def test_as_many_workers_as_are_useful_are_the_fewest_of_that_speed(work, each):
         ({"disk": 1e6}, module.DISK),
         ({"task": 10}, module.TASKS),
         ({"hashing": 1e6}, module.MADE_HASH),
-        ({"request": 1e6}, module.SOURCE_HASH),
+        ({"request": 1e6}, module.UPLOADS),
         ({"start": 1e6}, module.START),
     ],
 )
@@ -93,9 +95,9 @@ def test_what_is_slow_is_named(values, name):
 
 def test_slow_requests_hold_up_the_hash_of_a_checkpoint():
     cost = FleetCost(replace(WORK, text=None), fleet(64, request=1e7))
-    assert cost.bottleneck.name == module.SOURCE_HASH
+    named = {stage.name: stage.seconds for stage in cost.stages}
     requests = FILES_AT_ONCE * WINDOWS_AHEAD
-    assert cost.bottleneck.seconds == pytest.approx(WORK.source / (requests * 1e7))
+    assert named[module.SOURCE_HASH] == pytest.approx(WORK.source / (requests * 1e7))
 
 
 FAST = {"request": 1e12, "network": 1e12, "storage": 1e13, "hashing": 1e12, "disk": 1e12}
@@ -110,9 +112,9 @@ def test_few_cores_encode_slowly():
 
 def test_a_text_waits_at_every_weight():
     # A weight of 16 chunks keeps no more than 16 cores busy, however many there are.
-    cost = FleetCost(WORK, fleet(64, **{**FAST, "request": 8 << 20, "hashing": 1e12}))
+    cost = FleetCost(WORK, fleet(64, **{**FAST, "request": 16 << 20, "task": 0.5}))
     named = {stage.name: stage.seconds for stage in cost.with_workers(1000).stages}
-    assert named[module.TEXT] == pytest.approx(3 + 400 * (1 + 2e-3), rel=0.02)
+    assert named[module.TEXT] == pytest.approx(3 + 400 * (1 + 0.5), rel=0.02)
 
 
 def test_workers_that_write_spare_the_driver_uploads_and_disk():
@@ -120,7 +122,8 @@ def test_workers_that_write_spare_the_driver_uploads_and_disk():
         FleetCost(replace(WORK, text=None), fleet(16).model_copy(update={"shared": shared}))
         for shared in (False, True)
     )
-    assert module.DISK not in {stage.name for stage in shared.stages}
+    spared = {stage.name for stage in driver.stages} - {stage.name for stage in shared.stages}
+    assert spared == {module.DISK, module.UPLOADS}
     assert driver.to_json()["written_by"] == "driver"
     assert shared.to_json()["written_by"] == "workers"
 

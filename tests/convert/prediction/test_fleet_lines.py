@@ -16,7 +16,7 @@ def text(workers, work=WORK, **options):
 
 def test_the_first_line_has_time_and_price():
     first = text(16, price=1.5, cores=8).splitlines()[0]
-    assert first.startswith("16 workers of 8 cores, and a driver: 2 min, ")
+    assert first.startswith("16 workers of 8 cores, and a driver: 3 min, ")
     assert " at 1.50 for each machine and hour" in first
     assert "hour" not in text(1).splitlines()[0]
 
@@ -38,10 +38,15 @@ def test_assumed_figures_are_named_and_given_ones_too():
     said = text(2, storage="10GB/s")
     assert "storage, all together: 10.0 GB/s (as given with --storage)" in said
     assert "network of a machine: 3.12 GB/s (assumed" in said
-    assert "a task: 2 ms (assumed" in said
+    assert "a task: 3 ms (measured" in said
 
 
 def test_what_is_not_counted_is_said():
     said = text(2, replace(WORK, not_estimated=("to find codes by gptq",)))
     assert "at least" in said.splitlines()[0]
     assert "not counted: to find codes by gptq" in said
+
+
+def test_who_writes_is_said():
+    assert "the driver writes" in text(2)
+    assert "workers write into the folder" in text(2, shared=True)

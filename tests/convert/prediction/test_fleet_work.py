@@ -59,7 +59,7 @@ def test_a_weight_is_waited_for_in_rounds():
     path = TextPath(128, {Matrix(4096, 4096, 4, False): 10}, 2.0)
 
     def seconds(cores):
-        return path.seconds(cores, 8 << 20, 0.5)
+        return path.seconds(cores, 1, 0.5)
 
     product = 4096 * 4096 / 4 * 1.5e-9
     assert seconds(4) == seconds(400) == pytest.approx(2 + 10 * (0.5 + 1 + product))
