@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from convert.checkpoint import Checkpoint
 from convert.errors import GateError
+from convert.examining import Examined, GateTask, Refused, examine, gate_task
 from convert.gate_lines import gate_lines, weight_line
-from convert.graph import parameters
 from convert.hashing import hash_file
 from convert.manifest import GateRecord, SourceRecord
 from convert.outcomes import TOKENIZER_THERE, Outcome, gate_checks, weight_check
@@ -18,8 +17,8 @@ from convert.preparation import Prepared
 from convert.progress import Reporter
 from convert.recipe import Artifact
 from convert.reporting.findings import Findings
-from convert.weight_errors import WeightError, weight_errors
-from golden.gate import run_gate
+from convert.weight_errors import WeightError
+from convert.workers import Workers
 from golden.result import Check, GateResult
 from golden.thresholds import Thresholds, thresholds_for
 
@@ -46,6 +45,7 @@ def gate_artifact(
     threads: int,
     reporter: Reporter,
     findings: Findings | None = None,
+    examined: Callable[[], Examined | Refused] | None = None,
 ) -> GateRecord:
     """Run a written artifact in its runtime and hold it against its original.
 
@@ -59,6 +59,7 @@ def gate_artifact(
         threads: Threads of the runtime.
         reporter: Told of the figures, passed or not.
         findings: Takes in everything that is found.
+        examined: Gives what somebody else finds of the artifact; None to examine it here.
 
     Raises:
         GateError: A figure is beyond its threshold; all of them are named.
@@ -66,19 +67,15 @@ def gate_artifact(
     """
     limits = thresholds(item.artifact)
     judging = _Judging(item, reporter, findings or Findings())
-    if item.loses_precision:
-        checkpoint.bring_here()
-    with reporter.stage(f"check {item.artifact.folder}"), judging.crashes():
-        result = run_gate(
-            folder,
-            item.target.name,
-            golden,
-            limits,
-            threads=threads,
-            digest=record.digest,
-            original=checkpoint.folder if item.loses_precision else None,
-        )
-        errors = _weight_errors(item, folder)
+    if examined is None:
+        task = task_of(item, folder, checkpoint, record, golden, threads=threads)
+        examined = partial(examine, task)
+    with reporter.stage(f"check {item.artifact.folder}"):
+        found = examined()
+        if isinstance(found, Refused):
+            judging.refused(found)
+            raise found.error
+    result, errors = found.result, found.errors
     for line in (*gate_lines(result), weight_line(errors[0], limits)):
         reporter.say(f"  {line}")
     failures = list(result.failures)
@@ -87,7 +84,7 @@ def gate_artifact(
     lost = tokenizer and not result.tokenizer.checked
     if lost:
         failures.append(f"the tokenizer was not compared: {result.tokenizer.note}")
-    judging.told(result, errors, limits, lost=failures[-1] if lost else None)
+    judging.told(found, limits, lost=failures[-1] if lost else None)
     if failures:
         raise _mismatch(item.artifact, failures, errors)
     return _passed(golden, result, errors[0])
@@ -104,11 +101,26 @@ def _passed(golden: Path, result: GateResult, worst: WeightError) -> GateRecord:
     )
 
 
-def _weight_errors(item: Prepared, folder: Path) -> tuple[WeightError, ...]:
-    graph = {
-        name: item.meant(parameter.weight) for name, parameter in parameters(item.model).items()
-    }
-    return weight_errors(item.target, folder, graph)
+def task_of(
+    item: Prepared,
+    folder: Path,
+    checkpoint: Checkpoint,
+    record: SourceRecord,
+    golden: Path,
+    *,
+    threads: int,
+) -> GateTask:
+    """What `gate_artifact` needs to be examined, with the whole checkpoint here if it needs that.
+
+    Raises:
+        TricastError: The checkpoint cannot be had.
+    """
+    if item.loses_precision:
+        checkpoint.bring_here()
+    limits, digest = thresholds(item.artifact), record.digest
+    return gate_task(
+        item, folder, checkpoint.folder, golden, limits, digest=digest, threads=threads
+    )
 
 
 class _Judging:
@@ -116,32 +128,19 @@ class _Judging:
 
     def __init__(self, item: Prepared, reporter: Reporter, findings: Findings) -> None:
         self._item, self._reporter, self._findings = item, reporter, findings
-        self._started = time.perf_counter()
 
-    def told(
-        self,
-        result: GateResult,
-        errors: Sequence[WeightError],
-        limits: Thresholds,
-        *,
-        lost: str | None,
-    ) -> None:
+    def told(self, found: Examined, limits: Thresholds, *, lost: str | None) -> None:
+        result, errors = found.result, found.errors
         self._findings.take(result, errors)
         more = [weight_check(errors[0].name, errors[0].relative_rms, limits.weight_error)]
         if lost is not None:
             more.append(Check(TOKENIZER_THERE, False, lost))
-        self._tell(gate_checks(result, more))
+        self._tell(gate_checks(result, more), found.seconds)
 
-    @contextmanager
-    def crashes(self) -> Iterator[None]:
-        try:
-            yield
-        except GateError as error:
-            self._tell((), error=str(error))
-            raise
+    def refused(self, found: Refused) -> None:
+        self._tell((), found.seconds, error=str(found.error))
 
-    def _tell(self, checks: tuple[Check, ...], error: str | None = None) -> None:
-        seconds = time.perf_counter() - self._started
+    def _tell(self, checks: tuple[Check, ...], seconds: float, error: str | None = None) -> None:
         name, nbytes = self._item.artifact.folder, self._item.nbytes
         self._reporter.judged(Outcome(name, checks, seconds, nbytes, error))
 
@@ -155,4 +154,45 @@ def _mismatch(
         expected="figures within the thresholds of its encoding",
         found="; ".join([*failures, f"stored weights that differ most: {worst}"]),
         remedy="choose an encoding with more bits, or set thresholds in the recipe's gate",
+    )
+
+
+def examinations(
+    workers: Workers,
+    written: Sequence[tuple[Prepared, Path]],
+    checkpoint: Checkpoint,
+    record: SourceRecord,
+    golden: Path | None,
+    *,
+    threads: int,
+) -> Iterator[Examined | Refused]:
+    """What is found of each artifact, in order: each is a task for one of the workers.
+
+    Args:
+        workers: Must see the artifacts, the recording and the checkpoint where this process does.
+        written: Artifacts and the folders that they are in.
+        checkpoint: The original.
+        record: Its hashes.
+        golden: The recording of its outputs; None to find nothing.
+        threads: Threads of the runtime.
+
+    Raises:
+        TricastError: What has nothing to do with one artifact.
+    """
+    if golden is None:
+        return iter(())
+    tasks = [
+        task_of(item, folder, checkpoint, record, golden, threads=threads)
+        for item, folder in written
+    ]
+    return workers.map(examine, tasks, memory=max((task.memory for task in tasks), default=0))
+
+
+def one_of_all(failures: Mapping[str, GateError], artifacts: int) -> GateError:
+    """One error for all artifacts of a run that failed, by name."""
+    if len(failures) == 1:
+        return next(iter(failures.values()))
+    return GateError(
+        f"{len(failures)} of {artifacts} artifacts failed: {', '.join(failures)}",
+        found="".join(f"\n{name}: {error}" for name, error in failures.items()),
     )

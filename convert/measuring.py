@@ -12,6 +12,7 @@ import numpy as np
 
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
+from convert.calibration_batches import BatchRuns, forget_batches
 from convert.calibration_text import (
     MOST_TOKENS,
     SEQUENCE_TOKENS,
@@ -21,9 +22,17 @@ from convert.calibration_text import (
 from convert.checkpoint import Checkpoint
 from convert.progress import Reporter
 from convert.smoothing import Alphas
+from convert.workers import THIS_PROCESS, Workers
 from passes.calibration.execution import bytes_to_read
 from passes.calibration.observers import InputRange
-from passes.smoothing.measuring import Measured, Smoothed, measure
+from passes.smoothing.halves import halved, halved_bytes
+from passes.smoothing.measuring import (
+    Measured,
+    Smoothed,
+    measure,
+    measured_apart,
+    require_no_experts,
+)
 
 _DECISIVE_PACKAGES = ("numpy", "tokenizers", "transformers")
 _FORM = 2
@@ -63,6 +72,7 @@ def find_or_measure(
     text: Path | None,
     reporter: Reporter,
     most_tokens: int | None = None,
+    workers: Workers = THIS_PROCESS,
 ) -> Measured:
     """What the layers of ``checkpoint`` read, from the folder ``out`` or measured and kept there.
 
@@ -73,6 +83,7 @@ def find_or_measure(
         alphas: To choose from; none to leave inputs as they are.
         text: The user's calibration text; None for the shipped one.
         most_tokens: Of the text; None for `MOST_TOKENS`.
+        workers: Who runs a text of several batches.
 
     Raises:
         UnsupportedTokenizerError: The checkpoint has no tokenizer to read a text with.
@@ -86,8 +97,9 @@ def find_or_measure(
     if found is not None:
         reporter.say(f"calibrate: {path.name} is there already")
         return found
-    made = _measure(checkpoint, config, alphas, text, most_tokens, out, reporter)
+    made = _measure(checkpoint, config, alphas, text, most_tokens, path, reporter, workers)
     save(path, made)
+    forget_batches(path)
     return made
 
 
@@ -148,12 +160,19 @@ def _measure(
     alphas: Alphas,
     text: Path | None,
     most_tokens: int,
-    scratch: Path,
+    path: Path,
     reporter: Reporter,
+    workers: Workers,
 ) -> Measured:
     length = min(SEQUENCE_TOKENS, config.max_positions)
     read = required_text(checkpoint.folder, text, sequence_tokens=length, most_tokens=most_tokens)
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
     title = f"measure inputs of layers on {sum(map(len, read.sequences))} tokens"
+    runs = BatchRuns(workers, checkpoint, config, halved, held=halved_bytes(model))
+    batches = runs.apart(model, read.sequences)
+    if batches:
+        require_no_experts(model)
+        states = runs.states(model, batches, path, title, reporter)
+        return measured_apart(model, read.sequences, alphas, states, read.sha256)
     with reporter.transfer(title, bytes_to_read(model)) as advance:
-        return measure(model, read.sequences, alphas, advance, read.sha256, scratch)
+        return measure(model, read.sequences, alphas, advance, read.sha256, path.parent)

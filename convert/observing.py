@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
+from convert.calibration_batches import BatchRuns, forget_batches
 from convert.calibration_text import (
     MOST_TOKENS,
     SEQUENCE_TOKENS,
@@ -19,8 +20,10 @@ from convert.calibration_text import (
 from convert.checkpoint import Checkpoint
 from convert.errors import BrokenInputError
 from convert.progress import Reporter
+from convert.workers import THIS_PROCESS, Workers
+from passes.calibration.batch_runs import merge_states
 from passes.calibration.execution import bytes_to_read
-from passes.calibration.observations import Observations, observe
+from passes.calibration.observations import Observations, observe, observed, watchers
 from passes.calibration.snapshots import Snapshots, identity_of
 
 _DECISIVE_PACKAGES = ("numpy", "tokenizers", "transformers")
@@ -54,6 +57,7 @@ def find_or_observe(
     reporter: Reporter,
     most_tokens: int | None = None,
     restart: bool = False,
+    workers: Workers = THIS_PROCESS,
 ) -> Observations:
     """What ``checkpoint`` does on a text, from the folder ``out`` or seen now and kept there.
 
@@ -64,6 +68,7 @@ def find_or_observe(
         text: The user's calibration text; None for the shipped one.
         most_tokens: Of the text; None for `MOST_TOKENS`.
         restart: Begin anew what an interrupted run left.
+        workers: Who runs a text of several batches.
 
     Raises:
         UnsupportedTokenizerError: The checkpoint has no tokenizer to read a text with.
@@ -78,8 +83,9 @@ def find_or_observe(
         reporter.say(f"calibrate: {path.name} is there already")
         return found
     if restart:
-        snapshot_path(path).unlink(missing_ok=True)
-    made = _observe(checkpoint, config, text, most_tokens, snapshot_path(path), reporter)
+        _forget(path)
+    runs = BatchRuns(workers, checkpoint, config, watchers)
+    made = _observe(checkpoint, config, text, most_tokens, path, reporter, runs)
     out.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -87,7 +93,7 @@ def find_or_observe(
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    snapshot_path(path).unlink(missing_ok=True)
+    _forget(path)
     return made
 
 
@@ -96,23 +102,35 @@ def snapshot_path(observations: Path) -> Path:
     return observations.with_name(f".{observations.stem}.snapshot")
 
 
+def _forget(observations: Path) -> None:
+    """Forget how far an earlier run came."""
+    snapshot_path(observations).unlink(missing_ok=True)
+    forget_batches(observations)
+
+
 def _observe(
     checkpoint: Checkpoint,
     config: DecoderConfig,
     text: Path | None,
     most_tokens: int,
-    snapshot: Path,
+    path: Path,
     reporter: Reporter,
+    runs: BatchRuns,
 ) -> Observations:
     """The file's name says which checkpoint and text it is of."""
     length = min(SEQUENCE_TOKENS, config.max_positions)
     read = required_text(checkpoint.folder, text, sequence_tokens=length, most_tokens=most_tokens)
     model = architecture_of(checkpoint.config).build(config, checkpoint.weights)
-    count = sum(map(len, read.sequences))
+    title = f"calibrate on {sum(map(len, read.sequences))} tokens"
+    batches = runs.apart(model, read.sequences)
+    if batches:
+        watching = watchers(model)
+        merge_states(watching, runs.states(model, batches, path, title, reporter))
+        return observed(model, watching, read.sequences, read.sha256)
+    snapshot = snapshot_path(path)
     snapshots = Snapshots(snapshot, identity_of(model, snapshot.name, read.sequences))
     if snapshots.load() is not None:
         reporter.say("calibrate: going on where an interrupted run was")
-    title = f"calibrate on {count} tokens"
     with reporter.transfer(title, bytes_to_read(model)) as advance:
         return observe(
             model,

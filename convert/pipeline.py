@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from convert.artifact import PendingFolder, bytes_on_disk, partial_folder, require_absent
 from convert.checkpoint import Checkpoint
 from convert.errors import DiskFullError, GateError
+from convert.examining import Examined, Refused
 from convert.fallback_lines import fallback_lines
-from convert.gating import gate_artifact
+from convert.gating import examinations, gate_artifact, one_of_all
 from convert.hashing import in_background
 from convert.inputs import Inputs
 from convert.journal import Journal
@@ -52,6 +53,7 @@ from convert.room import require_room
 from convert.run_record import run_record
 from convert.stream import WrittenFiles, source_bytes, write_layouts
 from convert.text_runs import TextRuns
+from convert.workers import THIS_PROCESS, Workers
 from golden.format import read
 from passes.encodings import warm_up
 from passes.quantize import coverage
@@ -78,6 +80,7 @@ class RunRequest:
         memory: Bytes of weights in flight; None takes a quarter of what is free.
         opened: The model of the recipe, if it was opened already.
         report: Write a page about each artifact beside it.
+        workers: Who runs batches of texts, records the original and checks artifacts.
     """
 
     recipe: Recipe
@@ -92,6 +95,7 @@ class RunRequest:
     memory: int | None = None
     opened: Opened | None = None
     report: bool = True
+    workers: Workers = THIS_PROCESS
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         in_flight = request.threads * chunk_size
         require_room(checkpoint, source, request.recipe, artifacts, request.out, in_flight)
         texts = TextRuns(
-            *(request.recipe, checkpoint, source, inputs, request.out, reporter),
+            *(request.recipe, checkpoint, source, inputs, request.out, reporter, request.workers),
             restart=request.restart,
         )
         mixes = Mixes(request.recipe, checkpoint, source, request.out, texts.record, reporter)
@@ -241,6 +245,7 @@ def _golden(
         tokenizer=request.tokenizer,
         threads=request.threads,
         reporter=reporter,
+        workers=request.workers,
     )
 
 
@@ -287,10 +292,18 @@ def _finish(
     """Gate each artifact; publish those that pass, and raise for those that do not."""
     finished: list[Path] = []
     failures: dict[str, GateError] = {}
+    examined = examinations(
+        request.workers,
+        [(one.prepared, one.folder.path) for one in written],
+        original.checkpoint,
+        original.record,
+        original.golden,
+        threads=request.threads,
+    )
     for one in written:
         item, folder, findings = one.prepared, one.folder, Findings()
         try:
-            gate = _gate(request, original, item, folder.path, reporter, findings)
+            gate = _gate(request, original, item, folder.path, reporter, findings, examined)
         except GateError as error:
             failures[item.artifact.folder] = error
             reporter.say(f"  {item.artifact.folder} fails: {error.what}")
@@ -317,18 +330,8 @@ def _finish(
             reporter.say(f"  not as asked: {line}")
     pages.announce()
     if failures:
-        raise _together(failures, len(written))
+        raise one_of_all(failures, len(written))
     return tuple(finished)
-
-
-def _together(failures: Mapping[str, GateError], artifacts: int) -> GateError:
-    """One error for all artifacts that failed, by name."""
-    if len(failures) == 1:
-        return next(iter(failures.values()))
-    return GateError(
-        f"{len(failures)} of {artifacts} artifacts failed: {', '.join(failures)}",
-        found="".join(f"\n{name}: {error}" for name, error in failures.items()),
-    )
 
 
 def _gate(
@@ -338,6 +341,7 @@ def _gate(
     folder: Path,
     reporter: Reporter,
     findings: Findings,
+    examined: Iterator[Examined | Refused],
 ) -> GateRecord:
     if original.golden is None:
         name = item.artifact.folder
@@ -353,6 +357,7 @@ def _gate(
         threads=request.threads,
         reporter=reporter,
         findings=findings,
+        examined=partial(next, examined),
     )
 
 

@@ -12,7 +12,11 @@ from convert.errors import MissingFileError, RecipeError, VerificationError
 from convert.hashing import hash_file
 from convert.manifest import GateRecord, SourceRecord
 from convert.progress import Reporter
+from convert.recording_parts import PartRecording, parts_for, record_parts
+from convert.workers import THIS_PROCESS, Workers
+from golden import memory
 from golden.gate import record_golden
+from passes.calibration.blas import arithmetic
 
 _DECISIVE_PACKAGES = ("torch", "transformers", "tokenizers")
 
@@ -46,8 +50,13 @@ def find_or_record(
     tokenizer: bool,
     threads: int,
     reporter: Reporter,
+    workers: Workers = THIS_PROCESS,
 ) -> Path:
     """The recording of ``checkpoint`` in the folder ``out``, made now if it is not there.
+
+    Args:
+        workers: Who runs the prompts, if there are several. They must see the folders of the
+            checkpoint and of the recording where this process does.
 
     Raises:
         OutOfMemoryError: The original does not fit into memory.
@@ -59,6 +68,23 @@ def find_or_record(
         return path
     with reporter.stage("record the original"):
         checkpoint.bring_here()
+        # Without a tokenizer prompts are drawn from the model, each with the others.
+        parts = parts_for(workers, prompts) if tokenizer else ()
+        adapters = tuple(adapter.folder for adapter in checkpoint.adapters)
+        if parts:
+            run = PartRecording(
+                checkpoint.folder.resolve(),
+                path.resolve(),
+                None if prompts is None else prompts.read_bytes(),
+                threads,
+                record.label,
+                record.digest,
+                adapters,
+                layered=not memory.fits(checkpoint.folder),
+                arithmetic=arithmetic(),
+            )
+            record_parts(run, parts, workers, reporter.say)
+            return path
         record_golden(
             checkpoint.folder,
             path,
@@ -67,7 +93,7 @@ def find_or_record(
             label=record.label,
             digest=record.digest,
             tokenizer=tokenizer,
-            adapters=[adapter.folder for adapter in checkpoint.adapters],
+            adapters=adapters,
         )
     return path
 

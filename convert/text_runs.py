@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convert.recipe import NO_TEXT
+from convert.workers import THIS_PROCESS, Workers
 from passes.weighting import weightable_layers
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class TextRuns:
         inputs: Its files.
         out: Folder of the artifacts, where what was found is kept.
         reporter: Told of what is run.
+        workers: Who runs batches of a text, where they can be run apart.
         restart: Begin anew what an interrupted run left.
     """
 
@@ -52,12 +54,13 @@ class TextRuns:
         inputs: Inputs,
         out: Path,
         reporter: Reporter,
+        workers: Workers = THIS_PROCESS,
         *,
         restart: bool,
     ) -> None:
         self._recipe, self._checkpoint, self._source = recipe, checkpoint, source
         self._inputs, self._out, self._reporter = inputs, out, reporter
-        self._restart = restart
+        self._restart, self._workers = restart, workers
         self.observe = cache(self._observe)
         self.weigh = cache(self._weigh)
         self.record = cache(self._record)
@@ -147,6 +150,7 @@ class TextRuns:
             reporter=self._reporter,
             most_tokens=self._recipe.calibration_tokens,
             restart=self._restart,
+            workers=self._workers,
         )
 
     def _measure(self, alphas: Alphas) -> Measured | None:
@@ -168,6 +172,7 @@ class TextRuns:
             text=self._text,
             reporter=self._reporter,
             most_tokens=self._recipe.calibration_tokens,
+            workers=self._workers,
         )
 
     def _given(self) -> GivenMoments | None:

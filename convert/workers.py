@@ -60,3 +60,7 @@ class ThisProcess:
     ) -> Iterator[Result]:
         """See `Workers`."""
         return map(function, items)
+
+
+THIS_PROCESS = ThisProcess()
+"""Who works where nobody else is asked."""

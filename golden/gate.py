@@ -23,6 +23,7 @@ from convert.errors import (
     TricastError,
 )
 from golden.details import Details
+from golden.parts import Part
 from golden.program import Report
 from golden.result import GateResult
 from golden.thresholds import Thresholds
@@ -44,6 +45,8 @@ def record_golden(
     digest: str = "",
     tokenizer: bool = True,
     adapters: Sequence[Path] = (),
+    layered: bool | None = None,
+    part: Part | None = None,
 ) -> None:
     """Record the original in ``folder`` into the golden file ``out``; see `golden.record`.
 
@@ -57,6 +60,8 @@ def record_golden(
     arguments += [] if prompts is None else ["--prompts", str(prompts.resolve())]
     arguments += [] if label is None else ["--label", label]
     arguments += [] if tokenizer else ["--no-tokenizer"]
+    arguments += [] if layered is None else ["--layered" if layered else "--no-layered"]
+    arguments += [] if part is None else ["--part", str(part)]
     for adapter in adapters:
         arguments += ["--lora", str(adapter.resolve())]
     run_program(RECORD, arguments, crash=BrokenInputError)

@@ -18,6 +18,7 @@ from golden import layered as layers
 from golden import memory, program, reference, texts, tokenization
 from golden.adapters import merge_adapters
 from golden.format import GENERATED_TOKENS, Header, ModelIdentity, prompts_hash, write
+from golden.parts import Part
 
 MAX_PROMPT_TOKENS = 224
 """Longer prompts are cut: enough for a wrong RoPE base to show, short enough for every cache."""
@@ -36,8 +37,9 @@ def record(
     label: str | None = None,
     digest: str = "",
     tokenizer: bool = True,
-    layered: bool = False,
+    layered: bool | None = None,
     adapters: Sequence[Path] = (),
+    part: Part | None = None,
 ) -> None:
     """Record the model in ``folder`` into the golden file ``out``.
 
@@ -50,9 +52,10 @@ def record(
         label: Name of the model; the folder's name if None.
         digest: Hash by which the caller tells checkpoints apart.
         tokenizer: Whether to tokenize text and to record parity texts and chats.
-        layered: Have one layer in memory at a time, even if the model fits. The logits are the
-            same to float32 rounding.
+        layered: Have one layer in memory at a time; None for a model that does not fit. The logits
+            are the same to float32 rounding.
         adapters: Folders of LoRA adapters, merged into the model in this order.
+        part: Record the prompts of this part only, see `golden.parts`.
 
     Raises:
         OutOfMemoryError: Not even a layer of the model fits into memory in float32.
@@ -62,17 +65,13 @@ def record(
     config = folder / "config.json"
     if not config.is_file():
         raise MissingFileError(f"{folder.name} holds no config.json")
-    fits = memory.fits(folder)
+    in_layers = _in_layers(folder, layered)
     words = tokenization.load(folder) if tokenizer else None
-    original = _original(folder, threads, adapters, layered=layered or not fits)
-    room = max(2, min(MAX_PROMPT_TOKENS, original.max_positions - ROOM_TO_GENERATE))
-    if words is None:
-        ids = original.sample(SAMPLED_PROMPTS, min(room, SAMPLED_TOKENS))
-    else:
-        chosen = texts.prompts() if prompts is None else prompts
-        ids = [tokenization.prompt_ids(words, text)[:room] for text in chosen]
-        ids = [prompt for prompt in ids if prompt]
+    original = _original(folder, threads, adapters, layered=in_layers)
+    ids = _ids(words, original, prompts)
     language = _language(words, ids, prompts)
+    if part is not None:
+        ids = part.of(ids)
     header = Header(
         model=ModelIdentity(
             label=label or folder.resolve().name,
@@ -83,10 +82,32 @@ def record(
         versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
         prompts_sha256=prompts_hash(ids),
         stop_ids=original.stop_ids,
-        continuation=original.continuation(language["sample_ids"], GENERATED_TOKENS),
+        continuation=None
+        if part is not None and part.number
+        else original.continuation(language["sample_ids"], GENERATED_TOKENS),
         **language,
     )
     write(out, header, ids, original.all_logits(ids))
+
+
+def _in_layers(folder: Path, asked: bool | None) -> bool:
+    """Whether one layer is to be in memory at a time."""
+    fits = memory.fits(folder)
+    if asked is False:
+        memory.require_memory(folder)
+    return not fits if asked is None else asked
+
+
+def _ids(
+    tokenizer: Any, original: reference.Reference, prompts: Sequence[str] | None
+) -> list[list[int]]:
+    """Tokens of the prompts, or sampled ones without a tokenizer."""
+    room = max(2, min(MAX_PROMPT_TOKENS, original.max_positions - ROOM_TO_GENERATE))
+    if tokenizer is None:
+        return original.sample(SAMPLED_PROMPTS, min(room, SAMPLED_TOKENS))
+    chosen = texts.prompts() if prompts is None else prompts
+    ids = [tokenization.prompt_ids(tokenizer, text)[:room] for text in chosen]
+    return [prompt for prompt in ids if prompt]
 
 
 def _original(
@@ -125,7 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--digest", default="", help="hash that tells checkpoints apart")
     parser.add_argument("--no-tokenizer", action="store_true")
     parser.add_argument("--lora", type=Path, action="append", default=[], metavar="DIR")
-    parser.add_argument("--layered", action="store_true", help="one layer in memory at a time")
+    parser.add_argument(
+        "--layered",
+        action=argparse.BooleanOptionalAction,
+        help="one layer in memory at a time; otherwise only if the model does not fit",
+    )
+    parser.add_argument("--part", type=Part.parse, metavar="N/ALL", help=argparse.SUPPRESS)
     program.add_common_options(parser)
     options = parser.parse_args(arguments)
 
@@ -140,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tokenizer=not options.no_tokenizer,
             layered=options.layered,
             adapters=options.lora,
+            part=options.part,
         )
         return 0, {"golden": options.out.name}
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,3 +128,8 @@ class ArrivingWeight(FileWeight):
     def read_rows_into(self, start: int, stop: int, buffer: NDArray[np.uint8]) -> Rows:
         self.downloads.wait(self.path)
         return super().read_rows_into(start, stop, buffer)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process, which knows of no downloads: the weight once its file is there."""
+        self.downloads.wait(self.path)
+        return FileWeight, (self.name, self.shape, self.dtype, self.path, self.offset)

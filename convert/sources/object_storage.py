@@ -54,21 +54,42 @@ class ObjectFolder:
     """
 
     def __init__(self, url: str) -> None:
+        self._begin(url, open_store(url))
+        self.objects = self.listing()
+
+    def _begin(self, url: str, store: ObjectStore | None) -> None:
         self.url = url
-        self._store = _open(url)
+        self._opened = store
         self._lock = Lock()
         self._listed_at = 0.0
         self._latest: Mapping[str, StoredObject] = {}
-        self.objects = self.listing()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which finds credentials of its own and opens the place when it
+        reads: what was there at first, with the ETags that reads are held to.
+        """
+        return {"url": self.url, "objects": dict(self.objects)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._begin(state["url"], None)
+        self.objects = state["objects"]
+
+    @property
+    def _store(self) -> ObjectStore:
+        with self._lock:
+            if self._opened is None:
+                self._opened = open_store(self.url)
+            return self._opened
 
     def listing(self) -> Mapping[str, StoredObject]:
         """What is there now, or was two seconds ago, by name."""
         import obstore
 
+        store = self._store
         with self._lock:
             if time.monotonic() - self._listed_at > _LISTING_SECONDS or not self._latest:
                 try:
-                    found = obstore.list_with_delimiter(self._store)["objects"]
+                    found = obstore.list_with_delimiter(store)["objects"]
                 except Exception as error:
                     raise explained(error, self.url) from None
                 names = {str(each["path"]).rpartition("/")[2]: each for each in found}
@@ -113,7 +134,13 @@ def _described(meta: Mapping[str, Any]) -> StoredObject:
     return StoredObject(meta["size"], etag, etag or meta["last_modified"].isoformat())
 
 
-def _open(url: str) -> ObjectStore:
+def open_store(url: str) -> ObjectStore:
+    """What obstore reaches a folder by.
+
+    Raises:
+        UsageError: The extra is not installed.
+        UnavailableSourceError: There are no credentials.
+    """
     try:
         from obstore.store import from_url
     except ImportError:
@@ -133,13 +160,18 @@ def _open(url: str) -> ObjectStore:
         raise explained(error, url) from None
 
 
+def endpoint() -> str | None:
+    """Where another S3 server than Amazon's is, if the environment says so."""
+    return next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
+
+
 def _s3_options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
-    if endpoint is not None:
-        options["endpoint"] = endpoint
+    place = endpoint()
+    if place is not None:
+        options["endpoint"] = place
         # Who names an endpoint without TLS has one on this machine or network.
-        options["client_options"] = {"allow_http": endpoint.startswith("http://")}
+        options["client_options"] = {"allow_http": place.startswith("http://")}
     if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "yes"}:
         return {**options, "skip_signature": True}
     import boto3

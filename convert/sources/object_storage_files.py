@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,16 @@ class ObjectFiles:
                 remedy="check the name, and `/` at its parts",
             )
         self._bring_all(_COPIED)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: where the files are and what they were, no connection."""
+        return {"source": self._source, "folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._source, self.folder = state["source"], state["folder"]
+        self._windows = Windows(self._read)
+        self._locks = {name: Lock() for name in self._source.objects}
+        self._closed = False
 
     @property
     def coming(self) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import onnx_ir as ir
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -23,9 +23,12 @@ from passes.calibration.observers import (
     Observer,
 )
 from passes.calibration.snapshots import Snapshots
+from passes.calibration.steps import plan
 
 Magnitude = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Layer = Annotated[int, Field(ge=0)]
+Watchers = tuple[LargestInputs, LargestWeights, LargestHeads]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -101,17 +104,40 @@ def observe(
     Raises:
         TricastError: As `execution.run` does.
     """
-    inputs, weights, heads = LargestInputs(), LargestWeights(), LargestHeads()
-    run(model, texts, (inputs, weights, heads, *observers), advance, snapshots, scratch)
+    watching = watchers(model)
+    run(model, texts, (*watching, *observers), advance, snapshots, scratch)
+    return observed(model, watching, texts, text_sha256)
+
+
+def watchers(model: ir.Model) -> Watchers:
+    """What watches a run for `observed`."""
+    return LargestInputs(), LargestWeights(), LargestHeads()
+
+
+def observed(
+    model: ir.Model, seen: Watchers, texts: Sequence[Text], text_sha256: str | None = None
+) -> Observations:
+    """What `watchers` have seen of ``model`` while it read ``texts``, in the order of the graph.
+
+    Args:
+        text_sha256: Of the file that the texts were taken from, if there is one.
+    """
+    inputs, weights, heads = seen
+    names = list(dict.fromkeys(weight.name for weight in plan(model, logits=False).weights))
     return Observations(
-        inputs=inputs.largest,
-        weights=weights.largest,
-        keys=heads.keys,
-        values=heads.values,
-        queries=heads.queries,
+        inputs=_in_order(inputs.largest, names),
+        weights=_in_order(weights.largest, names),
+        keys=_in_order(heads.keys, sorted(heads.keys)),
+        values=_in_order(heads.values, sorted(heads.values)),
+        queries=_in_order(heads.queries, sorted(heads.queries)),
         text_sha256=text_sha256 or tokens_digest(texts),
         tokens=sum(map(len, texts)),
     )
+
+
+def _in_order(found: Mapping[Key, float], keys: Sequence[Key]) -> dict[Key, float]:
+    """They come out of a snapshot in another order than they were seen in."""
+    return {key: found[key] for key in keys if key in found}
 
 
 def tokens_digest(texts: Sequence[Text]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats
 from passes.calibration.snapshots import Arrays, below, within
+
+Key = TypeVar("Key")
 
 
 class InputRange(NamedTuple):
@@ -48,6 +50,12 @@ class Observer:
         """Have seen what another observer of this kind had seen."""
         raise NotImplementedError(f"{type(self).__name__} cannot be kept in a snapshot")
 
+    def merge(self, arrays: Arrays) -> None:
+        """Have seen, too, what another observer of this kind has seen of the next texts; needed
+        where batches of texts are run apart. To the last bit what one observer of all would have.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot see batches apart")
+
 
 def largest_magnitude(values: Floats) -> float:
     """The largest absolute value; NaN if there is one; 0 of nothing."""
@@ -69,6 +77,9 @@ class LargestInputs(Observer):
     def from_arrays(self, arrays: Arrays) -> None:
         self.largest = {name: float(seen) for name, seen in arrays.items()}
 
+    def merge(self, arrays: Arrays) -> None:
+        _merge_largest(self.largest, {name: float(seen) for name, seen in arrays.items()})
+
 
 class LargestWeights(Observer):
     """The largest magnitude of each linear layer's weight, by its name."""
@@ -84,6 +95,9 @@ class LargestWeights(Observer):
 
     def from_arrays(self, arrays: Arrays) -> None:
         self.largest = {name: float(seen) for name, seen in arrays.items()}
+
+    def merge(self, arrays: Arrays) -> None:
+        _merge_largest(self.largest, {name: float(seen) for name, seen in arrays.items()})
 
 
 class LargestHeads(Observer):
@@ -111,6 +125,13 @@ class LargestHeads(Observer):
             for kind in ("queries", "keys", "values")
         )
 
+    def merge(self, arrays: Arrays) -> None:
+        other = LargestHeads()
+        other.from_arrays(arrays)
+        _merge_largest(self.queries, other.queries)
+        _merge_largest(self.keys, other.keys)
+        _merge_largest(self.values, other.values)
+
 
 class LargestChannels(Observer):
     """The largest magnitude of each input channel, float32 ``[features]`` by weight."""
@@ -130,6 +151,11 @@ class LargestChannels(Observer):
 
     def from_arrays(self, arrays: Arrays) -> None:
         self.largest = dict(arrays)
+
+    def merge(self, arrays: Arrays) -> None:
+        for name, seen in arrays.items():
+            held = self.largest.get(name)
+            self.largest[name] = seen if held is None else np.maximum(held, seen)
 
 
 class SecondMoments(Observer):
@@ -154,10 +180,21 @@ class SecondMoments(Observer):
         self.sums = dict(within("sums", arrays))
         self.tokens = {name: int(count) for name, count in within("tokens", arrays).items()}
 
+    def merge(self, arrays: Arrays) -> None:
+        for name, seen in within("sums", arrays).items():
+            self.sums[name] = self.sums.get(name, np.float64(0)) + seen
+        for name, count in within("tokens", arrays).items():
+            self.tokens[name] = self.tokens.get(name, 0) + int(count)
+
 
 def _larger(held: float | None, seen: float) -> float:
     """NaN, once seen, stays."""
     return seen if held is None else float(np.maximum(held, seen))
+
+
+def _merge_largest(held: dict[Key, float], others: Mapping[Key, float]) -> None:
+    for key, seen in others.items():
+        held[key] = _larger(held.get(key), seen)
 
 
 def _as_arrays(seen: Mapping[str, float] | Mapping[int, float]) -> Arrays:

@@ -10,17 +10,18 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.errors import UnsupportedError
-from convert.graph import expert_splits, parameters
+from convert.graph import expert_splits
 from convert.weights import Floats
+from passes.calibration.batch_runs import of_observer
 from passes.calibration.execution import run
 from passes.calibration.held import Text
-from passes.calibration.observers import InputRange, Observer
-from passes.smoothing.fitting import Half, best_fit
-from passes.smoothing.groups import Group, groups
+from passes.calibration.observers import InputRange
+from passes.calibration.snapshots import Arrays
+from passes.calibration.steps import plan
+from passes.smoothing.fitting import best_fit
+from passes.smoothing.groups import Group
+from passes.smoothing.halves import Halved
 from passes.smoothing.scaling import divisors
-
-SAMPLE_ROWS = 256
-"""Rows of the weights of one layer to measure errors on."""
 
 
 @dataclass(frozen=True)
@@ -84,69 +85,70 @@ def measure(
         UnsupportedError: The model has experts.
         TricastError: As `passes.calibration.execution.run` does.
     """
-    for node in expert_splits(model):
-        raise UnsupportedError(
-            "what experts read is not measured: some may see no token of a text",
-            found=f"a mixture of experts, {node.name}",
-            remedy="choose an encoding of weights alone, which needs no ranges of inputs",
-        )
+    require_no_experts(model)
     watching = _Watching(model, alphas)
     run(model, texts, (watching,), advance, scratch=scratch)
     found = watching.plain, watching.errors, watching.smoothed
     return Measured(*found, text_sha256, sum(map(len, texts)))
 
 
-@dataclass
-class _Seen:
-    """What is held of a group until all its weights have passed."""
+def require_no_experts(model: ir.Model) -> None:
+    """Refuse a model that cannot be measured.
 
-    group: Group
-    reader: str
-    halves: tuple[Half, Half]
-    largest: Floats
-    sample: list[Floats]
-    left: int
+    Raises:
+        UnsupportedError: It has experts.
+    """
+    for node in expert_splits(model):
+        raise UnsupportedError(
+            "what experts read is not measured: some may see no token of a text",
+            found=f"a mixture of experts, {node.name}",
+            remedy="choose an encoding of weights alone, which needs no ranges of inputs",
+        )
 
 
-class _Watching(Observer):
+def measured_apart(
+    model: ir.Model,
+    texts: Sequence[Text],
+    alphas: Sequence[float],
+    states: Mapping[int, Arrays],
+    text_sha256: str = "",
+) -> Measured:
+    """What `measure` would find, of what `Halved` observers have seen of batches of the texts.
+
+    Args:
+        states: By number of the batch, see `batch_runs.state_of`; an array is asked for when it is
+            needed, so that only those of a group are held.
+    """
+    watching = _Watching(model, alphas)
+    left = {group.name: len(group.weights) for group in watching.groups}
+    for weight in plan(model, logits=False).weights:
+        group = watching.group_of(weight.name)
+        left[group.name] -= 1
+        if not left[group.name]:  # where a run would come to the end of it
+            for batch in sorted(states):
+                watching.merge_group(group, of_observer(0, states[batch]))
+            watching.settle(group)
+    found = watching.plain, watching.errors, watching.smoothed
+    return Measured(*found, text_sha256, sum(map(len, texts)))
+
+
+class _Watching(Halved):
+    """Finds what is best for each group as soon as all of it was seen."""
+
     def __init__(self, model: ir.Model, alphas: Sequence[float]) -> None:
+        super().__init__(model)
         self.plain: dict[str, InputRange] = {}
         self.errors: dict[str, float] = {}
         self.smoothed: dict[str, Smoothed] = {}
         self._alphas = alphas
-        self._rows = {name: held.weight.rows for name, held in parameters(model).items()}
-        self._group_of = {name: group for group in groups(model) for name in group.weights}
-        self._seen: dict[str, _Seen] = {}
 
-    def linear(self, weight: str, inputs: Floats) -> None:
-        group = self._group_of.get(weight, Group((weight,)))
-        seen = self._seen.get(group.name)
-        if seen is not None and seen.reader != weight:
-            return  # it reads what another one of the group has read
-        middle = (len(inputs) + 1) // 2
-        halves = (Half.of(inputs[:middle]), Half.of(inputs[-middle:]))
-        if seen is None:
-            left = sum(self._rows[name] for name in group.weights)
-            self._seen[group.name] = _Seen(group, weight, halves, np.float32(0), [], left)
-        else:  # the next batch
-            first, second = (
-                old.and_then(new) for old, new in zip(seen.halves, halves, strict=True)
-            )
-            seen.halves = first, second
+    def passed(self, group: Group) -> None:
+        self.settle(group)
 
-    def weight(self, name: str, start: int, rows: Floats) -> None:
-        seen = self._seen[self._group_of.get(name, Group((name,))).name]
-        flat = rows.reshape(len(rows), -1)
-        if flat.shape[1] == seen.halves[0].low.size:  # a convolution has several taps a channel
-            seen.largest = np.maximum(seen.largest, np.maximum(flat.max(0), -flat.min(0)))
-            step = -(-self._rows[name] // SAMPLE_ROWS)
-            seen.sample.append(flat[-start % step :: step].copy())
-        seen.left -= len(rows)
-        if not seen.left:
-            self._settle(self._seen.pop(seen.group.name))
-
-    def _settle(self, seen: _Seen) -> None:
-        group, halves = seen.group, seen.halves
+    def settle(self, group: Group) -> None:
+        """Find what is best, and forget what was seen."""
+        seen = self.seen.pop(group.name)
+        halves = seen.halves
         whole = halves[0].joined(halves[1])
         if not seen.sample:
             self.plain.update(dict.fromkeys(group.weights, whole.within(None)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import pytest
 
@@ -38,3 +39,18 @@ def test_a_refusing_pass_names_the_node():
     error = errors.PassRefusedError("has a cache already", "layer.0")
     assert "layer.0" in str(error)
     assert error.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.MissingFileError("no file", expected="a", found="b", remedy="c"),
+        errors.PassRefusedError("has a cache already", "layer.0"),
+        errors.GraphCaptureError("model.pt2", "loops", "while", remedy="unroll it"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_another_process_is_the_same(error):
+    found = pickle.loads(pickle.dumps(error))
+    assert type(found) is type(error)
+    assert (str(found), found.args, vars(found)) == (str(error), error.args, vars(error))

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from convert import gating
+from convert import examining
 from convert.checkpoint import open_checkpoint
 from convert.errors import GateError
 from convert.gating import gate_artifact, thresholds
@@ -37,8 +37,8 @@ def gate(tmp_path, monkeypatch):
 
     def run(result=RESULT, error=0.001, tokenizer=True):
         errors = (WeightError("layer.7", error), WeightError("layer.8", 0.0))
-        monkeypatch.setattr(gating, "run_gate", lambda *_, **__: result)
-        monkeypatch.setattr(gating, "weight_errors", lambda *_: errors)
+        monkeypatch.setattr(examining, "run_gate", lambda *_, **__: result)
+        monkeypatch.setattr(examining, "weight_errors", lambda *_: errors)
         return gate_artifact(
             item, tmp_path, checkpoint, SourceRecord(label="m", digest="d", files=()),
             tmp_path / "golden", tokenizer=tokenizer, threads=1, reporter=Reporter(io.StringIO()),

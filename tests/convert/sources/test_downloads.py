@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -10,7 +11,7 @@ import pytest
 from convert.errors import DiskFullError, InterruptedRunError
 from convert.sources import downloads as downloads_module
 from convert.sources.downloads import ArrivingWeight, Downloads
-from convert.weights import FloatType
+from convert.weights import FileWeight, FloatType
 
 FIRST, SECOND, THIRD = Path("1"), Path("2"), Path("3")
 SIZES = {FIRST: 1, SECOND: 20, THIRD: 300}
@@ -161,3 +162,24 @@ def test_a_weight_waits_when_it_is_read_into_a_buffer(tmp_path):
     downloads = Downloads({path: 4}, lambda path, advance: path.write_bytes(b"\0\0\x80\x3f"))
     weight = ArrivingWeight("a", (1,), FloatType.F32, path, 0, downloads)
     np.testing.assert_array_equal(weight.read_rows_into(0, 1, np.empty(4, np.uint8)), [[1.0]])
+
+
+def test_a_weight_goes_to_another_process_once_its_file_is_there(tmp_path):
+    path = tmp_path / "weights"
+
+    def fetch(path, advance):
+        path.write_bytes(np.arange(6, dtype=np.float32).tobytes())
+
+    weight = ArrivingWeight("a", (3, 2), FloatType.F32, path, 0, Downloads({path: 24}, fetch))
+    there = pickle.loads(pickle.dumps(weight))
+    assert there == FileWeight("a", (3, 2), FloatType.F32, path, 0)
+    assert np.array_equal(there.read_rows(1, 3), [[2, 3], [4, 5]])
+
+
+def test_a_weight_whose_file_does_not_come_goes_nowhere(tmp_path):
+    def fetch(path, advance):
+        raise DiskFullError("no room")
+
+    downloads = Downloads({tmp_path / "weights": 24}, fetch)
+    with pytest.raises(DiskFullError, match="no room"):
+        pickle.dumps(ArrivingWeight("a", (3, 2), FloatType.F32, tmp_path / "weights", 0, downloads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 
 import numpy as np
@@ -153,3 +154,26 @@ def test_an_empty_folder_and_a_revision(bucket, tmp_path):
         open_checkpoint("s3://models/family/none", scratch=tmp_path)
     with pytest.raises(UsageError, match="no revision"):
         open_checkpoint(FOLDER, revision="main", scratch=tmp_path)
+
+
+def test_weights_in_another_process_are_read_there_and_held_to_the_same_etags(
+    bucket, tmp_path, monkeypatch
+):
+    remote = open_checkpoint(FOLDER, scratch=tmp_path / "here")
+    sent = pickle.dumps(dict(remote.weights))
+    assert len(sent) < 100_000 and b"AKIAEXAMPLE" not in sent and b"secret" not in sent
+    with monkeypatch.context() as patch:
+        patch.setattr(object_storage, "open_store", None)
+        there = pickle.loads(sent)  # opens nothing yet
+    for name in list(remote.weights)[::20]:
+        weight, other = remote.weights[name], there[name]
+        assert np.array_equal(
+            other.read_rows(0, other.rows).view(np.uint8),
+            weight.read_rows(0, weight.rows).view(np.uint8),
+        )
+    assert len({id(weight.files) for weight in there.values()}) == 1
+    whole = (TINY_LLAMA / "model.safetensors").read_bytes()
+    bucket("model.safetensors", whole[:-1] + b"\0")
+    late = pickle.loads(sent)[name]
+    with pytest.raises(ChangedInputError, match=r"model\.safetensors"):
+        late.read_rows(0, late.rows)

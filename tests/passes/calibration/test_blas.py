@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from passes.calibration import blas
-from passes.calibration.blas import one_thread_each
+from passes.calibration.blas import arithmetic, one_thread_each, threads_each
 
 
 @pytest.fixture
@@ -50,3 +50,32 @@ def test_libraries_without_such_a_function_are_left_alone(monkeypatch, threads):
     monkeypatch.setattr(blas, "_FORMS", ())
     with one_thread_each():
         assert threads() == before
+
+
+def test_as_many_threads_as_are_asked_for_and_none_leaves_them(threads):
+    before = threads()
+    assert blas.threads() == before
+    with threads_each(3):
+        assert blas.threads() == threads() == 3
+        with threads_each(None):
+            assert threads() == 3
+    assert threads() == before
+
+
+def test_arithmetic_is_known_by_version_instructions_and_kernels(threads, monkeypatch):
+    own = arithmetic()
+    assert own == arithmetic()
+    found = {own}
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "__version__", "1.0")
+        found.add(arithmetic())
+    with monkeypatch.context() as patch:
+        patch.setattr(blas, "_FORMS", ())
+        found.add(arithmetic())
+        assert blas.threads() is None
+    features = np._core._multiarray_umath.__cpu_features__
+    with monkeypatch.context() as patch:
+        patch.setitem(features, next(iter(features)), not features[next(iter(features))])
+        found.add(arithmetic())
+    assert len(found) == 4
+    assert own == arithmetic()
