@@ -6,21 +6,22 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convert.config_only import NamedConfig
 from convert.errors import DoesNotFitError, UsageError
 from convert.hardware.catalogue import hardware_names, load_hardware
-from convert.hardware.fleet import Fleet
 from convert.planned_artifact import ArtifactPlan, FileSize
 from convert.planner import Planner
 from convert.prediction.asked import Asked
 from convert.prediction.conversion import ConversionCost, conversion_cost
-from convert.prediction.fleet import FleetCost
-from convert.prediction.fleet_lines import fleet_lines
-from convert.prediction.fleet_work import fleet_work
 from convert.preparation import resolve_encoding
 from convert.recipe import Recipe
 from targets.deployment import DeploymentPlan
+
+if TYPE_CHECKING:
+    from convert.hardware.fleet import Fleet
+    from convert.prediction.fleet import FleetCost
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Plan:
         sources = ["\n".join(["Assumptions", *assumed])] if assumed else []
         parts.append("\n".join(self.conversion.lines()))
         if self.fleet is not None:
+            from convert.prediction.fleet_lines import fleet_lines
+
             parts.append("\n".join(fleet_lines(self.fleet)))
         return "\n\n".join([f"{self.label}: {self.parameters:,} parameters", *parts, *sources])
 
@@ -134,5 +137,10 @@ def plan(
     if files is not None:
         artifacts = [replace(one, files=own) for one, own in zip(artifacts, files, strict=True)]
     cost = conversion_cost(recipe, artifacts, planner.config, planner.source_bytes, out=out)
-    together = FleetCost(fleet_work(planner, artifacts), fleet) if fleet else None
-    return Plan(model.label, planner.parameters, tuple(artifacts), cost, together)
+    planned = Plan(model.label, planner.parameters, tuple(artifacts), cost)
+    if fleet is None:
+        return planned
+    from convert.prediction.fleet import FleetCost
+    from convert.prediction.fleet_work import fleet_work
+
+    return replace(planned, fleet=FleetCost(fleet_work(planner, artifacts), fleet))
