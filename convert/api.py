@@ -20,6 +20,7 @@ from convert.uncollected import uncollected
 if TYPE_CHECKING:
     from convert.benching import Speed
     from convert.inspection import Inspection
+    from convert.outlets.choosing import Output
     from convert.planning import Plan
     from convert.recipe import Recipe
 
@@ -39,7 +40,8 @@ def run(
     imatrix: FilePath | None = None, prompts: FilePath | None = None,
     golden: FilePath | None = None, gate: bool = True, tokenizer: bool = True,
     strict: bool = False, keep_failed: bool = False, restart: bool = False, report: bool = True,
-    memory: int | str | None = None, threads: int = ALL_CORES, reporter: Reporter | None = None,
+    memory: int | str | None = None, threads: int = ALL_CORES, staging: FilePath | None = None,
+    reporter: Reporter | None = None,
 ) -> RunResult:  # fmt: skip
     """Convert a checkpoint into artifacts, each checked against the original; `convert run`.
 
@@ -47,12 +49,13 @@ def run(
         model: Checkpoint folder, GGUF file or hub id; None takes the recipe's.
         to: ``FORMAT:ENCODING``, one or several, in the place of the recipe's artifacts.
         recipe: Name of a shipped recipe, a YAML file, or the recipe itself.
-        out: Folder that will hold one folder for each artifact.
+        out: Folder that will hold one folder for each artifact, or its URL elsewhere.
         settings: Of targets, such as ``{"cards": 8}``.
         gate: Whether to compare with the original before an artifact gets its name.
         golden: A recording of the original made elsewhere.
         memory: For weights in flight: bytes, or a text such as ``512MB``.
         report: Whether to write a page about each artifact beside it.
+        staging: Below which folder artifacts for elsewhere are made; None: the user's cache.
         reporter: Told of every stage and verdict; None: nobody is.
 
     The others are the options of the same names; None leaves what the recipe says.
@@ -62,8 +65,7 @@ def run(
         TricastError: Whatever else is wrong, see `convert.errors`.
     """
     from convert.asking import recipe_of
-    from convert.opening import open_early
-    from convert.sizes import parse_size
+    from convert.outlets.choosing import output
 
     if golden is not None and not gate:
         raise UsageError("--golden and --no-gate contradict each other", remedy="drop one of them")
@@ -71,22 +73,38 @@ def run(
         "tensor_parallel": tensor_parallel, "method": method, "smooth_quant": smooth_quant,
         "target_bits": target_bits, "max_kld": max_kld,
     }  # fmt: skip
-    chosen = recipe_of(
-        _text(model), recipe, _texts(to), common=common, revision=revision,
-        prompts=_text(prompts), calibrate=_text(calibrate), imatrix=_text(imatrix),
-        calibration_tokens=calibration_tokens, lora=tuple(map(str, lora)) or None,
-    )  # fmt: skip
+    with output(out, staging, gate=gate) as place:
+        chosen = recipe_of(
+            _text(model), recipe, _texts(to), common=common, revision=revision,
+            prompts=place.file(prompts), calibrate=place.file(calibrate),
+            imatrix=place.file(imatrix), calibration_tokens=calibration_tokens,
+            lora=tuple(map(str, lora)) or None,
+        )  # fmt: skip
+        return _run(
+            chosen, place, _settings(settings, split_max_size), reporter or Silent(),
+            threads=threads, gate=gate, tokenizer=tokenizer, strict=strict, report=report,
+            golden=place.file(golden), keep_failed=keep_failed, restart=restart, memory=memory,
+        )  # fmt: skip
+
+
+def _run(
+    chosen: Recipe, place: Output, settings: Mapping[str, Any], reporter: Reporter, *,
+    golden: str | None, memory: int | str | None, **options: Any,
+) -> RunResult:  # fmt: skip
+    from convert.opening import open_early
+    from convert.sizes import parse_size
+
     opened = open_early(chosen)
     from convert import pipeline
     from convert.target_options import with_options
 
     request = pipeline.RunRequest(
-        with_options(chosen, _settings(settings, split_max_size)), Path(out), threads,
-        gate=gate, tokenizer=tokenizer, strict=strict, golden=_path(golden), report=report,
-        keep_failed=keep_failed, restart=restart, opened=opened,
-        memory=parse_size(memory) if isinstance(memory, str) else memory,
+        with_options(chosen, settings), place.folder, outlet=place.outlet, opened=opened,
+        golden=_path(golden), memory=parse_size(memory) if isinstance(memory, str) else memory,
+        **options,
     )  # fmt: skip
-    return RunResult(tuple(map(Made, pipeline.run(request, reporter or Silent()))))
+    made = pipeline.run(request, reporter)
+    return RunResult(tuple(Made(folder, place.outlet.place(folder)) for folder in made))
 
 
 @catalogued

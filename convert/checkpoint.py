@@ -19,6 +19,7 @@ from convert.errors import (
 from convert.expert_tensors import expert_by_expert
 from convert.sources import safetensors_files
 from convert.sources.downloads import Downloads
+from convert.sources.hub_urls import hub_id
 from convert.sources.object_storage_urls import is_object_url
 from convert.sources.shards import read_json_object
 from convert.tensor_names import with_base_prefix
@@ -149,7 +150,8 @@ def open_checkpoint(
     Code in the checkpoint is never executed.
 
     Args:
-        source: A path, ``organisation/name`` on the hub, or ``s3://``, ``gs://`` or ``az://``.
+        source: A path, ``organisation/name`` on the hub (or ``hf://organisation/name@revision``),
+            or ``s3://``, ``gs://`` or ``az://``.
         revision: Branch, tag or commit on the hub; meaningless for paths.
         scratch: Where a GGUF is unpacked, and small files from object storage are copied to (a
             temporary folder otherwise, not removed).
@@ -197,6 +199,7 @@ def _open(source: str, revision: str | None, scratch: Path | None) -> Checkpoint
         return _open_file(path, scratch)
     if is_object_url(source):
         return _open_objects(source, revision, scratch)
+    source, revision = hub_id(source, revision)
     if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise UnavailableSourceError(
             f"no checkpoint {source!r}",

@@ -51,8 +51,8 @@ def run(
             model, recipe=recipe, to=to, settings=parse_settings(settings), lora=lora or (),
             reporter=reporter, **common, **options,
         )  # fmt: skip
-        for folder in made.folders:
-            print(folder)
+        for artifact in made.artifacts:
+            print(artifact.place)
 
 
 def plan(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.errors import MissingFileError, UnavailableSourceError, UsageError
+from convert.sources.hub_urls import hub_id
 from convert.sources.object_storage_urls import checked_url, is_object_url
 from convert.sources.shards import read_json_object
 
@@ -54,6 +55,7 @@ def read_config(source: str, *, revision: str | None = None) -> NamedConfig:
         return NamedConfig(path.resolve().name, read_json_object(path / "config.json"))
     if path.is_file():
         return NamedConfig(_name_of(path), read_json_object(path))
+    source, revision = hub_id(source, revision)
     if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise UnavailableSourceError(
             f"nothing at {source!r}",

@@ -29,7 +29,7 @@ class FollowingHashes:
         self._changed = Condition()
         self._stopped = False
         self._frontiers = {
-            file.path: _Frontier(file.size, _filled(file, layout.jobs)) for file in layout.files
+            file.path: _Frontier(file.size, filled(file, layout.jobs)) for file in layout.files
         }
         self._wait = in_background(self._hash_all, folder)
 
@@ -119,7 +119,7 @@ class _Frontier:
         return self.reached - done >= _PIECE_BYTES or self.reached == self.size
 
 
-def _filled(file: OutputFile, jobs: Iterable[WriteJob]) -> Iterator[tuple[int, int]]:
+def filled(file: OutputFile, jobs: Iterable[WriteJob]) -> Iterator[tuple[int, int]]:
     """Start and length of the stretches of a file that no job writes."""
     at = 0
     for offset, length in sorted(_extents(file.path, jobs)):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convert.artifact import PendingFolder, bytes_on_disk, partial_folder, require_absent
+from convert.artifact import PendingFolder
 from convert.checkpoint import Checkpoint
-from convert.errors import DiskFullError, GateError
+from convert.errors import GateError
 from convert.examining import Examined, Refused
-from convert.fallback_lines import fallback_lines
 from convert.gating import examinations, gate_artifact, one_of_all
 from convert.hashing import in_background
 from convert.inputs import Inputs
@@ -35,11 +33,13 @@ from convert.memory import chunk_bytes, default_budget
 from convert.mixing_artifacts import Mixes
 from convert.opening import Opened, open_model
 from convert.outcomes import NOT_GATED, Outcome, recorded_outcome
+from convert.outlets.base import Here, Outlet
 from convert.preparation import Prepared, main_encoding, open_source, prepare, resolve_encoding
 from convert.progress import Reporter
 from convert.provenance.derived import write_derived
 from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.recording import find_or_record
+from convert.remarks import remarks
 from convert.reporting.during_run import Pages
 from convert.reporting.findings import Findings
 from convert.resume import (
@@ -49,7 +49,7 @@ from convert.resume import (
     hold_to_source,
     identity,
 )
-from convert.room import require_room
+from convert.room import require_room, require_space
 from convert.run_record import run_record
 from convert.stream import WrittenFiles, source_bytes, write_layouts
 from convert.text_runs import TextRuns
@@ -80,7 +80,8 @@ class RunRequest:
         memory: Bytes of weights in flight; None takes a quarter of what is free.
         opened: The model of the recipe, if it was opened already.
         report: Write a page about each artifact beside it.
-        workers: Who runs batches of texts, records the original and checks artifacts.
+        workers: Who does chunks, runs batches of texts, records the original, checks artifacts.
+        outlet: Where finished artifacts go from ``out``.
     """
 
     recipe: Recipe
@@ -96,6 +97,7 @@ class RunRequest:
     opened: Opened | None = None
     report: bool = True
     workers: Workers = THIS_PROCESS
+    outlet: Outlet = field(default_factory=Here)
 
 
 @dataclass(frozen=True)
@@ -130,18 +132,17 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
             disk, what was written is kept for the next run to go on from.
     """
     artifacts = [resolve_encoding(artifact) for artifact in request.recipe.artifacts]
-    chunk_size = chunk_bytes(
-        default_budget() if request.memory is None else request.memory,
-        threads=request.threads,
-        artifacts=len(artifacts),
-    )
+    budget = default_budget() if request.memory is None else request.memory
+    chunk_size = chunk_bytes(budget, threads=request.threads, artifacts=len(artifacts))
     kernels = {"f32", *map(main_encoding, artifacts)}
     in_background(partial(warm_up, kernels, weighted=request.recipe.calibrate != NO_TEXT))
     with ExitStack() as stack:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))
+        names = [artifact.folder for artifact in artifacts]
+        stack.enter_context(request.outlet.opened(request.out, names, reporter, request.restart))
         finished = finished_earlier(request.out, artifacts, gate=request.gate)
-        artifacts = _still_to_make(request.out, artifacts, finished, reporter)
+        artifacts = _still_to_make(request, artifacts, finished, reporter)
         with reporter.stage("open the checkpoint"):
             checkpoint, inputs, source = _open(request, scratch.path, stack)
         in_flight = request.threads * chunk_size
@@ -162,7 +163,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
         prepared = [
             texts.with_imatrix(mixes.prepare(artifact, preparing)) for artifact in artifacts
         ]
-        _require_space(request.out, prepared)
+        require_space(request.out, prepared)
         one_pass = texts.weigh().one_pass if any(item.is_weighted for item in prepared) else None
         pending = [_resume(request, checkpoint, inputs, item, one_pass, stack) for item in prepared]
         compare = request.gate and prepared
@@ -189,14 +190,17 @@ def _open(
 
 
 def _still_to_make(
-    out: Path, artifacts: list[Artifact], finished: Mapping[str, Manifest], reporter: Reporter
+    request: RunRequest,
+    artifacts: list[Artifact],
+    finished: Mapping[str, Manifest],
+    reporter: Reporter,
 ) -> list[Artifact]:
     for name, manifest in finished.items():
         reporter.say(f"{name}: finished by the interrupted run")
         reporter.judged(recorded_outcome(manifest))
     left = [artifact for artifact in artifacts if artifact.folder not in finished]
     for artifact in left:
-        require_absent(out / artifact.folder)
+        request.outlet.require_absent(request.out / artifact.folder)
     return left
 
 
@@ -215,20 +219,6 @@ def _resume(
     weighting = one_pass.identity if one_pass and item.is_weighted else None
     go_on_or_begin(journal, folder, identity(checkpoint.label, inputs, item, weighting), inputs)
     return folder, journal
-
-
-def _require_space(out: Path, prepared: list[Prepared]) -> None:
-    """Count what an interrupted run left as room: it is used, or removed."""
-    needed = sum(item.nbytes for item in prepared)
-    left = sum(bytes_on_disk(partial_folder(out, item.artifact.folder)) for item in prepared)
-    free = left + shutil.disk_usage(out).free
-    if needed > free:
-        raise DiskFullError(
-            f"the artifacts do not fit on the disk of {out}",
-            expected=f"{needed:,} bytes free",
-            found=f"{free:,} bytes free",
-            remedy="free some space, choose another --out, or convert fewer artifacts at once",
-        )
 
 
 def _golden(
@@ -268,8 +258,10 @@ def _write(
             threads=request.threads,
             chunk_bytes=chunk_size,
             journals=journals,
+            executing=request.workers.executing,
             abandon=checkpoint.close,
             calibration=one_pass,
+            follow=request.outlet.follow,
         )
     weighting = one_pass.record() if one_pass else None
     told = partial(run_record, request.recipe, tokenizer=request.tokenizer, strict=request.strict)
@@ -309,25 +301,19 @@ def _finish(
             reporter.say(f"  {item.artifact.folder} fails: {error.what}")
             refused = _manifest(original, one, findings.refused())
             pages.write(folder.final, refused, item, findings, failures=[str(error)])
+            request.outlet.drop(folder)
             if request.keep_failed:
                 reporter.say(f"kept as {folder.set_aside()}")
             continue
         manifest = _manifest(original, one, gate)
         write_manifest(folder.path, manifest)
         write_derived(folder.path)
-        finished.append(folder.publish())
-        reporter.say(f"{finished[-1]}: {item.nbytes:,} bytes")
+        finished.append(request.outlet.publish(folder))
+        reporter.say(f"{request.outlet.place(finished[-1])}: {item.nbytes:,} bytes")
         pages.write(finished[-1], manifest, item, findings)
-        seen = one.weighting or item.imatrix
-        if seen is not None:
-            reporter.say(f"  scales weighted by {seen.tokens} tokens")
-        covered = one.weighting.experts.line() if one.weighting and one.weighting.experts else None
-        if covered is not None:
-            reporter.say(f"  {covered}")
-        for note in item.layout.notes:
-            reporter.say(f"  note: {note}")
-        for line in fallback_lines(coverage(item.model)):
-            reporter.say(f"  not as asked: {line}")
+        request.outlet.accompany(finished[-1])
+        for line in remarks(item, one.weighting):
+            reporter.say(f"  {line}")
     pages.announce()
     if failures:
         raise one_of_all(failures, len(written))

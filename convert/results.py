@@ -17,10 +17,12 @@ class Made:
     """A finished artifact.
 
     Args:
-        folder: Where it is.
+        folder: Where it is; of an artifact that went elsewhere, where its manifest is.
+        place: Where it is, as a text: a path or a URL; None: the folder.
     """
 
     folder: Path
+    place: str | None = None
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -11,7 +11,7 @@ from convert.artifact import bytes_on_disk, partial_folder
 from convert.calibration_cost import values_memory
 from convert.checkpoint import Checkpoint
 from convert.errors import DiskFullError, OutOfMemoryError
-from convert.preparation import stored_graph
+from convert.preparation import Prepared, stored_graph
 from convert.recipe import NO_TEXT, Artifact, Recipe
 from convert.weighting import SAMPLE_TOKENS
 from golden.memory import available_memory
@@ -50,6 +50,26 @@ def require_room(
     slow = [artifact for artifact in artifacts if artifact.methods]
     if slow:
         _require_disk(checkpoint, source.config, recipe, slow, out)
+
+
+def require_space(out: Path, prepared: Sequence[Prepared]) -> None:
+    """Refuse artifacts that are laid out and do not fit on the disk.
+
+    What an interrupted run left counts as room: it is used, or removed.
+
+    Raises:
+        DiskFullError: They do not.
+    """
+    needed = sum(item.nbytes for item in prepared)
+    left = sum(bytes_on_disk(partial_folder(out, item.artifact.folder)) for item in prepared)
+    free = left + shutil.disk_usage(out).free
+    if needed > free:
+        raise DiskFullError(
+            f"the artifacts do not fit on the disk of {out}",
+            expected=f"{needed:,} bytes free",
+            found=f"{free:,} bytes free",
+            remedy="free some space, choose another --out, or convert fewer artifacts at once",
+        )
 
 
 def _require_memory(

@@ -27,6 +27,7 @@ from convert.executors import Executing, Executor, ThreadExecutor
 from convert.following import FollowingHashes
 from convert.hashing import WrittenFile
 from convert.journal import Journal
+from convert.outlets.base import Follow, nobody_follows
 from convert.runs import Runs, write_all
 from convert.weights import Weight
 from convert.weights_ahead import WeightsAhead
@@ -92,6 +93,7 @@ def write_layouts(
     abandon: Callable[[], None] = lambda: None,
     calibration: Calibration | None = None,
     executing: Executing = ThreadExecutor,
+    follow: Follow = nobody_follows,
 ) -> Mapping[Path, WrittenFiles]:
     """Write every file of every layout, each below its own folder, which must exist.
 
@@ -107,6 +109,7 @@ def write_layouts(
             of reads that wait for bytes which have not come yet.
         calibration: What runs a text on the same read.
         executing: Who does the chunks; threads of this process otherwise.
+        follow: Who is told of the bytes of each artifact that are in place.
 
     Returns:
         By artifact's folder: every file with its SHA-256, as read back.
@@ -120,7 +123,7 @@ def write_layouts(
         for file in layout.files:
             _create(folder, file)
     with ExitStack() as opened:
-        outputs = {folder: _Output(folder, layout, opened) for folder, layout in layouts}
+        outputs = {folder: _Output(folder, layout, opened, follow) for folder, layout in layouts}
         try:
             with executing(outputs, threads, done or (lambda _: None), abandon) as executor:
                 groups = by_weight(layouts, journals or {})
@@ -215,14 +218,16 @@ class _Stream:
 
 
 class _Output:
-    """The files of an artifact, and their hashes."""
+    """The files of an artifact, their hashes, and who else follows them."""
 
-    def __init__(self, folder: Path, layout: Layout, opened: ExitStack) -> None:
+    def __init__(self, folder: Path, layout: Layout, opened: ExitStack, follow: Follow) -> None:
         self._folder = folder
         self.hashes = opened.enter_context(FollowingHashes(folder, layout))
+        self._told = follow(folder, layout)
 
     def written(self, file: str, offset: int, size: int, runs: Runs | None) -> None:
         self.hashes.written(file, offset, size, runs)
+        self._told(file, offset, size, runs)
 
     def write(self, file: str, offset: int, data: Bytes, runs: Runs | None) -> None:
         # Opened anew: a process may not hold hundreds of shards open.

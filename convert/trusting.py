@@ -91,11 +91,11 @@ def frozen_command(
     manifest: Path,
     model: str | None,
     *,
-    out: Path,
+    out: str,
     threads: int,
     calibrate: str | None,
     imatrix: str | None,
-    prompts: Path | None,
+    prompts: str | None,
     lora: Sequence[Path] | None,
     keep_failed: bool,
     restart: bool,
@@ -131,13 +131,15 @@ def frozen_command(
             found=", ".join(f"--{name.replace('_', '-')}" for name in contradicting),
             remedy="leave that out",
         )
+    if "://" in out:
+        raise UsageError("--frozen writes to a folder of this machine", found=f"--out {out}")
     given = Given(
         model,
         calibrate=None if calibrate is None else Path(calibrate),
-        prompts=prompts,
+        prompts=None if prompts is None else Path(prompts),
         imatrix=None if imatrix is None else Path(imatrix),
         lora=tuple(lora or ()),
     )
     budget = parse_size(memory) if memory else None
-    asked = Repetition(manifest, out, threads, given, keep_failed, restart, budget)
+    asked = Repetition(manifest, Path(out), threads, given, keep_failed, restart, budget)
     print(repeat(asked, reporter))

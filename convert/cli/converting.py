@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,23 +17,26 @@ from convert.cli.options import (
     ExactFiles,
     FleetFile,
     Frozen,
-    GoldenFile,
+    GoldenPlace,
     Hardware,
     Imatrix,
     Junit,
+    KeepFailed,
     Lora,
     MaxKld,
     Memory,
     Method,
     Network,
+    Out,
     Price,
-    Prompts,
+    PromptsPlace,
     PromptTokens,
     RecipeName,
     Revision,
     Settings,
     SmoothQuant,
     SplitMaxSize,
+    Staging,
     StorageSpeed,
     TargetBits,
     TensorParallel,
@@ -48,7 +50,7 @@ def run(
     model: Annotated[
         str | None, typer.Argument(help="Checkpoint folder, GGUF file, or hub id.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the artifacts.")] = Path("out"),
+    out: Out = "out",
     to: To = None,
     recipe: RecipeName = None,
     revision: Revision = None,
@@ -64,8 +66,8 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse tensors that do not fit the encoding.")
     ] = False,
-    golden: GoldenFile = None,
-    prompts: Prompts = None,
+    golden: GoldenPlace = None,
+    prompts: PromptsPlace = None,
     calibrate: Calibrate = None,
     calibration_tokens: CalibrationTokens = None,
     imatrix: Imatrix = None,
@@ -73,9 +75,7 @@ def run(
     smooth_quant: SmoothQuant = None,
     target_bits: TargetBits = None,
     max_kld: MaxKld = None,
-    keep_failed: Annotated[
-        bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
-    ] = False,
+    keep_failed: KeepFailed = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard what an interrupted run left.")
     ] = False,
@@ -86,6 +86,7 @@ def run(
         bool, typer.Option("--report/--no-report", help="Write a page about each artifact.")
     ] = True,
     junit: Junit = None,
+    staging: Staging = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""
@@ -101,6 +102,7 @@ def run(
         prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
         restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
         calibration_tokens=calibration_tokens, lora=lora, junit=junit, frozen=frozen, report=report,
+        staging=staging,
     )  # fmt: skip
 
 

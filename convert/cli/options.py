@@ -18,6 +18,26 @@ GoldenFile = Annotated[
 Prompts = Annotated[
     Path | None, typer.Option("--prompts", help="Gate prompts, paragraphs of a text file.")
 ]
+GoldenPlace = Annotated[
+    str | None,
+    typer.Option("--golden", help="A recording of the original made elsewhere: a file or a URL."),
+]
+PromptsPlace = Annotated[
+    str | None, typer.Option("--prompts", help="Gate prompts, paragraphs of a text file or URL.")
+]
+KeepFailed = Annotated[
+    bool, typer.Option("--keep-failed", help="Keep what fails the gate as NAME.failed.")
+]
+Out = Annotated[
+    str, typer.Option("--out", help="Folder for the artifacts, or s3://, gs://, az://, hf://.")
+]
+Staging = Annotated[
+    Path | None,
+    typer.Option(
+        "--staging",
+        help="Below which folder artifacts for elsewhere are made. Default: the user's cache.",
+    ),
+]
 Revision = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
 ]

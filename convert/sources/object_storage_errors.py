@@ -8,9 +8,9 @@ from convert.errors import ChangedInputError, TricastError, UnavailableSourceErr
 
 _QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 _LONGEST = 300
-_CREDENTIALS = (
+CREDENTIALS = (
     "give credentials as the storage's own tools take them (AWS_PROFILE or AWS_ACCESS_KEY_ID, "
-    "GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, a role of this machine); "
+    "GOOGLE_APPLICATIONCREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, a role of this machine); "
     "for a public S3 bucket set AWS_SKIP_SIGNATURE=true"
 )
 _AGAIN = "run the same command again when the storage answers: what was written is kept"
@@ -25,7 +25,7 @@ def explained(error: Exception, where: str) -> TricastError:
     """
     if isinstance(error, TricastError):
         return error
-    kind, found = type(error).__name__, _first_line(error)
+    kind, found = type(error).__name__, first_line(error)
     if kind == "PreconditionError" or _status(error) == 412:
         return changed(where, "another ETag than when the run began")
     if kind in {"PermissionDeniedError", "UnauthenticatedError"} or _status(error) in {401, 403}:
@@ -33,7 +33,7 @@ def explained(error: Exception, where: str) -> TricastError:
             f"{where} is not given to us",
             expected="credentials with the right to list the folder and to read its objects",
             found=found,
-            remedy=_CREDENTIALS,
+            remedy=CREDENTIALS,
         )
     if isinstance(error, FileNotFoundError) or _status(error) == 404:
         return UnavailableSourceError(
@@ -62,7 +62,7 @@ def no_credentials(where: str) -> UnavailableSourceError:
     return UnavailableSourceError(
         f"there are no credentials for {where}",
         expected="those of the storage's own tools",
-        remedy=_CREDENTIALS,
+        remedy=CREDENTIALS,
     )
 
 
@@ -71,6 +71,7 @@ def _status(error: Exception) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says first, without the signature of a URL."""
     lines = str(error).strip().splitlines() or [""]
     return _QUERY.sub(r"\1", f"{type(error).__name__}: {lines[0]}")[:_LONGEST]

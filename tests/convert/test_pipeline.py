@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 
-from convert import pipeline, stream
+from convert import pipeline, room, stream
 from convert.architectures.decoder import Decoder
 from convert.errors import (
     DiskFullError,
@@ -219,7 +219,7 @@ def test_an_interruption_half_way_leaves_nothing(tmp_path, monkeypatch, error, n
 
 def test_too_small_a_disk_is_refused_before_writing(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(DiskFullError, match="do not fit") as caught:
         convert_tiny(tmp_path, "onnx:f32", gate=False)
     assert caught.value.exit_code == 5

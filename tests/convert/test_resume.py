@@ -280,7 +280,7 @@ def test_what_was_written_counts_as_room(tmp_path, model, writes, monkeypatch):
 
     def leave(free):
         monkeypatch.setattr(
-            "convert.pipeline.shutil.disk_usage", lambda _: usage._replace(free=free)
+            "convert.room.shutil.disk_usage", lambda _: usage._replace(free=free)
         )
 
     leave(size - 2 * written)

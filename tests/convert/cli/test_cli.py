@@ -45,7 +45,7 @@ def test_run_takes_many_targets(called, tmp_path):
     assert main([*arguments, "--tensor-parallel", "4"]) == 0
     (model, recipe, to), options = called["run"]
     assert (model, recipe, to) == ("model", None, ["gguf:q4_0", "onnx"])
-    assert options["out"] == tmp_path
+    assert options["out"] == str(tmp_path)
     assert (options["gate"], options["tokenizer"], options["strict"]) == (False, False, True)
     assert options["threads"] == 3
     assert (options["restart"], options["memory"]) == (True, "1GB")
