@@ -327,7 +327,7 @@ def _open_folder(
     snapshot: Snapshot | None = None,
     remote: ObjectFiles | None = None,
 ) -> Checkpoint:
-    from convert.architectures import base_prefix, expert_names
+    from convert.architectures import base_prefix, bound_weights, expert_names
 
     config = read_json_object(folder / "config.json")
     _refuse_quantized(folder, config)
@@ -335,6 +335,7 @@ def _open_folder(
     weights = with_base_prefix(weights, base_prefix(config))
     names = expert_names(config)
     weights = weights if names is None else expert_by_expert(weights, names)
+    weights = dict(bound_weights(config, weights))
     known = (*_CONFIG_FILES, *_INDEX_FILES, *TOKENIZER_FILES)
     others = tuple(folder / name for name in known if (folder / name).is_file())
     weight_files = tuple(folder / name for name in files)

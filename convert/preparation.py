@@ -287,7 +287,8 @@ def stored_graph(
 def _target_for(config: DecoderConfig, artifact: Artifact) -> Target:
     """The artifact's target, which must be able to express the model."""
     target = target_named(artifact.format)
-    if config.family not in target.families:
+    writable = config.imported and target.writes_graphs
+    if config.family not in target.families and not writable:
         raise UnsupportedError(
             f"target {target.name} cannot express {config.family} models",
             expected=f"one of {', '.join(sorted(target.families))}",

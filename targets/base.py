@@ -195,6 +195,7 @@ class Target(ABC):
     families: ClassVar[frozenset[str]]
     """The model families (`DecoderConfig.family`) it can express."""
 
+    writes_graphs: ClassVar[bool] = False  # then it expresses whatever its operators do
     refusals: ClassVar[Mapping[str, str]] = {}
     """Why it cannot express a family, where there is a reason to tell."""
 

@@ -18,6 +18,7 @@ from convert.architectures.yuan import Yuan
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
 from convert.expert_tensors import ExpertNames
 from convert.extensions import Extensions
+from convert.weights import Weight
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *(Bloom(), Llama(), Mistral(), Mixtral(), Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Yuan()),
@@ -57,7 +58,7 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
         ExtensionError: It is one of another package, and broken.
     """
     name = _stated_name(config)
-    known, found = architecture_names(), architecture_named(name)
+    known, found = architecture_names(), architecture_named(name) or _imported(config, name)
     accepted = frozenset() if found is None else found.remote_classes
     if config.get("auto_map") and not _named_classes(config["auto_map"]) <= accepted:
         raise UnsupportedArchitectureError(
@@ -70,11 +71,26 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     if found is None:
         raise UnsupportedArchitectureError(
             f"the architecture {name} is not known",
-            expected=f"one of {', '.join(known)}",
+            expected=f"one of {', '.join(known)}, or a causal language model that the installed "
+            "transformers has under this name and model_type",
             found=name,
             remedy="see docs/architectures.md for how to add an architecture",
         )
     return found
+
+
+def bound_weights(
+    config: Mapping[str, Any], weights: Mapping[str, Weight]
+) -> Mapping[str, Weight]:
+    """The weights of a checkpoint by the names that the architecture has for them.
+
+    Returns:
+        The same for an unknown architecture: refusing it is for `architecture_of`.
+    """
+    try:
+        return architecture_of(config).bound(weights)
+    except (BrokenInputError, UnsupportedArchitectureError):
+        return weights
 
 
 def base_prefix(config: Mapping[str, Any]) -> str:
@@ -99,6 +115,13 @@ def expert_names(config: Mapping[str, Any]) -> ExpertNames | None:
         return architecture_of(config).expert_names
     except (BrokenInputError, UnsupportedArchitectureError):
         return None
+
+
+def _imported(config: Mapping[str, Any], name: str) -> Architecture | None:
+    """The architecture that the installed transformers has by this name."""
+    from convert.importing.architecture import imported
+
+    return imported(config, name)
 
 
 def _named_classes(auto_map: Any) -> frozenset[str]:

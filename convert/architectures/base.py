@@ -80,6 +80,8 @@ class DecoderConfig:
             convolutions over the sequence.
         residual_of_norm: Whether a layer adds what its norms put out, rather than what they read.
         experts: Of the layers whose MLP is a mixture of them; None if all layers have one MLP.
+        imported: Whether the graph was traced from transformers' class, so that only targets that
+            write the graph itself can express it.
     """
 
     family: str
@@ -104,6 +106,7 @@ class DecoderConfig:
     localized_filter: bool = False
     residual_of_norm: bool = False
     experts: Experts | None = None
+    imported: bool = False
 
 
 class Architecture(ABC):
@@ -143,6 +146,14 @@ class Architecture(ABC):
         The graph has the same names; where the architecture rearranges a weight, its shape may
         be another there.
         """
+
+    def bound(self, weights: Mapping[str, Weight]) -> Mapping[str, Weight]:
+        """The weights of a checkpoint by the names of `parameters`, where those are not the same.
+
+        Raises:
+            UnsupportedArchitectureError: Tensors are combined in a way that is not implemented.
+        """
+        return weights
 
     @abstractmethod
     def build(self, config: DecoderConfig, weights: Mapping[str, Weight]) -> ir.Model:

@@ -39,6 +39,7 @@ class OnnxTarget(Target):
             *("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "yuan"),
         )
     )
+    writes_graphs = True
     eight_bit = "int8_asym"
     default_encoding = "f32"
     fallbacks = ("int8",)

@@ -52,3 +52,19 @@ def _repeat_heads(x: Node, times: int) -> Node:
     repeated = ops.broadcast(grouped, target, broadcast_spec="BIDIRECTIONAL")
     merged = np.array([0, kv_heads * times, -1, head_dim], np.int64)
     return ops.reshape(repeated, merged, special_zero=True)
+
+
+def capped_attention(
+    q: Node, k: Node, v: Node, mask: Node, *, scale: float, softcap: float
+) -> Node:
+    """As `attention`, the scores bent to less than ``softcap`` before the mask is added.
+
+    No operator of the runtime does that, so it is said in products and a softmax.
+    """
+    heads, kv_heads = _heads(q), _heads(k)
+    if heads != kv_heads:
+        k = _repeat_heads(k, heads // kv_heads)
+        v = _repeat_heads(v, heads // kv_heads)
+    scores = ops.multiply(ops.matmul(q, k, False, True), np.float32(scale / softcap))
+    bent = ops.multiply(ops.tanh(scores), np.float32(softcap))
+    return ops.matmul(ops.softmax(ops.add(bent, mask), -1), v, False, False)

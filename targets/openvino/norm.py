@@ -25,17 +25,18 @@ def rms_normalization(x: Node, gain: Node, *, epsilon: float) -> Node:
     return ops.multiply(gain, ops.multiply(x, inverse))
 
 
-def layer_normalization(x: Node, gain: Node, shift: Node, *, epsilon: float) -> Node:
+def layer_normalization(x: Node, gain: Node, shift: Node | None = None, *, epsilon: float) -> Node:
     """``(x - mean(x)) / sqrt(variance(x) + epsilon) · gain + shift``.
 
     Args:
         x: f32 ``[..., n]``.
         gain: f32 ``[n]``, a constant or the conversion of one.
-        shift: As ``gain``.
+        shift: As ``gain``; None for none.
         epsilon: Added to the variance.
 
     Returns:
         f32, the shape of ``x``.
     """
     normalized = ops.mvn(x, np.array([-1], np.int64), True, epsilon, "INSIDE_SQRT")
-    return ops.add(ops.multiply(normalized, gain), shift)
+    scaled = ops.multiply(normalized, gain)
+    return scaled if shift is None else ops.add(scaled, shift)

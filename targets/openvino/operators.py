@@ -12,16 +12,13 @@ from openvino import opset13 as ops
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
 from passes.sharding.collectives import is_collective
-from targets.openvino.alibi import biased_mask
-from targets.openvino.attention import attention, scores_to_add
+from targets.openvino.attending import lower_attention, lower_rotary_embedding
 from targets.openvino.context import Context, attributes, refuse_unless
+from targets.openvino.elementwise import ELEMENTWISE
 from targets.openvino.norm import layer_normalization, rms_normalization
 from targets.openvino.parallel.collectives import lower_collective
-from targets.openvino.rope import full_angles, rotate
+from targets.openvino.reductions import REDUCTIONS
 from targets.openvino.rounded_inputs import input_of
-from targets.openvino.window import windowed_mask
-
-_ADDED_SCORES = "a mask of added scores other than linear biases: paged attention would lose it"
 
 Lowering = Callable[[Context, ir.Node], Sequence[Node]]
 """From a graph node to the runtime's nodes of its outputs."""
@@ -114,12 +111,6 @@ def _gather_nd(context: Context, node: ir.Node) -> Sequence[Node]:
     return [ops.gather_nd(*context.inputs(node), batch_dims)]
 
 
-def _reduce_max(context: Context, node: ir.Node) -> Sequence[Node]:
-    given = attributes(node, {"keepdims": 1, "noop_with_empty_axes": 0})
-    refuse_unless(len(node.inputs) == 2, node, "missing axes")
-    return [ops.reduce_max(*context.inputs(node), keep_dims=bool(given["keepdims"]))]
-
-
 def _conv(context: Context, node: ir.Node) -> Sequence[Node]:
     """Over an image ``[B, in, S, 1]``, one step at a time, without padding."""
     attributes(node, {})
@@ -181,25 +172,13 @@ def _layer_normalization(context: Context, node: ir.Node) -> Sequence[Node]:
     given = attributes(node, {"axis": -1, "epsilon": 1e-5, "stash_type": 1})
     refuse_unless(given["axis"] == -1, node, f"axis {given['axis']}")
     refuse_unless(given["stash_type"] == 1, node, f"stash_type {given['stash_type']}")
-    refuse_unless(len(node.inputs) == 3, node, "a missing bias")
-    return [layer_normalization(*context.inputs(node), epsilon=given["epsilon"])]
-
-
-def _gelu(context: Context, node: ir.Node) -> Sequence[Node]:
-    form = attributes(node, {"approximate": "none"})["approximate"]
-    refuse_unless(form in ("none", "tanh"), node, f"the approximation {form!r}")
-    return [ops.gelu(context.node(node.inputs[0]), "TANH" if form == "tanh" else "ERF")]
+    x, gain, *shift = context.inputs(node)
+    return [layer_normalization(x, gain, *shift, epsilon=given["epsilon"])]
 
 
 def _softmax(context: Context, node: ir.Node) -> Sequence[Node]:
     axis = attributes(node, {"axis": -1})["axis"]
     return [ops.softmax(context.node(node.inputs[0]), axis)]
-
-
-def _reduce_sum(context: Context, node: ir.Node) -> Sequence[Node]:
-    given = attributes(node, {"keepdims": 1, "noop_with_empty_axes": 0})
-    refuse_unless(len(node.inputs) == 2, node, "missing axes")
-    return [ops.reduce_sum(*context.inputs(node), keep_dims=bool(given["keepdims"]))]
 
 
 def _top_k(context: Context, node: ir.Node) -> Sequence[Node]:
@@ -237,53 +216,19 @@ def _split(context: Context, node: ir.Node) -> Sequence[Node]:
     ]
 
 
-def _rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
-    given = attributes(node, {"interleaved": 0, "rotary_embedding_dim": 0, "num_heads": 0})
-    refuse_unless(not given["interleaved"], node, "interleaved pairs")
-    refuse_unless(len(node.inputs) == 3, node, "position_ids as an input")
-    x = context.node(node.inputs[0])
-    shape = x.get_output_partial_shape(0)
-    refuse_unless(shape.rank.get_length() == 4, node, f"an input of shape {shape}")
-    head_dim = shape[3].get_length()
-    whole = given["rotary_embedding_dim"] in (0, head_dim)
-    refuse_unless(whole, node, f"rotating {given['rotary_embedding_dim']} of {head_dim}")
-    cos, sin = (context.shared("full_angles", angle, full_angles) for angle in node.inputs[1:])
-    return [rotate(x, cos, sin, head_dim=head_dim)]
-
-
-def _attention(context: Context, node: ir.Node) -> Sequence[Node]:
-    given = attributes(node, {"scale": None, "is_causal": 0, "softcap": 0.0})
-    refuse_unless(not given["is_causal"], node, "is_causal; the mask must say it")
-    refuse_unless(not given["softcap"], node, "softcap")
-    refuse_unless(len(node.inputs) == 6, node, "attention without a cache and a mask")
-    q, k, v, _, past_k, past_v = context.inputs(node)
-    allowed = node.inputs[3]
-    assert allowed is not None
-    pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
-    refuse_unless(pageable is not None or allowed.dtype == ir.DataType.BOOL, node, _ADDED_SCORES)
-    mask = context.shared("scores", allowed, scores_to_add) if pageable is None else pageable
-    keys, values = ops.concat([past_k, k], axis=2), ops.concat([past_v, v], axis=2)
-    scale = given["scale"]
-    if scale is None:
-        scale = q.get_output_partial_shape(0)[3].get_length() ** -0.5
-    return [attention(q, keys, values, mask, scale=scale), keys, values]
-
-
-OPERATORS: Mapping[str, Lowering] = {
+_OTHERS: Mapping[str, Lowering] = {
     "Add": _same(ops.add),
     "And": _same(ops.logical_and),
-    "Attention": _attention,
+    "Attention": lower_attention,
     "Cast": _cast,
     "Concat": _concat,
     "Constant": _constant,
     "Conv": _conv,
-    "Cos": _same(ops.cos),
     "Div": _same(ops.divide),
     "Equal": _same(ops.equal),
     "Expand": _expand,
     "Gather": _gather,
     "GatherND": _gather_nd,
-    "Gelu": _gelu,
     "Greater": _same(ops.greater),
     "GreaterOrEqual": _same(ops.greater_equal),
     "Identity": lambda context, node: context.inputs(node),
@@ -292,18 +237,13 @@ OPERATORS: Mapping[str, Lowering] = {
     "LessOrEqual": _same(ops.less_equal),
     "MatMul": _matmul,
     "Mul": _same(ops.multiply),
-    "Neg": _same(ops.negative),
     "Not": _same(ops.logical_not),
     "Or": _same(ops.logical_or),
     "RMSNormalization": _rms_normalization,
     "Range": _range,
-    "ReduceMax": _reduce_max,
-    "ReduceSum": _reduce_sum,
     "Reshape": _reshape,
-    "RotaryEmbedding": _rotary_embedding,
+    "RotaryEmbedding": lower_rotary_embedding,
     "Shape": _shape,
-    "Sigmoid": _same(ops.sigmoid),
-    "Sin": _same(ops.sin),
     "Slice": _slice,
     "Softmax": _softmax,
     "Split": _split,
@@ -314,4 +254,6 @@ OPERATORS: Mapping[str, Lowering] = {
     "Unsqueeze": _same(ops.unsqueeze),
     "Where": _same(ops.select),
 }
+
+OPERATORS: Mapping[str, Lowering] = dict(sorted({**ELEMENTWISE, **REDUCTIONS, **_OTHERS}.items()))
 """Every operator that a graph for this target may hold."""

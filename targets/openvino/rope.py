@@ -36,3 +36,36 @@ def _last_axis(x: Node, start: int, stop: int) -> Node:
     one = np.array([1], np.int64)
     bounds = (np.array([start], np.int64), np.array([stop], np.int64))
     return ops.slice(x, *bounds, one, np.array([3], np.int64))
+
+
+def interleaved_angles(half: Node) -> Node:
+    """Repeat each of ``half`` ``[B, S, D/2]`` twice in a row: ``[B, 1, S, D]``."""
+    column = ops.unsqueeze(half, np.array([3], np.int64))
+    twice = ops.concat([column, column], axis=3)
+    flat = ops.reshape(twice, np.array([0, 0, -1], np.int64), special_zero=True)
+    return ops.unsqueeze(flat, np.array([1], np.int64))
+
+
+def rotate_in_turn(x: Node, cos: Node, sin: Node, *, head_dim: int) -> Node:
+    """Rotate pairs (2i, 2i + 1) of ``x`` ``[B, H, S, D]``; angles from `interleaved_angles`."""
+    even, odd = (_every_second(x, start, head_dim) for start in (0, 1))
+    negated = ops.multiply(odd, np.full((1, 1, 1, 1), -1.0, np.float32))
+    axis = np.array([4], np.int64)
+    pairs = ops.concat([ops.unsqueeze(negated, axis), ops.unsqueeze(even, axis)], axis=4)
+    moved = ops.reshape(pairs, np.array([0, 0, 0, head_dim], np.int64), special_zero=True)
+    return ops.add(ops.multiply(x, cos), ops.multiply(moved, sin))
+
+
+def rotate_first(x: Node, rotated: Node, *, size: int, head_dim: int) -> Node:
+    """Heads whose first ``size`` elements are ``rotated``, and whose others are those of ``x``."""
+    return ops.concat([rotated, _last_axis(x, size, head_dim)], axis=-1)
+
+
+def first_elements(x: Node, size: int) -> Node:
+    """The first ``size`` elements of each head of ``x`` ``[B, H, S, D]``."""
+    return _last_axis(x, 0, size)
+
+
+def _every_second(x: Node, start: int, stop: int) -> Node:
+    bounds = (np.array([start], np.int64), np.array([stop], np.int64))
+    return ops.slice(x, *bounds, np.array([2], np.int64), np.array([3], np.int64))

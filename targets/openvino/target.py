@@ -55,6 +55,7 @@ class OpenVinoTarget(Target):
             *("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "yuan"),
         )
     )
+    writes_graphs: ClassVar[bool] = True
     eight_bit: ClassVar[str | None] = "int8"
     table_encodings: ClassVar[Mapping[str, str]] = {"w8a8": "int8"}
     default_encoding: ClassVar[str] = "int8"

@@ -36,8 +36,8 @@ def lowered(subject, *arrays):
 
 
 def test_an_unknown_operator_is_named():
-    with pytest.raises(UnsupportedError, match=r"Einsum \(node 'the.Einsum'\)"):
-        lower_node(Context(), node("Einsum"))
+    with pytest.raises(UnsupportedError, match=r"Hardmax \(node 'the.Hardmax'\)"):
+        lower_node(Context(), node("Hardmax"))
 
 
 def test_a_foreign_domain_is_named():
@@ -49,16 +49,13 @@ def test_a_foreign_domain_is_named():
     ("subject", "reason"),
     [
         (node("Attention", 4, scale=1.0, is_causal=1), "is_causal"),
-        (node("Attention", 4, softcap=2.0), "softcap"),
         (node("Attention", 4), "without a cache"),
         (node("Attention", 6, qk_matmul_output_mode=1), "qk_matmul_output_mode"),
-        (node("RotaryEmbedding", 3, interleaved=1), "interleaved"),
         (node("RotaryEmbedding", 4), "position_ids"),
         (node("RMSNormalization", 2, axis=1), "axis 1"),
         (node("RMSNormalization", 2, stash_type=16), "stash_type"),
         (node("LayerNormalization", 3, axis=1), "axis 1"),
         (node("LayerNormalization", 3, stash_type=16), "stash_type"),
-        (node("LayerNormalization", 2), "missing bias"),
         (node("Gelu", 1, approximate="quick"), "'quick'"),
         (node("Split", 2, axis=1, num_outputs=2), "num_outputs"),
         (node("TopK", 2, axis=0, sorted=0), "in no order"),

@@ -1,0 +1,1 @@
+"""How each operator of torch is said in standard ONNX operators."""

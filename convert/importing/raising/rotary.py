@@ -1,0 +1,212 @@
+"""x · cos + rotated(x) · sin  =  RotaryEmbedding(x, cos, sin), in pairs of halves or in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from convert.graph import remove_dead_nodes
+from convert.importing.raising.half_tables import HalfTables, Layout
+from convert.importing.raising.patterns import (
+    Rewriter,
+    Value,
+    integers_of,
+    made_by,
+    orders,
+    rank_of,
+    size_of,
+)
+from passes.base import Pass
+
+KIND = "RotaryEmbedding"
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """What a node rotates.
+
+    Args:
+        x: ``[B, H, S, D]`` or, with ``heads_last``, ``[B, S, H, D]``.
+        cos: The table of every element, or of each pair.
+        sin: As ``cos``.
+        layout: Where the two elements of a pair are.
+        by_pair: Whether the tables are of each pair.
+    """
+
+    x: ir.Value
+    cos: ir.Value
+    sin: ir.Value
+    layout: Layout
+    by_pair: bool = False
+
+
+class RaiseRotary(Pass):
+    """Rotations of whole heads, or of what was cut off them; see `passes` for cut heads."""
+
+    name = "raise_rotary"
+    exact = True
+
+    def requires(self, model: ir.Model) -> None:
+        """Any graph will do."""
+
+    def rewrite(self, model: ir.Model) -> bool:
+        to, changed = Rewriter(model), False
+        tables = HalfTables(to)
+        for node in list(model.graph):
+            found = _rotation(node)
+            if found is not None and _raised(to, tables, node, found):
+                changed = True
+        remove_dead_nodes(model)
+        return changed
+
+    def ensures(self, model: ir.Model) -> None:
+        for node in model.graph:
+            if node.op_type == KIND:
+                assert rank_of(node.inputs[0]) == 4 and rank_of(node.inputs[1]) == 3, node.name
+
+
+def _raised(to: Rewriter, tables: HalfTables, node: ir.Node, found: Rotation) -> bool:
+    place = _heads_axis(found.cos)
+    if rank_of(found.x) != 4 or place is None or place != _heads_axis(found.sin):
+        return False
+    halves = []
+    for table in (found.cos, found.sin):
+        half = table if found.by_pair else tables.of(table, found.layout)
+        if half is None:
+            return False
+        halves.append(_without_heads(to, node, half, place))
+    x = found.x if place == 1 else _turned(to, node, found.x)
+    attributes = {"interleaved": 1} if found.layout is Layout.IN_TURN else {}
+    assert x.shape is not None
+    made = to.op(node, KIND, (x, *halves), shape=x.shape, attributes=attributes)
+    to.replace(node.outputs[0], made if place == 1 else _turned(to, node, made))
+    return True
+
+
+def _heads_axis(table: ir.Value) -> int | None:
+    """Axis of a table ``[B, 1, S, D]`` or ``[B, S, 1, D]`` along which all heads are alike."""
+    if rank_of(table) != 4:
+        return None
+    places = [axis for axis in (1, 2) if size_of(table, axis) == 1]
+    return places[0] if len(places) == 1 else None
+
+
+def _without_heads(to: Rewriter, node: ir.Node, table: ir.Value, axis: int) -> ir.Value:
+    added = made_by(table, "Unsqueeze")
+    if added is not None and integers_of(added.inputs[1]) in ([axis], [axis - 4]):
+        narrow = added.inputs[0]
+        assert narrow is not None
+        return narrow
+    assert table.shape is not None
+    shape = [size for place, size in enumerate(table.shape) if place != axis]
+    return to.op(node, "Squeeze", (table, to.constant([axis], f"axes_{axis}")), shape=shape)
+
+
+def _turned(to: Rewriter, node: ir.Node, x: ir.Value) -> ir.Value:
+    assert x.shape is not None
+    shape = [x.shape[place] for place in (0, 2, 1, 3)]
+    return to.op(node, "Transpose", (x,), shape=shape, attributes={"perm": (0, 2, 1, 3)})
+
+
+def _rotation(node: ir.Node) -> Rotation | None:
+    if node.op_type == "Add":
+        return next(filter(None, (_of_sum(*pair) for pair in orders(node))), None)
+    if node.op_type == "Concat":
+        return _of_halves(node)
+    return None
+
+
+def _of_sum(plain: Value, turned: Value) -> Rotation | None:
+    """``x · cos + rotated(x) · sin``."""
+    first, second = made_by(plain, "Mul"), made_by(turned, "Mul")
+    if first is None or second is None:
+        return None
+    for moved, sin in orders(second):
+        found = rotated(moved)
+        if found is None:
+            continue
+        source, layout = found
+        for x, cos in orders(first):
+            if x is source and x is not None and cos is not None and sin is not None:
+                return Rotation(x, cos, sin, layout)
+    return None
+
+
+def rotated(value: Value) -> tuple[ir.Value, Layout] | None:
+    """X, if ``value`` is ``(-x₂ ‖ x₁)`` of its halves, or ``(-x₁, x₀, -x₃, x₂, ...)``."""
+    joined = made_by(value, "Concat")
+    if joined is not None and len(joined.inputs) == 2:
+        negative = made_by(joined.inputs[0], "Neg")
+        second = part_of(negative.inputs[0]) if negative else None
+        first = part_of(joined.inputs[1])
+        if first and second and first[0] is second[0]:
+            size = size_of(first[0], -1)
+            if size and first[1] == (0, size // 2, 1) and second[1] == (size // 2, size, 1):
+                return first[0], Layout.HALVES
+        return None
+    flat = made_by(value, "Reshape")
+    stacked = made_by(flat.inputs[0], "Concat") if flat else None
+    if stacked is None or len(stacked.inputs) != 2 or size_of(stacked.outputs[0], -1) != 2:
+        return None
+    columns = [made_by(each, "Unsqueeze") for each in stacked.inputs]
+    if columns[0] is None or columns[1] is None:
+        return None
+    negative = made_by(columns[0].inputs[0], "Neg")
+    odd = part_of(negative.inputs[0]) if negative else None
+    even = part_of(columns[1].inputs[0])
+    if not odd or not even or odd[0] is not even[0]:
+        return None
+    steps = (even[1][0], even[1][2], odd[1][0], odd[1][2])
+    return (even[0], Layout.IN_TURN) if steps == (0, 2, 1, 2) else None
+
+
+def _of_halves(node: ir.Node) -> Rotation | None:
+    """``(x₁ · cos - x₂ · sin ‖ x₂ · cos + x₁ · sin)``, tables of each pair."""
+    if len(node.inputs) != 2:
+        return None
+    difference, total = made_by(node.inputs[0], "Sub"), made_by(node.inputs[1], "Add")
+    if difference is None or total is None:
+        return None
+    kept, taken = made_by(difference.inputs[0], "Mul"), made_by(difference.inputs[1], "Mul")
+    if kept is None or taken is None:
+        return None
+    for first, cos in orders(kept):
+        for second, sin in orders(taken):
+            low, high = part_of(first), part_of(second)
+            if not low or not high or low[0] is not high[0] or cos is None or sin is None:
+                continue
+            size = size_of(low[0], -1)
+            if not size or low[1] != (0, size // 2, 1) or high[1] != (size // 2, size, 1):
+                continue
+            if _is_total(total, (second, cos), (first, sin)):
+                return Rotation(low[0], cos, sin, Layout.HALVES, by_pair=True)
+    return None
+
+
+def _is_total(total: ir.Node, one: tuple[Value, Value], other: tuple[Value, Value]) -> bool:
+    """Whether a node adds two products of these operands."""
+    for left, right in orders(total):
+        first, second = made_by(left, "Mul"), made_by(right, "Mul")
+        if first and second and _is_product(first, one) and _is_product(second, other):
+            return True
+    return False
+
+
+def _is_product(node: ir.Node, operands: tuple[Value, Value]) -> bool:
+    return any(pair[0] is operands[0] and pair[1] is operands[1] for pair in orders(node))
+
+
+def part_of(value: Value) -> tuple[ir.Value, tuple[int, int, int]] | None:
+    """What a value is a part of along the last axis: start, stop and step."""
+    node = made_by(value, "Slice")
+    if node is None or len(node.inputs) != 5 or node.inputs[0] is None:
+        return None
+    start, stop, axes, step = (integers_of(each) for each in node.inputs[1:])
+    size = size_of(node.inputs[0], -1)
+    last = rank_of(node.inputs[0]) - 1
+    if not start or not stop or not step or axes not in ([-1], [last]) or size is None:
+        return None
+    begin = start[0] + size if start[0] < 0 else start[0]
+    end = min(stop[0] + size if stop[0] < 0 else stop[0], size)
+    return node.inputs[0], (begin, end, step[0])

@@ -1,0 +1,128 @@
+"""A model of the installed transformers without its weights, and the values of its buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.errors import BrokenInputError, UnsupportedArchitectureError, UnsupportedConfigError
+from convert.importing.operators import NAME, register
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A model on torch's meta device.
+
+    Args:
+        model: The module with a head.
+        buffers: What modules compute from the config alone, by name: rotary frequencies, tables.
+        aliases: Name of each parameter, tied ones included, to the first of those it is tied to.
+    """
+
+    model: Any
+    buffers: Mapping[str, NDArray[Any]]
+    aliases: Mapping[str, str]
+
+
+def class_names() -> Mapping[str, str]:
+    """Name of the class of causal language models for each model type that transformers has."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return {kind: str(name) for kind, name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()}
+
+
+def config_object(raw: Mapping[str, Any]) -> Any:
+    """The config as transformers reads it.
+
+    Raises:
+        BrokenInputError: It does not take a value.
+    """
+    from transformers import CONFIG_MAPPING
+
+    kind = str(raw.get("model_type"))
+    values = {key: value for key, value in raw.items() if key not in ("auto_map", "model_type")}
+    try:
+        return CONFIG_MAPPING[kind].from_dict(values)
+    except Exception as error:  # whatever its own checks of the values raise
+        raise BrokenInputError(
+            f"transformers does not take this config of a {kind} model",
+            found=f"{type(error).__name__}: {error}",
+            remedy="check the values in config.json",
+        ) from error
+
+
+def skeleton(raw: Mapping[str, Any]) -> Skeleton:
+    """The model that a config describes, its attention replaced by `operators`.
+
+    Nothing of a checkpoint is read or run: the class is that of the installed package.
+
+    Raises:
+        UnsupportedArchitectureError: Transformers does not make it with attention of our own.
+        BrokenInputError: Transformers does not take the config.
+    """
+    import torch
+    import transformers
+
+    register()
+    config = config_object(raw)
+    name = class_names()[str(raw["model_type"])]
+    kind = getattr(transformers, name)
+    _as_exported(config)
+    try:
+        with torch.device("meta"):
+            model = kind._from_config(config, dtype=torch.float32, attn_implementation=NAME)
+    except Exception as error:
+        raise UnsupportedArchitectureError(
+            f"{name} cannot be made without weights",
+            found=f"{type(error).__name__}: {_first_line(error)}",
+        ) from error
+    model.eval()
+    return Skeleton(model, _buffer_values(model), _aliases(model))
+
+
+def _as_exported(config: Any) -> None:
+    """Settings that change how a model runs, not what it computes."""
+    for part in {id(each): each for each in (config, config.get_text_config())}.values():
+        part.use_cache = False
+        part._experts_implementation = "eager"
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedConfigError("the model has an encoder", expected="a decoder alone")
+
+
+def _buffer_values(model: Any) -> dict[str, NDArray[Any]]:
+    """Values of all buffers that are not stored, computed as transformers does after loading."""
+    import torch
+
+    names = [name for name, _ in model.named_non_persistent_buffers()]
+    on_meta = {name: model.get_buffer(name) for name in names}
+    for name, buffer in on_meta.items():
+        _put(model, name, torch.zeros_like(buffer, device="cpu"))
+    for module in model.modules():
+        module._is_hf_initialized = False
+    with torch.no_grad():
+        model.initialize_weights()
+    values = {name: np.array(model.get_buffer(name).numpy()) for name in names}
+    for name, buffer in on_meta.items():
+        _put(model, name, buffer)
+    return values
+
+
+def _put(model: Any, name: str, buffer: Any) -> None:
+    path, _, leaf = name.rpartition(".")
+    model.get_submodule(path)._buffers[leaf] = buffer
+
+
+def _aliases(model: Any) -> dict[str, str]:
+    first: dict[int, str] = {}
+    return {
+        name: first.setdefault(id(parameter), name)
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")

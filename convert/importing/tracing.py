@@ -1,0 +1,130 @@
+"""From a module to the operators that it runs, for any batch and any number of tokens."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convert.errors import UnsupportedArchitectureError
+from convert.graph import ATTENTION_MASK, BATCH, INPUT_IDS, POSITION_IDS, SEQUENCE, TOTAL_SEQUENCE
+from convert.importing.skeleton import Skeleton
+
+_SIZES = {BATCH: 2, SEQUENCE: 7, TOTAL_SEQUENCE: 13}
+"""Lengths of the traced example; none of them is kept."""
+
+_FIXED_BELOW = 1 << 20
+"""A trace that holds only for sequences shorter than this chose a branch by their length."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced model.
+
+    Args:
+        program: As `torch.export` gives it.
+        axes: Symbol in the program's shapes to name of the axis.
+        prefix: What names of modules and parameters begin with in the program.
+    """
+
+    program: Any
+    axes: Mapping[str, str]
+    prefix: str
+
+
+def trace(skeleton: Skeleton) -> Trace:
+    """Trace with tokens and slots apart, or, where a model cannot, with as many slots as tokens.
+
+    Raises:
+        UnsupportedArchitectureError: Neither can be traced.
+    """
+    try:
+        return _traced(skeleton, (BATCH, TOTAL_SEQUENCE))
+    except UnsupportedArchitectureError as first:
+        try:
+            return _traced(skeleton, (BATCH, SEQUENCE))
+        except UnsupportedArchitectureError:
+            raise first from None
+
+
+def _traced(skeleton: Skeleton, mask_axes: tuple[str, str]) -> Trace:
+    import torch
+
+    axes = {
+        INPUT_IDS: (BATCH, SEQUENCE),
+        ATTENTION_MASK: mask_axes,
+        POSITION_IDS: (BATCH, SEQUENCE),
+    }
+    example = {
+        name: torch.zeros([_SIZES[axis] for axis in places], dtype=torch.int64, device="meta")
+        for name, places in axes.items()
+    }
+    auto = torch.export.Dim.AUTO
+    shapes = {name: dict.fromkeys(range(2), auto) for name in axes}
+    wrapper = _wrapped(skeleton.model)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(wrapper, (), example, dynamic_shapes=shapes, strict=False)
+    except UnsupportedArchitectureError:
+        raise
+    except Exception as error:
+        raise UnsupportedArchitectureError(
+            f"{type(skeleton.model).__name__} cannot be traced", found=_reason(error)
+        ) from error
+    found = _axes(program, axes, skeleton)
+    return Trace(program, found, "model.")
+
+
+def _wrapped(model: Any) -> Any:
+    """The model as a function from its inputs to its logits."""
+    import torch
+
+    takes_positions = POSITION_IDS in inspect.signature(type(model).forward).parameters
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, attention_mask: Any, position_ids: Any) -> Any:
+            inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask}
+            if takes_positions:
+                inputs[POSITION_IDS] = position_ids
+            return self.model(**inputs, use_cache=False, return_dict=True).logits
+
+    return Logits().eval()
+
+
+def _axes(program: Any, axes: Mapping[str, tuple[str, ...]], skeleton: Skeleton) -> dict[str, str]:
+    """The symbol of each axis.
+
+    Raises:
+        UnsupportedArchitectureError: An axis has a fixed length, or is bounded.
+    """
+    found: dict[str, str] = {}
+    for node in program.graph.nodes:
+        if node.op != "placeholder" or node.name not in axes:
+            continue
+        for size, axis in zip(node.meta["val"].shape, axes[node.name], strict=True):
+            if isinstance(size, int) or not size.node.expr.is_Symbol:
+                raise _fixed(skeleton, axis, f"its length is {size}")
+            found.setdefault(str(size.node.expr), axis)
+    for symbol, bounds in program.range_constraints.items():
+        if str(symbol) in found and bounds.upper.is_Integer and bounds.upper < _FIXED_BELOW:
+            raise _fixed(skeleton, found[str(symbol)], f"its length is at most {bounds.upper}")
+    return found
+
+
+def _fixed(skeleton: Skeleton, axis: str, reason: str) -> UnsupportedArchitectureError:
+    return UnsupportedArchitectureError(
+        f"{type(skeleton.model).__name__} cannot be traced for any length",
+        expected=f"a trace that holds whatever the length of {axis}",
+        found=reason,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first lines that say something, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:3])[:400]}"

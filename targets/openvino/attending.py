@@ -1,0 +1,68 @@
+"""Attention and the rotation of its heads, from the graph's operators to the runtime's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+from openvino import Node
+from openvino.opset13 import concat
+
+from targets.openvino.alibi import biased_mask
+from targets.openvino.attention import attention, capped_attention, scores_to_add
+from targets.openvino.context import Context, attributes, refuse_unless
+from targets.openvino.rope import (
+    first_elements,
+    full_angles,
+    interleaved_angles,
+    rotate,
+    rotate_first,
+    rotate_in_turn,
+)
+from targets.openvino.window import windowed_mask
+
+_ADDED_SCORES = "a mask of added scores other than linear biases: paged attention would lose it"
+
+
+def lower_rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Heads rotated whole or in their first elements, in pairs of halves or in turn."""
+    given = attributes(node, {"interleaved": 0, "rotary_embedding_dim": 0, "num_heads": 0})
+    refuse_unless(len(node.inputs) == 3, node, "position_ids as an input")
+    x = context.node(node.inputs[0])
+    shape = x.get_output_partial_shape(0)
+    refuse_unless(shape.rank.get_length() == 4, node, f"an input of shape {shape}")
+    head_dim = shape[3].get_length()
+    size = given["rotary_embedding_dim"] or head_dim
+    turned = first_elements(x, size) if size != head_dim else x
+    if given["interleaved"]:
+        kind, build, spin = "interleaved_angles", interleaved_angles, rotate_in_turn
+    else:
+        kind, build, spin = "full_angles", full_angles, rotate
+    cos, sin = (context.shared(kind, angle, build) for angle in node.inputs[1:])
+    rotated = spin(turned, cos, sin, head_dim=size)
+    if size == head_dim:
+        return [rotated]
+    return [rotate_first(x, rotated, size=size, head_dim=head_dim)]
+
+
+def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
+    """Attention that reads a cache, its scores bent by a softcap or not."""
+    given = attributes(node, {"scale": None, "is_causal": 0, "softcap": 0.0})
+    refuse_unless(not given["is_causal"], node, "is_causal; the mask must say it")
+    refuse_unless(len(node.inputs) == 6, node, "attention without a cache and a mask")
+    q, k, v, _, past_k, past_v = context.inputs(node)
+    allowed = node.inputs[3]
+    assert allowed is not None
+    pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
+    refuse_unless(pageable is not None or allowed.dtype == ir.DataType.BOOL, node, _ADDED_SCORES)
+    mask = context.shared("scores", allowed, scores_to_add) if pageable is None else pageable
+    keys, values = concat([past_k, k], axis=2), concat([past_v, v], axis=2)
+    scale = given["scale"]
+    if scale is None:
+        scale = q.get_output_partial_shape(0)[3].get_length() ** -0.5
+    if given["softcap"]:
+        cap = given["softcap"]
+        mixed = capped_attention(q, keys, values, mask, scale=scale, softcap=cap)
+    else:
+        mixed = attention(q, keys, values, mask, scale=scale)
+    return [mixed, keys, values]

@@ -1,0 +1,51 @@
+"""Products, sums and norms of torch give in onnxruntime what torch gives."""
+
+import pytest
+
+from convert.errors import UnsupportedArchitectureError
+from tests.support.imported import assert_same, formula
+
+
+def test_an_operator_without_a_form_is_named():
+    def function(x, positions):
+        import torch
+
+        return x * torch.linspace(-1, 1, 12, device=x.device)
+
+    with pytest.raises(UnsupportedArchitectureError, match="no form") as refused:
+        formula(function)
+    assert "aten.linspace.default" in str(refused.value)
+
+
+def test_products():
+    def function(x, positions):
+        import torch
+
+        table = torch.arange(144, dtype=torch.float32, device=x.device).view(12, 12) / 144
+        flat = x.reshape(-1, 12)
+        y = torch.addmm(table[0], flat, table).view(x.shape) + x @ table
+        scores = torch.baddbmm(x.new_ones(1, 1, 1), x, x.transpose(1, 2), beta=0.5, alpha=0.25)
+        return y + scores @ x + torch.einsum("bsi,ij->bsj", x, table)
+
+    assert_same(function)
+
+
+def test_norms_and_sums():
+    def function(x, positions):
+        from torch.nn import functional as f
+
+        y = f.layer_norm(x, (12,)) + f.rms_norm(x, (12,), eps=1e-5) + f.softmax(x, -1)
+        y = y + x.mean(-1, keepdim=True) + x.sum(-1).unsqueeze(-1) + x.amax(-1, keepdim=True)
+        return y + x.var(-1, keepdim=True, unbiased=False) + x.norm(dim=-1, keepdim=True)
+
+    assert_same(function)
+
+
+def test_convolutions():
+    def function(x, positions):
+        from torch.nn import functional as f
+
+        kernel = x.new_ones(12, 1, 3) / 3
+        return f.conv1d(x.transpose(1, 2), kernel, padding=1, groups=12).transpose(1, 2)
+
+    assert_same(function)

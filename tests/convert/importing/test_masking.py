@@ -1,0 +1,20 @@
+"""Masks of a trace become those of the hand-written graphs."""
+
+from convert.graph import KEY_SLOTS, QUERY_SLOTS, find_value
+from convert.importing.masking import write_masks
+from convert.importing.skeleton import skeleton
+from convert.importing.tracing import trace
+from convert.importing.translating import translate
+from tests.support.imported import raw_config
+
+
+def test_one_mask_for_all_layers_of_a_window():
+    made = skeleton(raw_config("llama", num_hidden_layers=2))
+    model = translate(trace(made), made)
+    assert sum(node.domain == "tricast" for node in model.graph) == 1
+    write_masks(model)
+    masks = {node.inputs[3] for node in model.graph if node.op_type == "Attention"}
+    assert [mask.name for mask in masks] == ["mask.full.allowed"]
+    assert find_value(model, QUERY_SLOTS) is not None
+    assert find_value(model, KEY_SLOTS) is not None
+    assert list(model.graph.opset_imports) == [""]

@@ -1,0 +1,59 @@
+"""Rotations of every kind, and bent scores, give what their formulas give."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from openvino import opset13 as ops
+
+from targets.openvino.attending import lower_attention, lower_rotary_embedding
+from targets.openvino.context import Context
+from tests.targets.openvino.evaluate import evaluate
+
+RNG = np.random.default_rng(0)
+FLOAT = ir.TensorType(ir.DataType.FLOAT)
+
+
+def lowered(kind, lower, arrays, **attributes):
+    dtypes = [ir.DataType.BOOL if each.dtype == bool else ir.DataType.FLOAT for each in arrays]
+    values = [
+        ir.Value(name=f"x{place}", type=ir.TensorType(dtype), shape=ir.Shape(each.shape))
+        for place, (dtype, each) in enumerate(zip(dtypes, arrays, strict=True))
+    ]
+    packed = [ir.convenience.convert_attribute(key, item) for key, item in attributes.items()]
+    node = ir.Node("", kind, values, packed, name="the.node")
+    context = Context()
+    for value, array in zip(values, arrays, strict=True):
+        context.bind(value, ops.constant(array), value.name)
+    return evaluate(lower(context, node)[0])
+
+
+@pytest.mark.parametrize("interleaved", [0, 1])
+@pytest.mark.parametrize("size", [8, 4])
+def test_heads_are_rotated(interleaved, size):
+    x = RNG.normal(size=(2, 3, 5, 8)).astype(np.float32)
+    angle = RNG.normal(size=(2, 5, size // 2)).astype(np.float32)
+    given = {"interleaved": interleaved, "rotary_embedding_dim": size % 8}
+    arrays = (x, np.cos(angle), np.sin(angle))
+    found = lowered("RotaryEmbedding", lower_rotary_embedding, arrays, **given)
+    pairs = (slice(0, size, 2), slice(1, size, 2))
+    if not interleaved:
+        pairs = (slice(0, size // 2), slice(size // 2, size))
+    first, second = (x[..., each] for each in pairs)
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    expected = x.copy()
+    expected[..., pairs[0]] = first * cos - second * sin
+    expected[..., pairs[1]] = second * cos + first * sin
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scores_are_bent_before_they_are_masked():
+    q = RNG.normal(size=(1, 4, 3, 8)).astype(np.float32)
+    k, v, past = (RNG.normal(size=(1, 2, n, 8)).astype(np.float32) for n in (3, 3, 2))
+    allowed = np.tri(3, 5, 2, dtype=bool)[None, None]
+    arrays = (q, k, v, allowed, past, past)
+    found = lowered("Attention", lower_attention, arrays, scale=0.5, softcap=2.0)
+    keys, values = (np.concatenate([past, new], 2).repeat(2, 1) for new in (k, v))
+    scores = 2.0 * np.tanh(q @ keys.transpose(0, 1, 3, 2) * 0.5 / 2.0)
+    shares = np.where(allowed, np.exp(scores), 0)
+    expected = shares / shares.sum(-1, keepdims=True) @ values
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
