@@ -79,9 +79,7 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     return found
 
 
-def bound_weights(
-    config: Mapping[str, Any], weights: Mapping[str, Weight]
-) -> Mapping[str, Weight]:
+def bound_weights(config: Mapping[str, Any], weights: Mapping[str, Weight]) -> Mapping[str, Weight]:
     """The weights of a checkpoint by the names that the architecture has for them.
 
     Returns:
