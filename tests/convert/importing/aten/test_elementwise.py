@@ -1,6 +1,10 @@
 """Operators of torch that treat each element by itself give in onnxruntime what torch gives."""
 
+import pytest
+
 from tests.support.imported import assert_same
+
+pytestmark = pytest.mark.slow  # every test traces a program
 
 
 def test_arithmetic_in_the_type_of_its_result():

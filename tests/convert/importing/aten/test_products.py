@@ -5,6 +5,8 @@ import pytest
 from convert.errors import UnsupportedArchitectureError
 from tests.support.imported import assert_same, formula
 
+pytestmark = pytest.mark.slow  # every test traces a program
+
 
 def test_an_operator_without_a_form_is_named():
     def function(x, positions):

@@ -1,6 +1,10 @@
 """Operators of torch that move elements about give in onnxruntime what torch gives."""
 
+import pytest
+
 from tests.support.imported import assert_same
+
+pytestmark = pytest.mark.slow  # every test traces a program
 
 
 def test_heads_are_cut_and_put_together_without_computed_shapes():

@@ -1,6 +1,10 @@
 """Operators of torch that look up or make tensors give in onnxruntime what torch gives."""
 
+import pytest
+
 from tests.support.imported import assert_same
+
+pytestmark = pytest.mark.slow  # every test traces a program
 
 
 def test_looking_up_rows():

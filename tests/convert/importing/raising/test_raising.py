@@ -15,6 +15,8 @@ from convert.importing.raising.tidying import Tidy
 from tests.support.imported import VOCAB, formula, plain_feed
 from tests.support.ort import OrtGraph
 
+pytestmark = pytest.mark.slow  # every test traces a program
+
 HEADS, SIZE = 3, 8
 
 
