@@ -7,6 +7,7 @@ kept, and has only the other batches run.
 from __future__ import annotations
 
 import glob
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from convert.architectures import architecture_of
 from convert.architectures.base import DecoderConfig
 from convert.calibration_cost import values_memory
 from convert.checkpoint import Checkpoint
-from convert.errors import MissingFileError
+from convert.errors import MissingFileError, UnavailableWorkersError
 from convert.progress import Reporter
 from convert.weights import Weight
 from convert.workers import ThisProcess, Workers
@@ -57,8 +58,24 @@ class BatchRun:
     arithmetic: str
 
     def __call__(self, batch: Batch) -> State | None:
-        """What is seen of a batch; None if this machine would compute other bits."""
-        return self.here(batch) if arithmetic() == self.arithmetic else None
+        """What is seen of a batch; None if this machine would compute other bits.
+
+        Raises:
+            UnavailableWorkersError: This machine does not see the checkpoint.
+            TricastError: As `here`.
+        """
+        if arithmetic() != self.arithmetic:
+            return None
+        try:
+            return self.here(batch)
+        except FileNotFoundError as error:
+            raise UnavailableWorkersError(
+                f"a worker on {socket.gethostname()} does not see the checkpoint",
+                expected="every file of the checkpoint at the same path on all machines",
+                found=str(error),
+                remedy="put the checkpoint into object storage, or into a folder that all "
+                "machines share",
+            ) from error
 
     def here(self, batch: Batch) -> State:
         """What is seen of a batch, by this process.

@@ -9,7 +9,7 @@ import pytest
 from convert import calibration_batches
 from convert.calibration_batches import BatchRuns, forget_batches
 from convert.checkpoint import open_checkpoint
-from convert.errors import MissingFileError, NonFiniteWeightError
+from convert.errors import MissingFileError, NonFiniteWeightError, UnavailableWorkersError
 from convert.measuring import find_or_measure, measured_name
 from convert.observing import find_or_observe, observations_name
 from convert.preparation import open_source
@@ -156,8 +156,9 @@ def test_errors_of_a_batch_come_out_as_they_are(tmp_path, workers):
         find(checkpoint, tmp_path / "out", workers)
     assert caught.value.remedy == "check the checkpoint: a weight before it may be damaged"
     (folder / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
+    with pytest.raises(UnavailableWorkersError, match="does not see the checkpoint") as caught:
         find(checkpoint, tmp_path / "out", workers)
+    assert "model.safetensors" in caught.value.found
 
 
 def test_one_batch_is_for_this_process_which_goes_on_from_snapshots(checkpoint):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from convert.manifest import SourceRecord
 from convert.opening import open_model
 from convert.preparation import open_source
 from convert.recipe import NO_TEXT
@@ -23,12 +24,14 @@ class Silent:
 
 @pytest.fixture
 def runs_of(tmp_path):
-    def made(calibrate):
+    def made(calibrate, **options):
         asked = recipe("gguf:q4_0", model=TINY_LLAMA, calibrate=calibrate)
         opened = open_model(asked, tmp_path)
         source = open_source(opened.checkpoint)
         return TextRuns(
-            *(asked, opened.checkpoint, source, opened.inputs, tmp_path, Silent()), restart=False
+            *(asked, opened.checkpoint, source, opened.inputs, tmp_path, Silent()),
+            restart=False,
+            **options,
         )
 
     return made
@@ -47,3 +50,19 @@ def test_how_scales_are_chosen_is_found_and_told_once(runs_of):
     assert runs.weigh().one_pass is not None
     [line] = runs._reporter.said
     assert line.startswith("scales are weighted by")
+
+
+@pytest.mark.parametrize(
+    ("ask", "asked"),
+    [
+        (lambda runs: runs.observe(), "convert.observing.find_or_observe"),
+        (lambda runs: runs.measure((0.5,)), "convert.measuring.find_or_measure"),
+    ],
+)
+def test_workers_are_handed_on_to_what_they_can_do(runs_of, monkeypatch, ask, asked):
+    workers, given = object(), []
+    monkeypatch.setattr(asked, lambda *_, **named: given.append(named["workers"]))
+    runs = runs_of("sample", workers=workers)
+    monkeypatch.setattr(runs, "record", lambda: SourceRecord(label="m", digest="d", files=()))
+    ask(runs)
+    assert given == [workers]
