@@ -181,7 +181,7 @@ def verify(
     """Check a finished artifact against its manifest, and run its gate again; `convert verify`.
 
     Args:
-        artifact: Its folder.
+        artifact: Its folder, or its URL in object storage, from which it is copied to check it.
         golden: Recording to compare with; None takes the one that the run left beside it.
         gate: Whether to run the artifact again, or only to check the files.
         key: The public key that it must be signed with.
@@ -194,13 +194,15 @@ def verify(
         GateError: The artifact no longer matches the original.
     """
     from convert.provenance.signatures import trust_in
+    from convert.sources.object_copies import file_here, folder_here
     from convert.verification import verify as verify_artifact
 
-    return verify_artifact(
-        Path(artifact), golden=_path(golden), gate=gate, threads=threads,
-        reporter=reporter or Silent(),
-        trust=trust_in(_path(key), _path(authority), identity, issuer),
-    )  # fmt: skip
+    trust = trust_in(_path(key), _path(authority), identity, issuer)
+    with folder_here(artifact) as folder, file_here(golden) as recording:
+        return verify_artifact(
+            folder, golden=recording, gate=gate, threads=threads, trust=trust,
+            reporter=reporter or Silent(),
+        )  # fmt: skip
 
 
 @catalogued

@@ -122,9 +122,9 @@ def imatrix(
 
 
 def verify(
-    artifact: Path,
+    artifact: str,
     *,
-    golden: Path | None,
+    golden: str | None,
     gate: bool,
     threads: int,
     junit: Path | None = None,

@@ -99,7 +99,11 @@ def inspect(path: Path) -> Inspection:
     elif path.is_file():
         kind, listing = _list_file(path)
     else:
-        raise UnavailableSourceError(f"nothing at {path}", remedy="check the path")
+        raise UnavailableSourceError(
+            f"nothing at {path}",
+            expected="a file or a folder of this machine",
+            remedy="check the path; what is in object storage must be copied here first",
+        )
     return Inspection(path.resolve().name, kind, listing.tensors, listing.metadata)
 
 

@@ -10,7 +10,7 @@ import typer
 from convert.cli.options import (
     ALL_CORES,
     AsJson,
-    GoldenFile,
+    GoldenPlace,
     Junit,
     Lora,
     Prompts,
@@ -20,8 +20,10 @@ from convert.cli.options import (
 
 
 def verify(
-    artifact: Annotated[Path, typer.Argument(help="Folder of a finished artifact.")],
-    golden: GoldenFile = None,
+    artifact: Annotated[
+        str, typer.Argument(help="Folder of a finished artifact, or its s3://, gs:// or az:// URL.")
+    ],
+    golden: GoldenPlace = None,
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Run the gate again, or only the hashes.")
     ] = True,

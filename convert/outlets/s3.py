@@ -212,8 +212,10 @@ class S3Storage:
         if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "yes"}:
             options["signature_version"] = botocore.UNSIGNED
         with self._explaining(""):
-            return boto3.session.Session().client(
-                "s3", endpoint_url=endpoint(), config=Config(**options)
+            session = boto3.session.Session()
+            region = session.region_name or os.environ.get("AWS_REGION")
+            return session.client(
+                "s3", region_name=region, endpoint_url=endpoint(), config=Config(**options)
             )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from convert.errors import DiskFullError, UnavailableSourceError, UsageError
 from convert.sources.object_storage import ObjectFolder, open_store
 from convert.sources.object_storage_errors import explained
-from convert.sources.object_storage_urls import checked_url
+from convert.sources.object_storage_urls import checked_url, is_object_url
 from convert.sources.object_storage_windows import WINDOW_BYTES
 
 
@@ -62,6 +65,30 @@ def copy_objects(url: str, folder: Path) -> Path:
         (folder / label / below).mkdir(parents=True, exist_ok=True)
         _copy(sources[below], name, folder / label / path)
     return folder / label
+
+
+@contextmanager
+def folder_here(place: str | Path) -> Iterator[Path]:
+    """A folder that may be in object storage: itself, or a copy that goes with the context.
+
+    Raises:
+        TricastError: As `copy_object`.
+    """
+    if not is_object_url(str(place)):
+        yield Path(place)
+        return
+    with tempfile.TemporaryDirectory(prefix="tricast-") as scratch:
+        yield copy_objects(str(place), Path(scratch))
+
+
+@contextmanager
+def file_here(place: str | Path | None) -> Iterator[Path | None]:
+    """As `folder_here`, of a file, or of none."""
+    if place is None or not is_object_url(str(place)):
+        yield None if place is None else Path(place)
+        return
+    with tempfile.TemporaryDirectory(prefix="tricast-") as scratch:
+        yield copy_object(str(place), Path(scratch))
 
 
 def _copy(source: ObjectFolder, name: str, path: Path) -> None:

@@ -140,7 +140,7 @@ def test_run_defaults_to_the_gate_and_all_cores(called):
         (
             ["verify", "a", "--no-gate", "--threads", "1", "--key", "k"],
             "verify",
-            (Path("a"),),
+            ("a",),
             {
                 "golden": None,
                 "gate": False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("moto")
 
 from convert.errors import DiskFullError, UnavailableSourceError, UsageError
 from convert.sources import object_copies
-from convert.sources.object_copies import copy_object, copy_objects
+from convert.sources.object_copies import copy_object, copy_objects, file_here, folder_here
 from tests.support.moto_server import CREDENTIALS, serving
 
 FILES = {"manifest.json": b"{}", "model.bin": bytes(range(256)) * 3, "rank/0/model.bin": b"0"}
@@ -47,6 +48,17 @@ def test_a_folder_and_those_below_it(bucket, tmp_path):
 def test_one_object(bucket, tmp_path):
     path = copy_object("s3://artifacts/made/model.bin", tmp_path / "new")
     assert path.read_bytes() == FILES["model.bin"]
+
+
+def test_what_is_elsewhere_is_here_for_a_while(bucket, tmp_path):
+    with folder_here(tmp_path) as folder, file_here(None) as none, file_here("x") as path:
+        assert (folder, none, path) == (tmp_path, None, Path("x"))
+    with folder_here("s3://artifacts/made") as folder:
+        assert (folder / "rank/0/model.bin").read_bytes() == FILES["rank/0/model.bin"]
+    with file_here("s3://artifacts/made/model.bin") as path:
+        assert path.read_bytes() == FILES["model.bin"]
+    assert not folder.exists()
+    assert not path.exists()
 
 
 def test_what_is_not_there(bucket, tmp_path):
