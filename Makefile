@@ -18,7 +18,7 @@ demo: setup
 	HF_HUB_OFFLINE=1 $(BIN)/convert run golden/models/tiny-llama --recipe three-ways --prompts golden/models/tiny-llama/prompts.txt --out out/demo
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 test-slow: setup models
 	$(BIN)/python -m pytest -m slow

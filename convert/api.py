@@ -41,7 +41,7 @@ def run(
     golden: FilePath | None = None, gate: bool = True, tokenizer: bool = True,
     strict: bool = False, keep_failed: bool = False, restart: bool = False, report: bool = True,
     memory: int | str | None = None, threads: int = ALL_CORES, staging: FilePath | None = None,
-    reporter: Reporter | None = None,
+    on: str | None = None, reporter: Reporter | None = None,
 ) -> RunResult:  # fmt: skip
     """Convert a checkpoint into artifacts, each checked against the original; `convert run`.
 
@@ -55,6 +55,7 @@ def run(
         golden: A recording of the original made elsewhere.
         memory: For weights in flight: bytes, or a text such as ``512MB``.
         report: Whether to write a page about each artifact beside it.
+        on: Who works: ``ray``, or ``ray://HOST:PORT``; None: this process.
         staging: Below which folder artifacts for elsewhere are made; None: the user's cache.
         reporter: Told of every stage and verdict; None: nobody is.
 
@@ -84,26 +85,29 @@ def run(
             chosen, place, _settings(settings, split_max_size), reporter or Silent(),
             threads=threads, gate=gate, tokenizer=tokenizer, strict=strict, report=report,
             golden=place.file(golden), keep_failed=keep_failed, restart=restart, memory=memory,
+            on=on,
         )  # fmt: skip
 
 
 def _run(
     chosen: Recipe, place: Output, settings: Mapping[str, Any], reporter: Reporter, *,
-    golden: str | None, memory: int | str | None, **options: Any,
+    golden: str | None, memory: int | str | None, threads: int, on: str | None, **options: Any,
 ) -> RunResult:  # fmt: skip
+    from convert.fleet.choosing import workers_at
     from convert.opening import open_early
     from convert.sizes import parse_size
 
-    opened = open_early(chosen)
-    from convert import pipeline
-    from convert.target_options import with_options
+    with workers_at(on, threads, reporter) as workers:
+        opened = open_early(chosen)
+        from convert import pipeline
+        from convert.target_options import with_options
 
-    request = pipeline.RunRequest(
-        with_options(chosen, settings), place.folder, outlet=place.outlet, opened=opened,
-        golden=_path(golden), memory=parse_size(memory) if isinstance(memory, str) else memory,
-        **options,
-    )  # fmt: skip
-    made = pipeline.run(request, reporter)
+        request = pipeline.RunRequest(
+            with_options(chosen, settings), place.folder, threads, outlet=place.outlet,
+            opened=opened, golden=_path(golden), workers=workers,
+            memory=parse_size(memory) if isinstance(memory, str) else memory, **options,
+        )  # fmt: skip
+        made = pipeline.run(request, reporter)
     return RunResult(tuple(Made(folder, place.outlet.place(folder)) for folder in made))
 
 

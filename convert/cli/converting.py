@@ -27,6 +27,7 @@ from convert.cli.options import (
     Memory,
     Method,
     Network,
+    On,
     Out,
     Price,
     PromptsPlace,
@@ -87,6 +88,7 @@ def run(
     ] = True,
     junit: Junit = None,
     staging: Staging = None,
+    on: On = None,
     threads: Threads = ALL_CORES,
 ) -> None:
     """Convert a checkpoint into one or more artifacts, each checked against the original."""
@@ -102,7 +104,7 @@ def run(
         prompts=prompts, calibrate=calibrate, imatrix=imatrix, keep_failed=keep_failed,
         restart=restart, memory=memory, split_max_size=split_max_size, threads=threads,
         calibration_tokens=calibration_tokens, lora=lora, junit=junit, frozen=frozen, report=report,
-        staging=staging,
+        staging=staging, on=on,
     )  # fmt: skip
 
 

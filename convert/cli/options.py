@@ -38,6 +38,14 @@ Staging = Annotated[
         help="Below which folder artifacts for elsewhere are made. Default: the user's cache.",
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        help="Who works: 'ray' (the cluster of this machine, or one started on it) or "
+        "'ray://HOST:PORT'. Default: this process.",
+    ),
+]
 Revision = Annotated[
     str | None, typer.Option("--revision", help="Branch, tag or commit on the hub.")
 ]
