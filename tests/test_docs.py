@@ -23,7 +23,7 @@ CODE = re.compile(r"```.*?```|`[^`\n]+`|^ {4}\$? ?convert [^\n]*$", re.DOTALL | 
 OTHER_PROGRAMS = {
     *("--embeddings-type", "--token-embedding-type", "--output-tensor-type", "--tensor-type"),
     *("--in-file", "--upgrade", "--build", "--target", "--ir", "--text", "--port", "--constraint"),
-    *("--pre", "--guided"),
+    *("--pre", "--guided", "--head", "--address"),
 }
 """Options of other programs that pages show, besides those of ours."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from convert.errors import OutOfMemoryError, UnavailableWorkersError, UsageError
-from convert.fleet.address import Address
+from convert.fleet.address import Address, cluster_of_this_machine, require_answer
 from convert.fleet.ray_errors import explained, no_workers
 
 _RETRIES = 8
@@ -169,13 +168,14 @@ def _connect(ray: Any, address: Address, cores: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address.for_ray is not None:
-            _require_answer(address.for_ray)
+            require_answer(address.for_ray, _ANSWER)
             ray.init(address=address.for_ray, **quiet)
             return
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+        running = cluster_of_this_machine()
+        if running is not None:
+            ray.init(address=running, **quiet)
+        else:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
     except Exception as error:
         raise UnavailableWorkersError(
             f"there is no cluster at {address.for_ray or 'this machine'} that can be used",
@@ -183,9 +183,3 @@ def _connect(ray: Any, address: Address, cores: int) -> None:
             found=str(error).strip().splitlines()[0][:300] if str(error) else repr(error),
             remedy="check the address, and start it with `ray start`",
         ) from None
-
-
-def _require_answer(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
