@@ -12,7 +12,7 @@ from convert.graph import initializer
 from convert.importing import graph_cache
 from convert.importing.binding import bound
 from convert.importing.deriving import as_wanted, checkpoint_shape, derivations
-from convert.importing.describing import describe, described, tied_names
+from convert.importing.describing import described, tied_names
 from convert.parameter import Parameter
 from convert.weights import Weight
 
@@ -75,15 +75,7 @@ class Imported(Architecture):
         Raises:
             UnsupportedArchitectureError: It cannot be imported.
         """
-        kept = graph_cache.load(self._raw)
-        if kept is None:
-            from convert.importing.graphs import imported_graph
-
-            skeleton = self._skeleton()
-            model = imported_graph(skeleton)
-            describe(model, skeleton)
-            kept = graph_cache.keep(self._raw, model)
-        return kept
+        return graph_cache.graph_of(self._raw)
 
     def _skeleton(self) -> Any:
         from convert.importing.skeleton import skeleton

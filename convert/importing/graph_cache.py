@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ _UNRELATED = frozenset(
 )
 """Keys of a config that no graph depends on."""
 
-# What a process has made or read; it is the same whenever it is asked for.
-_SEEN: dict[str, bytes] = {}
+_INPUTS = "tricast.inputs"
 
 _MADE_BY = ("torch", "transformers", "onnx-ir")
 
@@ -34,30 +33,30 @@ def key_of(raw: Mapping[str, Any]) -> str:
 
 
 def has(raw: Mapping[str, Any]) -> bool:
-    """Whether the graph of a config is kept."""
-    return key_of(raw) in _SEEN or _path(raw).is_file()
+    """Whether the graph of a config is kept on disk."""
+    return _path(key_of(raw)).is_file()
 
 
-def load(raw: Mapping[str, Any]) -> ir.Model | None:
-    """A copy of the graph of a config, if it is kept."""
-    key = key_of(raw)
-    try:
-        data = _SEEN.get(key) or _path(raw).read_bytes()
-        model = restored(ir.from_proto(_parsed(data)))
-    except Exception:  # a damaged file is as good as none
-        return None
-    _SEEN[key] = data
-    return model
+def graph_of(raw: Mapping[str, Any]) -> ir.Model:
+    """The graph of a config without weights, the caller's own: kept, or made and kept.
 
-
-def keep(raw: Mapping[str, Any], model: ir.Model) -> ir.Model:
-    """Keep a graph for this process and, where the folder can be written, for those to come.
-
-    Returns:
-        A copy of it as `load` gives it.
+    Raises:
+        UnsupportedArchitectureError: It cannot be imported.
     """
-    data, path = serialized(model), _path(raw)
-    _SEEN[key_of(raw)] = data
+    return restored(ir.from_proto(_graph(json.dumps(dict(raw), sort_keys=True))))
+
+
+@lru_cache(maxsize=4)
+def _graph(config: str) -> Any:
+    raw = json.loads(config)
+    path = _path(key_of(raw))
+    try:
+        found = _parsed(path.read_bytes())
+    except Exception:  # a damaged file is as good as none
+        found = None
+    if found is not None and any(each.key == _INPUTS for each in found.metadata_props):
+        return found
+    data = serialized(_made(raw))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -65,14 +64,25 @@ def keep(raw: Mapping[str, Any], model: ir.Model) -> ir.Model:
         Path(file.name).replace(path)
     except OSError:
         pass
-    return restored(ir.from_proto(_parsed(data)))
+    return _parsed(data)
+
+
+def _made(raw: Mapping[str, Any]) -> ir.Model:
+    from convert.importing.describing import describe
+    from convert.importing.graphs import imported_graph
+    from convert.importing.skeleton import skeleton
+
+    made = skeleton(raw)
+    model = imported_graph(made)
+    describe(model, made)
+    return model
 
 
 def serialized(model: ir.Model) -> bytes:
     """The graph as ONNX; parameters are inputs behind the model's own, whose number is noted."""
     copy = model.clone()
     graph = copy.graph
-    copy.metadata_props["tricast.inputs"] = str(len(graph.inputs))
+    copy.metadata_props[_INPUTS] = str(len(graph.inputs))
     for name, value in list(graph.initializers.items()):
         if value.const_value is None:
             del graph.initializers[name]
@@ -88,7 +98,7 @@ def _parsed(data: bytes) -> Any:
 
 def restored(model: ir.Model) -> ir.Model:
     """The graph that was serialized, its parameters initializers without a weight again."""
-    own = int(model.metadata_props.pop("tricast.inputs"))
+    own = int(model.metadata_props.pop(_INPUTS))
     for value in list(model.graph.inputs)[own:]:
         model.graph.inputs.remove(value)
         assert value.name is not None
@@ -96,8 +106,8 @@ def restored(model: ir.Model) -> ir.Model:
     return model
 
 
-def _path(raw: Mapping[str, Any]) -> Path:
-    return cache_folder() / "imported" / f"{key_of(raw)}.onnx"
+def _path(key: str) -> Path:
+    return cache_folder() / "imported" / f"{key}.onnx"
 
 
 @cache

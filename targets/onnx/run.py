@@ -78,6 +78,29 @@ class OnnxRunner(TokenizedRunner):
     def advance(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         return self._run(self._batch.tokens(tokens))[:, -1]
 
+    def feed_batch(
+        self,
+        input_ids: NDArray[np.int64],
+        *,
+        attention_mask: NDArray[np.int64],
+        position_ids: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Append tokens to a batch of sequences; a mask of their length begins a new one.
+
+        Args:
+            input_ids: ``[B, S]``.
+            attention_mask: ``[B, total]``, past and new tokens; 0 is padding.
+            position_ids: ``[B, S]``.
+
+        Returns:
+            Logits ``[B, S, vocab]``.
+        """
+        if attention_mask.shape == input_ids.shape:
+            self._start(len(input_ids))
+        return self._run(
+            Feed(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids)
+        )
+
     def _start(self, batch: int) -> None:
         """Forget everything, and expect so many sequences."""
         self._past: dict[str, NDArray[np.float32]] = {}

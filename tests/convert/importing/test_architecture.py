@@ -147,7 +147,7 @@ def test_code_of_a_checkpoint_is_refused_unless_it_is_the_packages_own():
 def test_a_kept_graph_needs_no_transformers(monkeypatch):
     raw = raw_config("gemma2", sliding_window=4)
     expected = Imported(raw, raw["architectures"][0]).parse(raw)
-    monkeypatch.setattr(graph_cache, "_SEEN", {})
+    graph_cache._graph.cache_clear()
     monkeypatch.setattr("convert.importing.skeleton.class_names", lambda: pytest.fail("asked"))
     monkeypatch.setattr("convert.importing.skeleton.skeleton", lambda _: pytest.fail("made"))
     found = imported(raw, raw["architectures"][0])

@@ -4,7 +4,7 @@ import onnx_ir as ir
 import pytest
 
 from convert.importing import graph_cache
-from convert.importing.graph_cache import has, keep, key_of, load, restored, serialized
+from convert.importing.graph_cache import graph_of, has, key_of, restored, serialized
 from passes.base import fingerprint
 
 RAW = {"model_type": "some", "hidden_size": 8, "transformers_version": "5"}
@@ -22,9 +22,18 @@ def small():
 
 
 @pytest.fixture
+def made(small, monkeypatch):
+    """Configs that a graph was made for."""
+    configs = []
+    monkeypatch.setattr(graph_cache, "_made", lambda raw: configs.append(raw) or small)
+    graph_cache._graph.cache_clear()
+    yield configs
+    graph_cache._graph.cache_clear()
+
+
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(graph_cache, "_SEEN", {})
     return tmp_path / "tricast" / "imported"
 
 
@@ -37,29 +46,35 @@ def test_a_graph_comes_back_as_it_was(small):
     assert back.graph.initializers["w"].const_value is None
 
 
-def test_a_kept_graph_is_there_for_other_processes(small, folder, monkeypatch):
+def test_a_kept_graph_is_there_for_other_processes(small, folder, made):
     assert not has(RAW)
-    assert load(RAW) is None
-    keep(RAW, small)
-    monkeypatch.setattr(graph_cache, "_SEEN", {})
+    graph_of(RAW)
+    graph_cache._graph.cache_clear()
     assert has(RAW)
-    found = load(RAW)
-    assert found is not None and fingerprint(found) == fingerprint(small)
+    assert fingerprint(graph_of(RAW)) == fingerprint(small)
+    assert made == [RAW]
 
 
-def test_a_damaged_file_is_as_good_as_none(small, folder, monkeypatch):
-    keep(RAW, small)
+def test_every_caller_has_a_graph_of_its_own(small, folder, made):
+    graph_of(RAW).graph.node(0).name = "changed"
+    assert fingerprint(graph_of(RAW)) == fingerprint(small)
+    assert made == [RAW]
+
+
+@pytest.mark.parametrize("size", [0, 40, -1])
+def test_a_damaged_file_is_as_good_as_none(size, small, folder, made):
+    graph_of(RAW)
     (file,) = folder.iterdir()
-    file.write_bytes(file.read_bytes()[:40])
-    monkeypatch.setattr(graph_cache, "_SEEN", {})
-    assert load(RAW) is None
+    file.write_bytes(file.read_bytes()[:size])
+    graph_cache._graph.cache_clear()
+    assert fingerprint(graph_of(RAW)) == fingerprint(small)
+    assert made == [RAW, RAW]
 
 
-def test_without_a_folder_graphs_are_kept_for_the_process(small, monkeypatch):
+def test_without_a_folder_graphs_are_kept_for_the_process(small, made, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    monkeypatch.setattr(graph_cache, "_SEEN", {})
-    keep(RAW, small)
-    assert load(RAW) is not None
+    assert fingerprint(graph_of(RAW)) == fingerprint(graph_of(RAW)) == fingerprint(small)
+    assert made == [RAW]
 
 
 def test_the_key_is_of_what_matters(monkeypatch):

@@ -1,0 +1,102 @@
+"""A model of transformers with random weights, saved as a checkpoint, and what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.architectures.fusion import rotates
+from bench.architectures.small_configs import VOCAB, small_config, special_ids
+
+_SEED = 0
+_TOKENS = 11
+_PADDED = 4
+"""Of the first sequence, in the batch that has padding on its left."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """What artifacts are held to.
+
+    Args:
+        name: Of the class.
+        ids: ``[2, S]``.
+        logits: ``[2, S, vocab]``.
+        padded_ids: As ``ids``, the first sequence without its first tokens.
+        padding: How many tokens that are.
+        short_logits: ``[S - padding, vocab]`` of the first sequence without them, alone.
+        rotates: Whether queries and keys are rotated.
+    """
+
+    name: str
+    ids: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    padded_ids: NDArray[np.int64]
+    padding: int
+    short_logits: NDArray[np.float32]
+    rotates: bool
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the logits."""
+        return float(self.logits.std())
+
+
+def make_original(kind: str, folder: Path) -> Original:
+    """Save a small model of a type below a folder, every weight random, norms and biases too."""
+    model = _random_model(kind)
+    model.save_pretrained(folder)
+    usual = sorted(set(range(VOCAB)) - special_ids(model.config))
+    ids = np.random.default_rng(_SEED).choice(usual, (2, _TOKENS)).astype(np.int64)
+    padded = ids.copy()
+    padded[0, :_PADDED] = getattr(model.config.get_text_config(), "pad_token_id", None) or 0
+    return Original(
+        type(model).__name__,
+        ids,
+        _logits(model, ids),
+        padded,
+        _PADDED,
+        _logits(model, ids[:1, _PADDED:])[0],
+        rotates(model),
+    )
+
+
+def _random_model(kind: str) -> Any:
+    import torch
+    import transformers
+
+    from convert.importing.skeleton import class_names
+
+    config = small_config(kind)
+    for part in {id(each): each for each in (config, config.get_text_config())}.values():
+        part._experts_implementation = "eager"
+    torch.manual_seed(_SEED)
+    options = {"dtype": torch.float32, "attn_implementation": "eager"}
+    model = getattr(transformers, class_names()[kind])._from_config(config, **options).eval()
+    stored = {**dict(model.named_parameters()), **model.state_dict()}
+    seen: set[int] = set()
+    with torch.no_grad():
+        for tensor in stored.values():
+            if tensor.data_ptr() in seen or not tensor.is_floating_point() or not tensor.numel():
+                continue
+            seen.add(tensor.data_ptr())
+            noise = torch.randn_like(tensor)
+            if tensor.dim() < 2:
+                tensor.add_(0.1 * noise)
+            else:
+                tensor.copy_(1.5 * noise * tensor.shape[-1] ** -0.5)
+    return model
+
+
+def _logits(model: Any, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    import torch
+
+    mask = torch.ones(*ids.shape, dtype=torch.int64)
+    with torch.no_grad():
+        logits = model(torch.tensor(ids), attention_mask=mask, use_cache=False).logits
+    array: NDArray[np.float32] = logits.numpy()
+    return array
