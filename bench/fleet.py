@@ -22,6 +22,9 @@ from bench.synthetic import SHAPES, build
 THREADS = "threads"
 JOINED = "--on ray, running before"
 STARTED = "--on ray, started by the run"
+_STORE_BYTES = 2 << 30
+"""`ray start` takes 30 % of the memory; a test cluster has so little that it spills to disk."""
+
 TARGETS = ("gguf:q4_0", "openvino:int8")
 
 
@@ -32,7 +35,12 @@ def cluster(cores: int) -> Iterator[None]:
 
     os.environ.update({"RAY_worker_niceness": "0"})
     made = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": cores, "include_dashboard": False}
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": cores,
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+        },
     )
     try:
         yield

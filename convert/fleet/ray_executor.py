@@ -23,6 +23,9 @@ from passes.calibration.reading import Take
 _IN_FLIGHT = 3
 """Tasks for each core of the cluster: one in work, others on their way to it or back."""
 
+_TOGETHER = 32 << 20
+"""Bytes of the source in a task: to hand one out takes as long as to encode a megabyte or two."""
+
 
 @dataclass
 class Tally:
@@ -49,9 +52,8 @@ class Tally:
 
 @dataclass
 class _Task:
-    """A chunk in work: what its next results are for, in order."""
+    """Chunks in work: what their next results are for, in order."""
 
-    chunk: Chunk
     results: list[Any]
     next_steps: list[Callable[[Any], None]]
 
@@ -81,6 +83,7 @@ class RayExecutor:
         terms = Terms(of_this_process(), {folder: holder(folder) for folder in outputs})
         self._terms = cluster.put(terms)
         self._most = _IN_FLIGHT * cluster.cores
+        self._gathered: list[Chunk] = []
         self._working: dict[Any, _Task] = {}
         self._taking = 0
         self._tally = Tally()
@@ -93,10 +96,9 @@ class RayExecutor:
             self._tally.kept += 1
             self._done(chunk.nbytes)
             return
-        own = chunk.alone(missing)
-        memory = self._room(task_bytes(own))
-        result = self._cluster.submit(encode, self._terms, own, memory=memory)
-        self._begin(_Task(chunk, [result], [self._finished(chunk)]))
+        self._gathered.append(chunk)
+        if sum(each.nbytes for each in self._gathered) >= _TOGETHER:
+            self._send_gathered()
 
     def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> None:
         """See `convert.executors.Executor`."""
@@ -112,6 +114,7 @@ class RayExecutor:
 
     def finish(self) -> None:
         """See `convert.executors.Executor`."""
+        self._send_gathered()
         while self._working:
             self._collect()
 
@@ -141,6 +144,14 @@ class RayExecutor:
             self._memory = memory
         return memory
 
+    def _send_gathered(self) -> None:
+        chunks, self._gathered = self._gathered, []
+        if chunks:
+            own = tuple(chunk.alone(chunk.missing) for chunk in chunks)
+            memory = self._room(task_bytes(*own))
+            result = self._cluster.submit(encode, self._terms, own, memory=memory)
+            self._begin(_Task([result], [self._finished(*chunks)]))
+
     def _submit_with(self, chunk: Chunk, product: PortableProduct, laid_down: object) -> None:
         def taken(computed: Floats) -> None:
             product.put(chunk.start, computed)
@@ -152,7 +163,7 @@ class RayExecutor:
         result = self._cluster.submit(multiply_and_encode, *given, memory=memory, results=2)
         self._taking += 1
         results = list(result) if isinstance(result, list) else [result, result]
-        self._begin(_Task(chunk, results, [taken, self._finished(chunk)]))
+        self._begin(_Task(results, [taken, self._finished(chunk)]))
 
     def _missing(self, chunk: Chunk) -> Sequence[PlacedJob]:
         """What is to be done of a chunk; of the rest the artifact's files are told."""
@@ -178,8 +189,8 @@ class RayExecutor:
                 self._working[task.results[0]] = task
             step(value)
 
-    def _finished(self, chunk: Chunk) -> Callable[[Done], None]:
-        journals = {placed.folder: placed.journal for placed in chunk.jobs}
+    def _finished(self, *chunks: Chunk) -> Callable[[Done], None]:
+        journals = {placed.folder: placed.journal for chunk in chunks for placed in chunk.jobs}
 
         def finished(done: Done) -> None:
             for piece in done.pieces:
@@ -192,9 +203,9 @@ class RayExecutor:
                 self._outputs[piece.folder].written(
                     piece.file, piece.offset, piece.size, piece.runs
                 )
-            self._tally.sent += 1
-            self._tally.workers[done.worker] += 1
-            self._done(chunk.nbytes if chunk.jobs else 0)
+            self._tally.sent += len(chunks)
+            self._tally.workers[done.worker] += len(chunks)
+            self._done(sum(chunk.nbytes for chunk in chunks if chunk.jobs))
 
         return finished
 

@@ -1,10 +1,10 @@
-"""A chunk as a worker does it: read, multiplied with, encoded; written or sent back."""
+"""Chunks as a worker does them: read, multiplied with, encoded; written or sent back."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,26 +65,28 @@ class Piece:
 
 @dataclass(frozen=True)
 class Done:
-    """A chunk that is done, and the process that did it."""
+    """Chunks that are done, and the process that did them."""
 
     pieces: tuple[Piece, ...]
     worker: str
 
 
-def encode(terms: Terms, chunk: Chunk) -> Done:
-    """Do a chunk.
+def encode(terms: Terms, chunks: Sequence[Chunk]) -> Done:
+    """Do chunks, one after the other.
 
     Args:
-        chunk: Every job of it is to be done; see `Chunk.alone`.
+        chunks: Every job of them is to be done; see `Chunk.alone`.
 
     Raises:
         UnavailableWorkersError: This machine cannot do it.
         TricastError: The weight cannot be read or encoded.
     """
     terms.agreement.require_versions()
-    deliveries = _deliveries(terms, chunk)
-    with _checkpoint_seen(chunk):
-        ChunkWorker(deliveries).process(chunk)
+    deliveries = _deliveries(terms, chunks)
+    worker = ChunkWorker(deliveries)
+    for chunk in chunks:
+        with _checkpoint_seen(chunk):
+            worker.process(chunk)
     return _done(deliveries)
 
 
@@ -101,7 +103,7 @@ def multiply_and_encode(
     """
     terms.agreement.require_versions()
     terms.agreement.require_arithmetic()
-    deliveries = _deliveries(terms, chunk)
+    deliveries = _deliveries(terms, [chunk])
     worker, part = ChunkWorker(deliveries), product.of_rows(chunk.start, chunk.stop)
 
     def take(block: Block) -> None:
@@ -133,7 +135,7 @@ class _Delivery:
                 os.close(descriptor)
             kept = None
         else:
-            kept = np.ascontiguousarray(data)
+            kept = np.array(data)  # the next chunk goes into the same memory
         summed = checksum(np.ascontiguousarray(data))
         self.pieces.append(Piece(self._folder, file, offset, data.nbytes, runs, summed, kept))
 
@@ -156,8 +158,8 @@ def _checkpoint_seen(chunk: Chunk) -> Iterator[None]:
         ) from error
 
 
-def _deliveries(terms: Terms, chunk: Chunk) -> dict[Path, _Delivery]:
-    folders = {placed.folder for placed in chunk.jobs}
+def _deliveries(terms: Terms, chunks: Sequence[Chunk]) -> dict[Path, _Delivery]:
+    folders = {placed.folder for chunk in chunks for placed in chunk.jobs}
     return {folder: _Delivery(folder, terms.holders[folder]) for folder in folders}
 
 

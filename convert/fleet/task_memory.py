@@ -14,6 +14,8 @@ _LARGEST_GROWTH = 4
 """The encoding that grows most, bf16 to f32, doubles a chunk; and it is sent."""
 
 
-def task_bytes(chunk: Chunk) -> int:
-    """Bytes that a worker needs at most for a chunk."""
-    return WORKER_BYTES + chunk.nbytes * (_COPIES + _LARGEST_GROWTH * len(chunk.jobs))
+def task_bytes(*chunks: Chunk) -> int:
+    """Bytes that a worker needs at most for chunks one after the other, all of them sent back."""
+    read = max(chunk.nbytes for chunk in chunks) * _COPIES
+    made = sum(chunk.nbytes * len(chunk.jobs) for chunk in chunks) * _LARGEST_GROWTH
+    return WORKER_BYTES + read + made

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from convert.executors import ThreadExecutor
+from convert.fleet import ray_executor
 from convert.fleet.ray_executor import RayExecutor, Tally
 from convert.journal import Journal
 from convert.stream import NoCalibration, write_layouts
@@ -137,7 +138,14 @@ class Text(NoCalibration):
             self.outputs.append(product.outputs()[0])
 
 
-def test_bytes_hashes_and_progress_are_those_of_threads(tmp_path):
+@pytest.fixture
+def chunk_by_chunk(monkeypatch):
+    monkeypatch.setattr(ray_executor, "_TOGETHER", 1)
+
+
+@pytest.mark.parametrize("together", [1, 2 * CHUNK, 1 << 20])
+def test_bytes_hashes_and_progress_are_those_of_threads(tmp_path, monkeypatch, together):
+    monkeypatch.setattr(ray_executor, "_TOGETHER", together)
     assert write(tmp_path / "a", on(Pretence())) == write(tmp_path / "b", ThreadExecutor)
 
 
@@ -165,7 +173,7 @@ def test_what_looks_at_weights_is_done_by_the_driver(tmp_path):
     assert cluster.tasks == []
 
 
-def test_what_was_done_is_kept_and_the_rest_is_told(tmp_path):
+def test_what_was_done_is_kept_and_the_rest_is_told(tmp_path, chunk_by_chunk):
     whole = write(tmp_path / "whole", ThreadExecutor)
     folder, path = tmp_path / "resumed", tmp_path / "journal"
     folder.mkdir()
@@ -185,7 +193,7 @@ def test_what_was_done_is_kept_and_the_rest_is_told(tmp_path):
     assert f"{kept} were there already" in said[-1]
 
 
-def test_few_tasks_wait(tmp_path):
+def test_few_tasks_wait(tmp_path, chunk_by_chunk):
     cluster = Pretence()
     waiting = []
     ready = cluster.ready

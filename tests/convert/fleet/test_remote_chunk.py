@@ -40,7 +40,7 @@ def test_who_does_not_see_the_folder_sends_bytes(tmp_path):
     folder = tmp_path / "nowhere"
     found = b""
     for chunk in chunks(folder):
-        (piece,) = encode(*travelled(terms(folder, None), chunk)).pieces
+        (piece,) = encode(*travelled(terms(folder, None), [chunk])).pieces
         assert (piece.offset, piece.size) == (len(found), len(piece.data))
         assert piece.checksum == checksum(piece.data)
         found += piece.data.tobytes()
@@ -52,7 +52,7 @@ def test_who_sees_the_folder_writes_into_it(tmp_path):
         (pending.path / "data.bin").write_bytes(bytes(BYTES))
         agreed = terms(pending.path, holder(pending.path))
         for chunk in chunks(pending.path):
-            (piece,) = encode(*travelled(agreed, chunk)).pieces
+            (piece,) = encode(*travelled(agreed, [chunk])).pieces
             assert piece.data is None
         assert (pending.path / "data.bin").read_bytes() == VALUES.tobytes()
 
@@ -63,7 +63,7 @@ def test_who_has_lost_its_run_does_not_write_into_a_later_one(tmp_path):
     with PendingFolder(tmp_path, "made") as pending:
         assert holder(pending.path) not in {None, earlier.holders[pending.path]}
         (pending.path / "data.bin").write_bytes(bytes(BYTES))
-        encode(earlier, chunks(pending.path)[0])
+        encode(earlier, chunks(pending.path)[:1])
         assert (pending.path / "data.bin").read_bytes() == bytes(BYTES)
 
 
@@ -83,7 +83,7 @@ def test_the_product_with_a_text_comes_first(tmp_path):
 def test_a_checkpoint_that_is_not_there_is_explained(tmp_path):
     weight = FileWeight("w", (ROWS, COLUMNS), FloatType.F32, tmp_path / "model.safetensors", 0)
     with pytest.raises(UnavailableWorkersError, match="does not see what holds w") as caught:
-        encode(terms(tmp_path, None), chunks(tmp_path, weight)[0])
+        encode(terms(tmp_path, None), chunks(tmp_path, weight)[:1])
     assert "object storage" in caught.value.remedy
 
 
