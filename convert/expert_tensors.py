@@ -10,6 +10,7 @@ memory, gate above up, and may write them so (``save_original_format=False``), s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -40,11 +41,11 @@ class ExpertNames:
 
 @dataclass(frozen=True)
 class JoinedPart(Weight):
-    """One matrix of several that lie in one tensor of three axes.
+    """One matrix or vector of several that lie in one tensor.
 
     Args:
         name: Name of the matrix.
-        joined: The tensor, ``[experts, rows, columns]``.
+        joined: The tensor, ``[experts, rows, columns]``, or ``[experts, rows]`` of vectors.
         expert: Which of them.
         start: Its first row.
         stop: The one after its last row.
@@ -58,8 +59,8 @@ class JoinedPart(Weight):
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Rows and columns."""
-        return (self.stop - self.start, self.joined.shape[2])
+        """Rows, and columns if the tensor has some."""
+        return (self.stop - self.start, *self.joined.shape[2:])
 
     @property
     def dtype(self) -> FloatType:  # type: ignore[override]
@@ -74,7 +75,7 @@ class JoinedPart(Weight):
     def read_rows(self, start: int, stop: int) -> Rows:
         matrix = self.joined.read_rows(self.expert, self.expert + 1)
         rows = matrix.reshape(self.joined.shape[1:])[self.start + start : self.start + stop]
-        return np.ascontiguousarray(rows)
+        return np.ascontiguousarray(rows).reshape(stop - start, self.columns)
 
     def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
         raise UnsupportedError(
@@ -141,12 +142,24 @@ def _parts(weight: Weight, kind: str, module: str, names: ExpertNames) -> Iterat
             yield _part(weight, name, expert, place * rows, (place + 1) * rows)
 
 
+def part_of(weight: Weight, name: str, expert: int) -> Weight:
+    """What one expert has of a tensor ``[experts, ...]``; in a file, it is found without the rest.
+
+    Args:
+        weight: The tensor, of two axes or three.
+        name: Of the part.
+        expert: Number of the expert.
+    """
+    return _part(weight, name, expert, 0, weight.shape[1])
+
+
 def _part(weight: Weight, name: str, expert: int, start: int, stop: int) -> Weight:
     if not isinstance(weight, FileWeight):
         return JoinedPart(name, weight, expert, start, stop)
-    _, rows, columns = weight.shape
+    rows, columns = weight.shape[1], math.prod(weight.shape[2:])
     offset = weight.offset + (expert * rows + start) * columns * weight.dtype.itemsize
-    return replace(weight, name=name, shape=(stop - start, columns), offset=offset)
+    shape = (stop - start, *weight.shape[2:])
+    return replace(weight, name=name, shape=shape, offset=offset)
 
 
 def _named(weight: Weight, name: str) -> Weight:

@@ -35,6 +35,18 @@ def after(past: int) -> str:
     return f"{SEQUENCE}+{past}"
 
 
+_OF_SCORES = frozenset(
+    (
+        *("Add", "Cast", "Div", "Exp", "Mul", "Reshape", "Sigmoid", "Softmax", "Softplus", "Sqrt"),
+        *("Squeeze", "Sub", "Tanh", "Unsqueeze", "Where"),
+    )
+)
+"""Operators between a router and the choice of experts."""
+
+_MOST_SCORES = 32
+"""Values looked at before a parameter is believed to be no router."""
+
+
 class Role(Enum):
     """What a parameter does in the graph. A router says what the outputs of others count: it has
     next to no bytes, and a token that it sends elsewhere is wholly another's.
@@ -143,9 +155,26 @@ def _role(value: ir.Value) -> Role:
 
 
 def _weighs_others(value: ir.Value) -> bool:
-    """Whether nothing reads a value but what makes shares of it: it says how much others count."""
+    """Whether a value says how much others count: nothing reads it but what makes shares of it,
+    or what chooses the largest is all that it comes to.
+    """
     readers = value.consumers()
-    return bool(readers) and all(node.op_type in ("Softmax", "Sigmoid") for node in readers)
+    if readers and all(node.op_type in ("Softmax", "Sigmoid") for node in readers):
+        return True
+    return _is_chosen_from(value)
+
+
+def _is_chosen_from(value: ir.Value) -> bool:
+    """Whether the largest elements of a value are found, of itself or what is computed of each."""
+    waiting, seen = [value], {value}
+    while waiting and len(seen) < _MOST_SCORES:
+        for node in waiting.pop().consumers():
+            if node.op_type == "TopK":
+                return True
+            new = set(node.outputs) - seen if node.op_type in _OF_SCORES else set()
+            seen |= new
+            waiting += new
+    return False
 
 
 def _gives_logits(value: ir.Value) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from convert.architectures import expert_names
 from convert.expert_tensors import ExpertNames, joined_place, router_place
+from convert.importing.expert_parts import place_of_part
 from convert.weights import RowRange, RowRanges, Weight
 
 
@@ -21,11 +22,14 @@ class Places:
     def __init__(self, parameters: Mapping[str, Any], architectures: Sequence[str]) -> None:
         self._parameters = parameters
         self._experts = names_of(architectures)
+        self._parts: dict[str, set[int]] = {}
 
     def of(self, name: str) -> Any | None:
         """The tensor, or the part of one, that holds a parameter; None if there is none."""
-        if name in self._parameters or self._experts is None:
-            return self._parameters.get(name)
+        if name in self._parameters:
+            return self._parameters[name]
+        if self._experts is None:
+            return self._part(name)
         place = joined_place(name, self._experts)
         if place is None:
             return self._parameters.get(router_place(name, self._experts))
@@ -35,6 +39,22 @@ class Places:
             return None
         rows = tensor.shape[1] // 2
         return tensor[expert] if half < 0 else tensor[expert, half * rows : (half + 1) * rows]
+
+    def covered(self, name: str) -> set[str]:
+        """Those of `names` that are replaced once ``name`` is: of parts, when all have been."""
+        part = place_of_part(name)
+        if name in self._parameters or self._experts is not None or part is None:
+            return {name}
+        whole, number = part
+        seen = self._parts.setdefault(whole, set())
+        seen.add(number)
+        return {whole} if len(seen) == len(self._parameters[whole]) else set()
+
+    def _part(self, name: str) -> Any | None:
+        """What an imported graph has of a tensor for one expert."""
+        whole, number = place_of_part(name) or (name, 0)
+        tensor = self._parameters.get(whole)
+        return None if tensor is None or number >= len(tensor) else tensor[number]
 
     def names(self, own: Iterable[str]) -> set[str]:
         """Names in a checkpoint of some of the parameters."""

@@ -96,7 +96,7 @@ class Reference:
                 )
             with torch.no_grad():
                 place.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-            missing.discard(name)
+            missing -= places.covered(name)
         if missing:
             raise TensorMismatchError(
                 f"the artifact lacks {len(missing)} parameters of the original",

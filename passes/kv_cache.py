@@ -102,7 +102,7 @@ def _attend_to_past(tensor: CachedTensor, past: ir.Value) -> ir.Value:
     node = tensor.node
     node.resize_inputs(PLAIN_INPUTS + len(PARTS))
     node.replace_input_with(PLAIN_INPUTS + tensor.position - 1, past)
-    node.resize_outputs(1 + len(PARTS))
+    node.resize_outputs(max(len(node.outputs), 1 + len(PARTS)))
     present = node.outputs[tensor.position]
     present.name, present.type = tensor.present_name, _FLOAT
     present.shape = tensor.shape(TOTAL_SEQUENCE)

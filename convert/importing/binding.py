@@ -8,15 +8,17 @@ weights that nobody has read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import onnx_ir as ir
 
-from convert.errors import UnsupportedArchitectureError
+from convert.importing.conversions import converted
 from convert.importing.describing import is_ignored, tied_names
+from convert.importing.expert_parts import in_parts
 from convert.importing.skeleton import Skeleton
-from convert.weights import RowRange, RowRanges, Weight
+from convert.importing.stacking import renamed
+from convert.weights import Weight
 
 
 def bound(
@@ -37,12 +39,12 @@ def bound(
         UnsupportedArchitectureError: Tensors are combined in a way that is not implemented.
     """
     known = {*names, *tied_names(model)}
-    kept = _counted(model, weights, known)
+    kept = _counted(model, in_parts(model, weights), known)
     if not kept.keys() <= known:
-        kept = _counted(model, _mapped(skeleton(), kept), known)
+        kept = _counted(model, in_parts(model, _mapped(skeleton(), kept)), known)
     for alias, name in tied_names(model).items():
         if alias in kept and name not in kept:
-            kept[name] = _renamed(kept.pop(alias), name)
+            kept[name] = renamed(kept.pop(alias), name)
     return kept
 
 
@@ -65,15 +67,21 @@ def _mapped(skeleton: Skeleton, weights: Mapping[str, Weight]) -> dict[str, Weig
     found: dict[str, Weight] = {}
     groups: dict[tuple[int, str], _Group] = {}
     for name, weight in weights.items():
-        renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
+        new_name, pattern = rename_source_key(name, renamings, converters, prefix, state)
         if pattern is None:
-            found[renamed] = weight if renamed == name else _renamed(weight, renamed)
+            found[new_name] = renamed(weight, new_name)
             continue
         converter = next(each for each in converters if pattern in each.source_patterns)
-        group = groups.setdefault((id(converter), renamed), _Group(converter, renamed))
+        group = groups.setdefault((id(converter), new_name), _Group(converter, new_name))
         group.sources.setdefault(pattern, []).append(weight)
     for group in groups.values():
-        found |= _converted(group)
+        converter = group.converter
+        sources = {
+            pattern: group.sources[pattern]
+            for pattern in converter.source_patterns
+            if pattern in group.sources
+        }
+        found |= converted(converter.operations, sources, converter.target_patterns, group.first)
     return found
 
 
@@ -90,40 +98,3 @@ class _Group:
     converter: Any
     first: str
     sources: dict[str, list[Weight]] = field(default_factory=dict)
-
-
-def _converted(group: _Group) -> dict[str, Weight]:
-    """What a group becomes: several tensors one below the other, or one cut into equal parts."""
-    converter = group.converter
-    kinds = [(type(each).__name__, getattr(each, "dim", 0)) for each in converter.operations]
-    sources = [
-        each for pattern in converter.source_patterns for each in group.sources.get(pattern, [])
-    ]
-    if kinds == [("Concatenate", 0)] and len(sources) == len(converter.source_patterns):
-        ranges = tuple(RowRange(each, 0, each.rows) for each in sources)
-        return {group.first: RowRanges(group.first, ranges)}
-    if kinds == [("Chunk", 0)] and len(sources) == 1:
-        return _chunks(sources[0], converter.target_patterns, group.first)
-    raise UnsupportedArchitectureError(
-        "tensors of the checkpoint are combined in a way that is not implemented",
-        expected="tensors one below the other, or cut into equal parts",
-        found=f"{', '.join(name for name, _ in kinds)} of {', '.join(e.name for e in sources)}",
-    )
-
-
-def _chunks(source: Weight, targets: Sequence[str], first: str) -> dict[str, Weight]:
-    rows, left = divmod(source.rows, len(targets))
-    if left or targets[0] not in first:
-        raise UnsupportedArchitectureError(
-            f"{source.name} cannot be cut into {len(targets)} parts", found=str(source.shape)
-        )
-    names = [first.replace(targets[0], each) for each in targets]
-    return {
-        name: RowRanges(name, (RowRange(source, place * rows, (place + 1) * rows),))
-        for place, name in enumerate(names)
-    }
-
-
-def _renamed(weight: Weight, name: str) -> Weight:
-    # What a file holds is a dataclass, whichever kind of file.
-    return cast("Weight", replace(cast("Any", weight), name=name))

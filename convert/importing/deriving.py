@@ -6,7 +6,7 @@ Which weights a graph wants turned or raised is written into its metadata; `deri
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -61,6 +61,13 @@ class Derive(Pass):
 def derivations(model: ir.Model) -> dict[str, Any]:
     """By name of a parameter: `TURNED`, or the number that is added to it."""
     return dict(json.loads(model.metadata_props.get(KEY, "{}")))
+
+
+def note_turned(model: ir.Model, names: Iterable[str]) -> None:
+    """Say of more parameters that the graph has them turned."""
+    found = derivations(model) | dict.fromkeys(names, TURNED)
+    if found:
+        model.metadata_props[KEY] = json.dumps(found, sort_keys=True)
 
 
 def derived(weight: Weight, how: Any) -> Weight:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from convert.graph import remove_dead_nodes
 from convert.importing.deriving import Derive
+from convert.importing.expert_writing import WriteExperts
 from convert.importing.masking import write_masks
 from convert.importing.raising.layer_norm import RaiseLayerNorm
 from convert.importing.raising.partial_rotary import RaisePartialRotary
@@ -28,6 +29,7 @@ RAISING: tuple[type[Pass], ...] = (
     RaisePartialRotary,
     Tidy,
     Derive,
+    WriteExperts,
 )
 """In order."""
 

@@ -46,7 +46,8 @@ def write_masks(model: ir.Model) -> None:
     for node, window in windows.items():
         node.outputs[0].replace_all_uses_with(written[window])
         graph.remove(node, safe=True)
-    del graph.opset_imports[DOMAIN]
+    if all(node.domain != DOMAIN for node in graph):
+        del graph.opset_imports[DOMAIN]
     remove_dead_nodes(model)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import BrokenInputError, UnsupportedArchitectureError, UnsupportedConfigError
+from convert.importing.expert_operators import register_experts
 from convert.importing.operators import NAME, register
 
 
@@ -68,6 +69,7 @@ def skeleton(raw: Mapping[str, Any]) -> Skeleton:
     import transformers
 
     register()
+    register_experts()
     config = config_object(raw)
     name = class_names()[str(raw["model_type"])]
     kind = getattr(transformers, name)
@@ -88,7 +90,7 @@ def _as_exported(config: Any) -> None:
     """Settings that change how a model runs, not what it computes."""
     for part in {id(each): each for each in (config, config.get_text_config())}.values():
         part.use_cache = False
-        part._experts_implementation = "eager"
+        part._experts_implementation = NAME
     if getattr(config, "is_encoder_decoder", False):
         raise UnsupportedConfigError("the model has an encoder", expected="a decoder alone")
 

@@ -20,16 +20,29 @@ from convert.graph import (
     TOTAL_SEQUENCE,
 )
 from convert.importing.aten.attention import ATTENTION
+from convert.importing.aten.choosing import CHOOSING
+from convert.importing.aten.complexes import COMPLEX, Complex, of_complex
 from convert.importing.aten.elementwise import ELEMENTWISE
+from convert.importing.aten.experts import EXPERTS
 from convert.importing.aten.products import PRODUCTS
 from convert.importing.aten.shapes import SHAPES
 from convert.importing.aten.tables import TABLES
 from convert.importing.call import Call, Handler, NoFormError
+from convert.importing.in_place import InPlace
 from convert.importing.skeleton import Skeleton
 from convert.importing.tracing import Trace
 from convert.importing.translation import INT64, Translation
 
-HANDLERS: Mapping[str, Handler] = {**ELEMENTWISE, **SHAPES, **TABLES, **PRODUCTS, **ATTENTION}
+HANDLERS: Mapping[str, Handler] = {
+    **ELEMENTWISE,
+    **SHAPES,
+    **TABLES,
+    **PRODUCTS,
+    **ATTENTION,
+    **EXPERTS,
+    **CHOOSING,
+    **COMPLEX,
+}
 """Every operator of torch that has a form."""
 
 _INPUTS = {
@@ -85,6 +98,7 @@ class _Walk:
 
     def __init__(self, trace: Trace, skeleton: Skeleton, to: Translation) -> None:
         self._trace, self._skeleton, self.to = trace, skeleton, to
+        self._in_place = InPlace(to, _operator)
 
     def run(self, inputs: Mapping[str, ir.Value]) -> ir.Value:
         """The logits."""
@@ -153,34 +167,21 @@ class _Walk:
         self.to.scope = _scope(node, self._trace.prefix)
         named = _named(node, arguments, _arguments(node.kwargs, values))
         try:
-            made = HANDLERS[name](Call(self.to, named, meta))
+            made = _made(name, Call(self.to, named, meta))
         except (NoFormError, KeyError) as error:
             raise UnsupportedArchitectureError(
                 f"a call of {name} in {self.to.scope or 'the model'} has no form here",
                 found=str(error),
             ) from error
         if name.split(".")[1].endswith("_") and not name.split(".")[1].endswith("__"):
-            self._written(node, values, made)
+            self._in_place.write(node, values, made)
         return made
 
-    def _written(self, node: Any, values: dict[Any, Any], made: Any) -> None:
-        """An operator that writes in place: its operand is what comes out from now on."""
-        target = node.args[0]
-        if target.op == "call_function" and _operator(target) in _VIEWS:
-            raise UnsupportedArchitectureError(
-                "a part of a tensor is written in place", found=_operator(node)
-            )
-        values[target] = made
 
-
-_VIEWS = frozenset(
-    f"aten.{name}"
-    for name in (
-        *("slice.Tensor", "select.int", "view.default", "transpose.int", "narrow.default"),
-        *("expand.default", "unsqueeze.default", "permute.default", "index.Tensor"),
-    )
-)
-"""Operators whose output is a part of their input."""
+def _made(name: str, call: Call) -> Any:
+    if any(isinstance(each, Complex) for each in call.arguments.values()):
+        return of_complex(name, call, HANDLERS)
+    return HANDLERS[name](call)
 
 
 def _refuse_unknown(program: Any, model: str) -> None:

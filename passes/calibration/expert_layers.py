@@ -13,6 +13,9 @@ from convert.graph import expert_splits
 from passes.calibration.observers import SecondMoments
 from passes.calibration.steps import streamed_weight
 
+_SAME_ROWS = ("Cast", "Identity", "Reshape")
+"""Operators that leave rows what they are, for reading a router's inputs."""
+
 PRIOR_TOKENS = 8
 """What is known before a text is read counts as much as so many of its tokens. Of a usual layer's
 moments, 64 tokens tell almost all: at as many, it counts for a ninth."""
@@ -24,20 +27,25 @@ class Expert:
 
     Args:
         name: Of its module.
-        router: Name of a weight that multiplies the same tokens, and all of the layer.
+        router: Name of a weight that multiplies the same tokens, and all of the layer; None if
+            none does.
         entering: Names of the weights that multiply the tokens themselves.
         inner: Names of those that multiply what the others make of them.
     """
 
     name: str
-    router: str
+    router: str | None
     entering: tuple[str, ...]
     inner: tuple[str, ...]
 
 
 def experts_of(model: ir.Model) -> tuple[Expert, ...]:
     """All experts of a graph, layer by layer."""
-    return tuple(expert for node in expert_splits(model) for expert in _experts(node))
+    layers: dict[ir.Value | None, list[ir.Node]] = {}
+    for node in expert_splits(model):
+        # The same sizes deal out the tokens, and what the first matrices make of them.
+        layers.setdefault(node.inputs[1], []).append(node)
+    return tuple(expert for splits in layers.values() for expert in _experts(splits))
 
 
 class ExpertMoments:
@@ -64,10 +72,10 @@ class ExpertMoments:
     def of(self, weight: str, seen: SecondMoments) -> NDArray[np.float64]:
         """Mean squares ``[features]`` of what goes into a weight that the observer has seen."""
         sums, tokens = seen.sums[weight], seen.tokens[weight]
-        if weight in self._routers:
-            router = self._routers[weight]
+        router = self._routers.get(weight)
+        if router is not None:
             expected = seen.sums[router] / seen.tokens[router]
-        elif weight in self._inner:
+        elif weight in self._inner or weight in self._routers:
             mean = sums.mean() / tokens if tokens else 1.0
             expected = np.full(sums.shape, mean)
         else:
@@ -79,16 +87,35 @@ class ExpertMoments:
         return {each.name: seen.tokens[each.entering[0]] for each in self.experts}
 
 
-def _experts(split: ir.Node) -> Iterator[Expert]:
-    arriving = split.inputs[0]
-    gather = None if arriving is None else arriving.producer()
-    tokens = None if gather is None else gather.inputs[0]
-    assert tokens is not None, f"{split.name} splits what nobody gathered"
-    router = next(_weights(tokens))
-    for share in split.outputs:
+def _experts(splits: list[ir.Node]) -> Iterator[Expert]:
+    first, *others = splits
+    router = _router(first)
+    for place, share in enumerate(first.outputs):
         entering = tuple(_weights(share))
         name = str(share.name).removesuffix(".tokens")
-        yield Expert(name, router, entering, tuple(_inner(share)))
+        inner = [*_inner(share)]
+        for split in others:
+            inner += _weights(split.outputs[place])
+        yield Expert(_module(name, entering), router, entering, tuple(inner))
+
+
+def _router(split: ir.Node) -> str | None:
+    arriving = split.inputs[0]
+    gather = None if arriving is None else arriving.producer()
+    value = None if gather is None or gather.op_type != "Gather" else gather.inputs[0]
+    while value is not None:
+        found = next(_weights(value), None)
+        producer = value.producer()
+        if found is not None or producer is None or producer.op_type not in _SAME_ROWS:
+            return found
+        value = producer.inputs[0]
+    return None
+
+
+def _module(name: str, entering: tuple[str, ...]) -> str:
+    """An expert's module: what its shares are called after, or that with the number."""
+    weight = next(iter(entering), f"{name}.weight").removesuffix(".weight")
+    return name.rpartition(".")[0] if weight == name else name
 
 
 def _weights(value: ir.Value) -> Iterator[str]:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from openvino import Node
 from openvino.opset13 import concat
 
+from convert.attention_sinks import sink_of
 from targets.openvino.alibi import biased_mask
 from targets.openvino.attention import attention, capped_attention, scores_to_add
 from targets.openvino.context import Context, attributes, refuse_unless
@@ -47,7 +48,9 @@ def lower_rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
 
 def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     """Attention that reads a cache, its scores bent by a softcap or not."""
-    given = attributes(node, {"scale": None, "is_causal": 0, "softcap": 0.0})
+    given = attributes(
+        node, {"scale": None, "is_causal": 0, "softcap": 0.0, "qk_matmul_output_mode": 0}
+    )
     refuse_unless(not given["is_causal"], node, "is_causal; the mask must say it")
     refuse_unless(len(node.inputs) == 6, node, "attention without a cache and a mask")
     q, k, v, _, past_k, past_v = context.inputs(node)
@@ -60,7 +63,13 @@ def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     scale = given["scale"]
     if scale is None:
         scale = q.get_output_partial_shape(0)[3].get_length() ** -0.5
-    if given["softcap"]:
+    sink = sink_of(node)
+    refuse_unless(len(node.outputs) == 3 or sink is not None, node, "scores as an output")
+    if sink is not None:
+        refuse_unless(not given["softcap"], node, "a sink beside a softcap")
+        mixed = attention(q, keys, values, mask, scale=scale, sink=context.node(sink.scores))
+        context.absorb(sink.steps, sink.result, mixed)
+    elif given["softcap"]:
         cap = given["softcap"]
         mixed = capped_attention(q, keys, values, mask, scale=scale, softcap=cap)
     else:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from openvino import Node
 from openvino import opset13 as ops
+from openvino.utils.node_factory import _get_node_factory as get_node_factory
+from openvino.utils.types import as_nodes
 
 BLOCKED = np.float32(-65504.0)
 """Added to the score of a pair that does not attend: far below any score, finite in float16."""
@@ -22,7 +24,9 @@ def scores_to_add(allowed: Node) -> Node:
     return ops.select(allowed, np.float32(0.0), BLOCKED)
 
 
-def attention(q: Node, k: Node, v: Node, mask: Node, *, scale: float) -> Node:
+def attention(
+    q: Node, k: Node, v: Node, mask: Node, *, scale: float, sink: Node | None = None
+) -> Node:
     """Scaled dot product of ``q`` ``[B, H, S, D]`` with ``k`` and ``v`` ``[B, Hkv, T, D]``.
 
     Args:
@@ -31,11 +35,17 @@ def attention(q: Node, k: Node, v: Node, mask: Node, *, scale: float) -> Node:
         v: Values, past and new.
         mask: Added to the scores, f32, ``[B, 1, S, T]`` or ``[B, H, S, T]``.
         scale: Factor of the scores before softmax.
+        sink: Score of one key more whose value is zero, ``[1, H, 1, 1]``.
     """
     heads, kv_heads = _heads(q), _heads(k)
     if heads != kv_heads:
         k = _repeat_heads(k, heads // kv_heads)
         v = _repeat_heads(v, heads // kv_heads)
+    if sink is not None:
+        inputs = [q, k, v, mask, ops.constant(np.float32(scale)), sink]
+        return get_node_factory("opset13").create(
+            "ScaledDotProductAttention", as_nodes(*inputs), {"causal": False}
+        )
     return ops.scaled_dot_product_attention(q, k, v, mask, np.float32(scale))
 
 

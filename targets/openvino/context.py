@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -25,6 +25,7 @@ class Context:
         self._nodes: dict[str, Node] = {}
         self._shared: dict[tuple[str, str], Node] = {}
         self._named: set[str] = set()
+        self._absorbed: set[ir.Node] = set()
 
     def node(self, value: ir.Value | None) -> Node:
         """The node that computes ``value``."""
@@ -41,6 +42,15 @@ class Context:
         assert value.name is not None
         self._nodes[value.name] = node
         self.name(node, name)
+
+    def absorb(self, nodes: Iterable[ir.Node], value: ir.Value, node: Node) -> None:
+        """Record that ``node`` computes ``value`` together with all that ``nodes`` do."""
+        self._absorbed.update(nodes)
+        self.bind(value, node, str(value.name))
+
+    def is_absorbed(self, node: ir.Node) -> bool:
+        """Whether another operator's lowering has done what ``node`` does."""
+        return node in self._absorbed
 
     def shared(self, kind: str, value: ir.Value | None, build: Callable[[Node], Node]) -> Node:
         """A node built from ``value`` once, however many operators ask for it."""

@@ -37,13 +37,15 @@ def ir_files(lowered: Lowered, stem: str) -> IrFiles:
     offsets: dict[str, tuple[int, int]] = {}
     jobs = []
     for weight in lowered.weights:
-        placements = []
+        starts = []
         for node, plane in weight.placeholders:
-            start, size = _aligned(end), plane.nbytes(weight.parameter.weight.rows)
-            offsets[node.get_friendly_name()] = (start, size)
-            placements.append(Placement(f"{stem}.bin", start))
-            end = start + size
-        jobs.append(WriteJob(weight.parameter.weight, weight.encoding, tuple(placements)))
+            size = plane.nbytes(weight.parameters[0].weight.rows)
+            starts.append((_aligned(end), size))
+            end = starts[-1][0] + size * len(weight.parameters)
+            offsets[node.get_friendly_name()] = (starts[-1][0], end - starts[-1][0])
+        for number, parameter in enumerate(weight.parameters):
+            places = (Placement(f"{stem}.bin", start + size * number) for start, size in starts)
+            jobs.append(WriteJob(parameter.weight, weight.encoding, tuple(places)))
     return IrFiles(
         OutputFile.whole(f"{stem}.xml", _with_constants(xml, offsets)),
         OutputFile(f"{stem}.bin", end, ((0, constants),)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from convert.errors import UnsupportedError
 from convert.parameter import Parameter
 from passes.calibration.observers import InputRange
 from targets.openvino.context import Context
+from targets.openvino.experts import StackedGroup, lower_group, stacked_groups
 from targets.openvino.operators import lower_node
 from targets.openvino.state import read_state
 from targets.openvino.weights import StoredWeight, stored_weight
@@ -58,9 +59,15 @@ def lower(model: ir.Model, input_ranges: Mapping[str, InputRange] | None = None)
         )
     context, graph = Context(input_ranges), model.graph
     inputs = _lower_inputs(context, graph)
-    weights = _lower_initializers(context, graph)
+    groups = stacked_groups(model)
+    weights = _lower_initializers(context, graph, groups)
+    starts = {group.group.steps[0]: group for group in groups}
     variables = _lower_state(context, graph, inputs[0])
     for node in graph:
+        if node in starts:
+            lower_group(context, starts[node])
+        if context.is_absorbed(node):
+            continue
         for value, lowered in zip(node.outputs, lower_node(context, node), strict=False):
             context.bind(value, lowered, node.name or node.op_type)
     sinks = []
@@ -92,20 +99,29 @@ def _lower_inputs(context: Context, graph: ir.Graph) -> list[Node]:
     return parameters
 
 
-def _lower_initializers(context: Context, graph: ir.Graph) -> tuple[StoredWeight, ...]:
-    weights = []
+def _lower_initializers(
+    context: Context, graph: ir.Graph, groups: Sequence[StackedGroup]
+) -> tuple[StoredWeight, ...]:
+    stacked = {value for group in groups for value in group.values}
+    weights = [_named(context, name, weight) for each in groups for name, weight in each.stored]
     for name, value in graph.initializers.items():
+        if value in stacked:
+            continue
         tensor = value.const_value
         if isinstance(tensor, Parameter):
-            weight = stored_weight(tensor)
-            for node, plane in weight.placeholders:
-                context.name(node, name if node is weight.node else f"{name}/{plane.name}")
-            context.bind(value, weight.node, name)
-            weights.append(weight)
+            weights.append(_named(context, name, stored_weight(tensor)))
+            context.bind(value, weights[-1].node, name)
         else:
             assert tensor is not None
             context.bind(value, ops.constant(np.array(tensor.numpy())), name)
     return tuple(weights)
+
+
+def _named(context: Context, name: str, weight: StoredWeight) -> StoredWeight:
+    for node, plane in weight.placeholders:
+        context.name(node, name if node is weight.node else f"{name}/{plane.name}")
+    context.name(weight.node, name)
+    return weight
 
 
 def _lower_state(context: Context, graph: ir.Graph, input_ids: Node) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from openvino import Node, Type
 from openvino import opset13 as ops
+from openvino.opset15 import scatter_nd_update
 
 from convert.errors import UnsupportedError
 from convert.parameter import Parameter
@@ -109,6 +110,22 @@ def _slice(context: Context, node: ir.Node) -> Sequence[Node]:
 def _gather_nd(context: Context, node: ir.Node) -> Sequence[Node]:
     batch_dims = attributes(node, {"batch_dims": 0})["batch_dims"]
     return [ops.gather_nd(*context.inputs(node), batch_dims)]
+
+
+_REDUCTIONS = {"none": "none", "add": "sum", "mul": "prod", "min": "min", "max": "max"}
+"""ONNX's names of what is done with elements that are written to, and the runtime's."""
+
+
+def _scatter_elements(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"axis": 0, "reduction": "none"})
+    x, index, values = context.inputs(node)
+    reduction = _REDUCTIONS[given["reduction"]]
+    return [ops.scatter_elements_update(x, index, values, np.int64(given["axis"]), reduction)]
+
+
+def _scatter_nd(context: Context, node: ir.Node) -> Sequence[Node]:
+    given = attributes(node, {"reduction": "none"})
+    return [scatter_nd_update(*context.inputs(node), _REDUCTIONS[given["reduction"]])]
 
 
 def _conv(context: Context, node: ir.Node) -> Sequence[Node]:
@@ -243,6 +260,8 @@ _OTHERS: Mapping[str, Lowering] = {
     "Range": _range,
     "Reshape": _reshape,
     "RotaryEmbedding": lower_rotary_embedding,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": _scatter_nd,
     "Shape": _shape,
     "Slice": _slice,
     "Softmax": _softmax,

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from openvino import Node, Type
 from openvino import opset13 as ops
 
+from targets.openvino.experts import NUMBER
+
 Array = NDArray[np.float32]
 
 _CODES = (Type.u4, Type.i4, Type.nf4, Type.f8e4m3)
@@ -23,7 +25,12 @@ _ARITHMETIC: dict[str, Callable[..., Array]] = {"Subtract": np.subtract, "Multip
 def stored_weights(artifact: Path) -> Iterator[tuple[str, Array]]:
     """Name and float32 value of every parameter in ``openvino_model.xml``."""
     for name, node in stored_nodes(artifact).items():
-        yield name, value_of(node)
+        values = value_of(node)
+        if NUMBER not in name:
+            yield name, values
+            continue
+        for number, each in enumerate(values):
+            yield name.replace(NUMBER, str(number)), each
 
 
 def stored_nodes(

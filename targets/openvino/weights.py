@@ -9,7 +9,7 @@ does not write, all is in float32 from the start.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +39,17 @@ _INTEGERS = ("i8", "u8", "i4", "u4")
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """A weight of the graph and the placeholders that stand for its planes.
+    """A weight of the graph, or several of one shape along a new axis, and the placeholders that
+    stand for its planes.
 
     Args:
-        parameter: The initializer.
+        parameters: The initializer; or all that are in one constant, in order.
         encoding: How it is stored.
         placeholders: Node and plane, in the order of the encoding's planes.
-        node: The float matrix that they stand for.
+        node: The floats that they stand for.
     """
 
-    parameter: Parameter
+    parameters: tuple[Parameter, ...]
     encoding: Encoding
     placeholders: tuple[tuple[Node, Plane], ...]
     node: Node
@@ -65,7 +66,27 @@ class StoredWeight:
         if "scales" not in planes or planes["codes"].dtype not in _INTEGERS:
             return None
         groups = math.prod(planes["scales"].row_shape)
-        return self.parameter.weight.columns // groups if groups > 1 else None
+        return self.parameters[0].weight.columns // groups if groups > 1 else None
+
+
+def stored_stack(parameters: Sequence[Parameter]) -> StoredWeight:
+    """As `stored_weight`, for weights of one shape and encoding along a new first axis.
+
+    Raises:
+        UnsupportedEncodingError: The encoding stores planes that this target has no form for.
+    """
+    single = stored_weight(parameters[0])
+    count, shape = len(parameters), parameters[0].weight.shape
+    planes = {plane.name: plane for _, plane in single.placeholders}
+    nodes = {
+        plane.name: ops.parameter(
+            [count, *node.get_output_shape(0)], node.get_output_element_type(0)
+        )
+        for node, plane in single.placeholders
+    }
+    placeholders = tuple((nodes[name], plane) for name, plane in planes.items())
+    node = _decompressed(nodes, planes, (count, *shape))
+    return StoredWeight(tuple(parameters), single.encoding, placeholders, node)
 
 
 def stored_weight(parameter: Parameter) -> StoredWeight:
@@ -88,7 +109,7 @@ def stored_weight(parameter: Parameter) -> StoredWeight:
     }
     placeholders = tuple((nodes[name], plane) for name, plane in planes.items())
     node = _decompressed(nodes, planes, weight.shape)
-    return StoredWeight(parameter, encoding, placeholders, node)
+    return StoredWeight((parameter,), encoding, placeholders, node)
 
 
 def _plane_shapes(

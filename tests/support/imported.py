@@ -48,10 +48,10 @@ def original(raw: dict[str, Any], seed: int = 0) -> Any:
 
     torch.manual_seed(seed)
     kind = getattr(transformers, raw["architectures"][0])
-    options = {"dtype": torch.float32, "attn_implementation": "eager"}
-    model = kind._from_config(config_object(raw), **options).eval()
+    eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
+    model = kind._from_config(config_object(raw), dtype=torch.float32, **eager).eval()
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in _stored(model).values():
             noise = torch.randn_like(parameter)
             if parameter.dim() < 2:
                 parameter.add_(0.1 * noise)
@@ -60,9 +60,15 @@ def original(raw: dict[str, Any], seed: int = 0) -> Any:
     return model
 
 
+def _stored(model: Any) -> dict[str, Any]:
+    """Parameters, and buffers that a checkpoint has."""
+    buffers = {name: each for name, each in model.named_buffers() if name in model.state_dict()}
+    return dict(model.named_parameters()) | buffers
+
+
 def weights_of(model: Any) -> dict[str, ArrayWeight]:
     """Its parameters as the weights of a checkpoint; of tied ones the first."""
-    stored = {name: each.detach().numpy() for name, each in model.named_parameters()}
+    stored = {name: each.detach().numpy() for name, each in _stored(model).items()}
     return {name: ArrayWeight(name, each) for name, each in stored.items()}
 
 

@@ -43,6 +43,8 @@ def _divide(call: Call) -> Made:
     mode = call.get("rounding_mode")
     if mode is None:
         return call.op("Div", first, second)
+    if mode == "trunc" and call.dtype != FLOAT:
+        return call.op("Div", first, second)
     if mode != "floor":
         raise NoFormError(f"rounding_mode {mode}")
     if call.dtype == FLOAT:

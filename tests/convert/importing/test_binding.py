@@ -1,16 +1,12 @@
 """Tensors of a checkpoint find their parameters by transformers' own mapping."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import onnx_ir as ir
 import pytest
 
-from convert.errors import UnsupportedArchitectureError
-from convert.importing import binding
 from convert.importing.binding import bound
 from convert.importing.describing import describe, described, is_ignored, tied_names
-from convert.weights import ArrayWeight, read_float32
+from convert.weights import ArrayWeight
 from tests.support.imported import original, raw_config, weights_of
 
 NOTES = {"tricast.tied": '{"head": "table"}', "tricast.ignored": '["\\\\.masked_bias$"]'}
@@ -64,45 +60,3 @@ def test_a_model_saved_without_its_head_lacks_the_prefix():
     assert found.keys() == whole.keys()
     assert all(found[name].name == name for name in whole)
     assert described(model).layers == 1
-
-
-class Concatenate:
-    dim = 0
-
-
-class Chunk:
-    dim = 0
-
-
-class MergeModulelist:
-    dim = 0
-
-
-def group(operation, sources, targets, first, given):
-    made = SimpleNamespace(operations=[operation], source_patterns=sources, target_patterns=targets)
-    return binding._Group(made, first, given)
-
-
-def test_tensors_are_joined_one_below_the_other():
-    q, k = weight("q", 4), weight("k", 2)
-    given = {"k_proj": [k], "q_proj": [q]}
-    found = binding._converted(group(Concatenate(), ["q_proj", "k_proj"], ["qk"], "qk", given))
-    np.testing.assert_array_equal(read_float32(found["qk"]), np.concatenate([q.array, k.array]))
-
-
-def test_a_tensor_is_cut_into_equal_parts():
-    both = weight("a.gate_up", 6)
-    made = group(Chunk(), ["gate_up"], ["gate", "up"], "a.gate", {"gate_up": [both]})
-    found = binding._converted(made)
-    assert list(found) == ["a.gate", "a.up"]
-    np.testing.assert_array_equal(read_float32(found["a.up"]), both.array[3:])
-    odd = group(Chunk(), ["gate_up"], ["gate", "up"], "a.gate", {"gate_up": [weight("w", 3)]})
-    with pytest.raises(UnsupportedArchitectureError, match="cannot be cut"):
-        binding._converted(odd)
-
-
-def test_other_combinations_are_refused_by_name():
-    made = group(MergeModulelist(), ["e"], ["all"], "all", {"e": weights("e.0", "e.1").values()})
-    with pytest.raises(UnsupportedArchitectureError, match="not implemented") as refused:
-        binding._converted(made)
-    assert "MergeModulelist of e.0, e.1" in str(refused.value)

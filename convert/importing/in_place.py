@@ -1,0 +1,141 @@
+"""Tensors that a program writes to piece by piece, as pieces side by side along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from convert.errors import UnsupportedArchitectureError
+from convert.importing.axes import expression_of
+from convert.importing.translation import INT64, Translation
+
+VIEWS = frozenset(
+    f"aten.{name}"
+    for name in (
+        *("slice.Tensor", "select.int", "view.default", "transpose.int", "narrow.default"),
+        *("expand.default", "unsqueeze.default", "permute.default", "index.Tensor"),
+        *("reshape.default", "t.default", "squeeze.dim", "alias.default", "unbind.int"),
+        *("split.Tensor", "split_with_sizes.default", "chunk.default", "view_as.default"),
+    )
+)
+"""Operators whose output is, or may be, a part of their input."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Elements ``start`` to ``stop`` of an axis: all of ``value``, or as many of the whole."""
+
+    start: int
+    stop: int
+    value: ir.Value | None
+
+
+class InPlace:
+    """Writes to parts of tensors.
+
+    Args:
+        to: Where operators are appended.
+        operator: Name of the operator of a node of the program.
+    """
+
+    def __init__(self, to: Translation, operator: Callable[[Any], str]) -> None:
+        self._to, self._operator = to, operator
+        self._wholes: dict[Any, tuple[int, ir.Value, list[_Piece]]] = {}
+
+    def write(self, node: Any, values: dict[Any, Any], made: ir.Value) -> None:
+        """Let what is read from now on be what an operator wrote.
+
+        Args:
+            node: That writes to its first operand.
+            values: Of the nodes of the program, which are changed.
+            made: What is written.
+
+        Raises:
+            UnsupportedArchitectureError: It is a part that is not a range along one axis, or what
+                was a part of the same tensor before is read again.
+        """
+        target = node.args[0]
+        if not self._is_view(target):
+            self._refuse_stale(node, target, target)
+            values[target] = made
+            return
+        whole, (axis, start, stop) = target.args[0], self._range(target)
+        if self._is_view(whole):
+            raise _refused(self._operator(node))
+        self._refuse_stale(node, whole, target)
+        values[target] = made
+        values[whole] = self._with_piece(whole, values, axis, _Piece(start, stop, made))
+
+    def _with_piece(
+        self, whole: Any, values: Mapping[Any, Any], axis: int, piece: _Piece
+    ) -> ir.Value:
+        size = int(whole.meta["val"].shape[axis])
+        known = self._wholes.get(whole)
+        if known is None or known[0] != axis:
+            known = (axis, values[whole], [_Piece(0, size, None)])
+        _, base, pieces = known
+        left = [_Piece(each.start, min(each.stop, piece.start), None) for each in pieces]
+        right = [_Piece(max(each.start, piece.stop), each.stop, None) for each in pieces]
+        cut: list[_Piece] = []
+        for each, before, behind in zip(pieces, left, right, strict=True):
+            if each.stop <= piece.start or each.start >= piece.stop:
+                cut.append(each)
+            elif each.value is not None and (each.start, each.stop) != (piece.start, piece.stop):
+                raise _refused("a part of what was written before")
+            else:
+                cut += [part for part in (before, behind) if part.start < part.stop]
+        cut = sorted([*cut, piece], key=lambda each: each.start)
+        self._wholes[whole] = (axis, base, cut)
+        return self._joined(whole, axis, base, cut)
+
+    def _joined(self, whole: Any, axis: int, base: ir.Value, pieces: list[_Piece]) -> ir.Value:
+        shape = list(whole.meta["val"].shape)
+        parts = []
+        for each in pieces:
+            if each.value is not None:
+                parts.append(each.value)
+                continue
+            bounds = [self._vector(at) for at in (each.start, each.stop, axis, 1)]
+            own = [*shape[:axis], each.stop - each.start, *shape[axis + 1 :]]
+            parts.append(self._to.op("Slice", base, *bounds, shape=own, dtype=base.dtype))
+        if len(parts) == 1:
+            return parts[0]
+        return self._to.op(
+            "Concat", *parts, shape=shape, dtype=base.dtype, attributes={"axis": axis}
+        )
+
+    def _range(self, view: Any) -> tuple[int, int, int]:
+        """Axis, start and stop of a range that a node takes out of its operand."""
+        given = dict(zip(("self", "dim", "start", "end", "step"), view.args, strict=False))
+        given |= view.kwargs
+        sizes = given["self"].meta["val"].shape
+        axis = int(given.get("dim", 0)) % len(sizes)
+        size = expression_of(sizes[axis])
+        bounds = [given.get("start") or 0, given.get("end"), given.get("step", 1)]
+        known = [size if each is None else expression_of(each) for each in bounds]
+        whole_numbers = isinstance(size, int) and all(isinstance(each, int) for each in known)
+        if self._operator(view) != "aten.slice.Tensor" or not whole_numbers or known[2] != 1:
+            raise _refused(self._operator(view))
+        start, stop = (each + size if each < 0 else min(each, size) for each in known[:2])
+        return axis, start, stop
+
+    def _refuse_stale(self, node: Any, whole: Any, written: Any) -> None:
+        """Parts taken out before are what they were; torch would show what is written."""
+        for user in whole.users:
+            stale = user is not written and user < node and self._is_view(user)
+            if stale and any(reader > node for reader in user.users):
+                raise _refused(self._operator(user))
+
+    def _is_view(self, node: Any) -> bool:
+        return node.op == "call_function" and self._operator(node) in VIEWS
+
+    def _vector(self, number: int) -> ir.Value:
+        return self._to.constant(np.array([number], INT64.numpy()))
+
+
+def _refused(found: str) -> UnsupportedArchitectureError:
+    return UnsupportedArchitectureError("a part of a tensor is written in place", found=found)

@@ -1,0 +1,38 @@
+"""The experts of a layer in one constant: what is stored is what is read back."""
+
+import numpy as np
+import pytest
+
+from convert.graph import parameters
+from targets.openvino.experts import NUMBER
+from targets.openvino.stored import stored_nodes, stored_weights
+from tests.support.imported import imported_graph_of, original, raw_config
+from tests.support.imported_openvino import ImportedIr
+
+RAW = {"num_local_experts": 8, "num_experts_per_tok": 2, "num_hidden_layers": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("encoding_name", "family"),
+    [("f32", "gpt_oss"), ("bf16", "mixtral"), ("int8", "gpt_oss"), ("int4_g32", "mixtral")],
+)
+def test_matrices_of_experts_are_stored_one_behind_the_other(encoding_name, family, tmp_path):
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+    raw = raw_config(family, hidden_size=64, intermediate_size=96, **RAW, **rope)
+    ir = ImportedIr(raw, tmp_path, encoding_name)
+    assert ir.kinds["GatherMatmul"] == 2
+    assert any(NUMBER in name for name in stored_nodes(tmp_path))
+    stored = dict(stored_weights(tmp_path))
+    found = parameters(imported_graph_of(raw, original(raw)))
+    experts = [name for name in found if ".experts." in name]
+    assert len(experts) == (32 if family == "gpt_oss" else 16)
+    for name in experts:
+        weight = found[name].weight
+        values = weight.read_rows(0, weight.rows).reshape(weight.shape)
+        most = {"f32": 1e-7, "bf16": 0.01, "int8": 0.01, "int4_g32": 0.15}[encoding_name]
+        assert np.abs(stored[name] - values).max() <= most * np.abs(values).max(), name
+    # With what is stored, the runtime computes what numpy would: little is left of the logits'
+    # own spread at 8 bits, nothing at 32.
+    most = {"f32": 1e-4, "bf16": 0.1, "int8": 0.2, "int4_g32": 1.5}[encoding_name]
+    assert max(ir.differences().values()) < most
