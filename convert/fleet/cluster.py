@@ -12,7 +12,7 @@ from convert.errors import OutOfMemoryError, UnavailableWorkersError, UsageError
 from convert.fleet.address import Address, cluster_of_this_machine, require_answer
 from convert.fleet.ray_errors import explained, no_workers
 
-_RETRIES = 8
+RETRIES = 8
 """Of a task whose worker or machine is lost."""
 
 _PATIENCE = 60.0
@@ -90,7 +90,9 @@ class Cluster:
             function: Importable, or small.
             arguments: Can be pickled, or what `put` gave.
             memory: Bytes that it needs.
-            results: More than one are yielded by ``function``, one after another.
+            results: More than one are yielded by ``function``, one after another. Such a task is
+                not done again if it is lost: Ray would keep its arguments and results until the
+                end, for tasks that might be needed again.
 
         Returns:
             What `ready` and `value` are asked about: for several results they come in order.
@@ -98,7 +100,8 @@ class Cluster:
         key = (function, results)
         if key not in self._tasks:
             returns: int | str = "streaming" if results > 1 and not self.is_client else results
-            remote = self._ray.remote(num_cpus=1, max_retries=_RETRIES, num_returns=returns)
+            retries = RETRIES if results == 1 else 0
+            remote = self._ray.remote(num_cpus=1, max_retries=retries, num_returns=returns)
             self._tasks[key] = remote(function)
         spread = {"memory": memory, "scheduling_strategy": "SPREAD"}
         return self._tasks[key].options(**spread).remote(*arguments)
@@ -123,6 +126,7 @@ class Cluster:
         """A result that is ready, or the next one of several.
 
         Raises:
+            LostTaskError: The task was lost.
             Exception: What the task raised.
         """
         streaming = isinstance(result, self._ray.ObjectRefGenerator)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from convert.errors import OutOfMemoryError, UnavailableWorkersError
 
+
+class LostTaskError(UnavailableWorkersError):
+    """Whoever did a task is gone, or what it made."""
+
+
 _KEPT = "run the same command again: what was written is kept"
 
 
@@ -20,7 +25,7 @@ def explained(error: Exception) -> Exception:
             remedy="allow less with --memory, or use machines with more",
         )
     if isinstance(error, (exceptions.RayError, ConnectionError)):
-        return UnavailableWorkersError(
+        return LostTaskError(
             "the cluster lost a task and could not do it again",
             expected="a cluster that lives as long as the run, or machines that come back",
             found=_first_line(error),

@@ -13,7 +13,8 @@ from convert.artifact import holder
 from convert.chunk_worker import ChunkWorker, Output
 from convert.chunks import Chunk, PlacedJob
 from convert.fleet.agreement import of_this_process
-from convert.fleet.cluster import Cluster
+from convert.fleet.cluster import RETRIES, Cluster
+from convert.fleet.ray_errors import LostTaskError
 from convert.fleet.remote_chunk import Done, Piece, Terms, encode, multiply_and_encode
 from convert.fleet.task_memory import task_bytes
 from convert.weights import Floats
@@ -56,6 +57,30 @@ class _Task:
 
     results: list[Any]
     next_steps: list[Callable[[Any], None]]
+    again: Callable[[], list[Any]] | None = None
+    """Has it done once more, for one that Ray itself does not."""
+    retries: int = RETRIES
+    taken_in: int = 0
+
+    def take_in(self, value: object) -> None:
+        """What the next result is."""
+        self.results.pop(0)
+        self.taken_in += 1
+        self.next_steps.pop(0)(value)
+
+    def retry(self) -> bool:
+        """Begin anew after a loss, if that is possible; what was taken in is passed over."""
+        if self.again is None or not self.retries:
+            return False
+        self.retries -= 1
+        self.results = self.again()
+        self.next_steps = [_pass_over] * self.taken_in + self.next_steps
+        self.taken_in = 0
+        return True
+
+
+def _pass_over(value: object) -> None:
+    pass
 
 
 class RayExecutor:
@@ -160,10 +185,13 @@ class RayExecutor:
         own = chunk.alone(self._missing(chunk))
         given = (self._terms, laid_down, own)
         memory = self._room(task_bytes(own) + product.nbytes)
-        result = self._cluster.submit(multiply_and_encode, *given, memory=memory, results=2)
+
+        def submitted() -> list[Any]:
+            result = self._cluster.submit(multiply_and_encode, *given, memory=memory, results=2)
+            return list(result) if isinstance(result, list) else [result, result]
+
         self._taking += 1
-        results = list(result) if isinstance(result, list) else [result, result]
-        self._begin(_Task(results, [taken, self._finished(chunk)]))
+        self._begin(_Task(submitted(), [taken, self._finished(chunk)], submitted))
 
     def _missing(self, chunk: Chunk) -> Sequence[PlacedJob]:
         """What is to be done of a chunk; of the rest the artifact's files are told."""
@@ -183,11 +211,13 @@ class RayExecutor:
         """Take in what is ready, perhaps nothing yet."""
         for result in self._cluster.ready(list(self._working)):
             task = self._working.pop(result)
-            value = self._cluster.value(task.results.pop(0))
-            step = task.next_steps.pop(0)
+            try:
+                task.take_in(self._cluster.value(result))
+            except LostTaskError:
+                if not task.retry():
+                    raise
             if task.results:
                 self._working[task.results[0]] = task
-            step(value)
 
     def _finished(self, *chunks: Chunk) -> Callable[[Done], None]:
         journals = {placed.folder: placed.journal for chunk in chunks for placed in chunk.jobs}

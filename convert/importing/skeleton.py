@@ -76,13 +76,15 @@ def skeleton(raw: Mapping[str, Any]) -> Skeleton:
     _as_exported(config)
     try:
         with torch.device("meta"):
-            model = kind._from_config(config, dtype=torch.float32, attn_implementation=NAME)
+            model = _with_attention(kind, config)
     except Exception as error:
         raise UnsupportedArchitectureError(
             f"{name} cannot be made without weights",
             found=f"{type(error).__name__}: {_first_line(error)}",
         ) from error
     model.eval()
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise UnsupportedConfigError("the model has an encoder", expected="a decoder alone")
     return Skeleton(model, _buffer_values(model), _aliases(model))
 
 
@@ -91,8 +93,22 @@ def _as_exported(config: Any) -> None:
     for part in {id(each): each for each in (config, config.get_text_config())}.values():
         part.use_cache = False
         part._experts_implementation = NAME
-    if getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedConfigError("the model has an encoder", expected="a decoder alone")
+
+
+def _with_attention(kind: Any, config: Any) -> Any:
+    """The model with attention of our own, or, where it has a class for each implementation of
+    attention, with the one that computes it step by step.
+    """
+    import torch
+
+    if kind._supports_attention_backend:
+        return kind._from_config(config, dtype=torch.float32, attn_implementation=NAME)
+    model = kind._from_config(config, dtype=torch.float32, attn_implementation="eager")
+    for module in model.modules():
+        part = getattr(module, "config", None)
+        if hasattr(part, "_attn_implementation_internal"):
+            part._attn_implementation_internal = NAME  # for the mask
+    return model
 
 
 def _buffer_values(model: Any) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,9 @@ from convert.importing.translation import BOOL, Made
 DOMAIN, MASK = "tricast", "Mask"
 """Operator that stands for a causal mask until `convert.importing.masking` writes it out."""
 
+CACHED = "Cached"
+"""Operator of the same domain: what is new, behind what a cache holds; attention takes its place."""
+
 
 def _attention(call: Call) -> Made:
     tensors = [call.tensor(name) for name in ("query", "key", "value", "mask")]
@@ -68,7 +71,13 @@ def _mask(call: Call) -> Made:
     )
 
 
+def _cached(call: Call) -> Made:
+    new = call.tensor("new")
+    return call.to.op(CACHED, new, shape=call.shape, dtype=new.dtype, domain=DOMAIN)
+
+
 ATTENTION: Mapping[str, Handler] = {
     "tricast.attention.default": _attention,
     "tricast.mask.default": _mask,
+    "tricast.cached.default": _cached,
 }

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from convert.errors import OutOfMemoryError, UnavailableWorkersError
-from convert.fleet.ray_errors import explained, no_workers
+from convert.errors import OutOfMemoryError
+from convert.fleet.ray_errors import LostTaskError, explained, no_workers
 
 ray = pytest.importorskip("ray")
 
@@ -17,8 +17,8 @@ def test_what_a_task_raised_comes_out_as_it_was():
     ("raised", "expected"),
     [
         (lambda: ray.exceptions.OutOfMemoryError("too much"), OutOfMemoryError),
-        (ray.exceptions.WorkerCrashedError, UnavailableWorkersError),
-        (lambda: ConnectionError("gone"), UnavailableWorkersError),
+        (ray.exceptions.WorkerCrashedError, LostTaskError),
+        (lambda: ConnectionError("gone"), LostTaskError),
     ],
 )
 def test_losses_are_explained(raised, expected):

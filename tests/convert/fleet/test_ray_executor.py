@@ -11,6 +11,7 @@ import pytest
 
 from convert.executors import ThreadExecutor
 from convert.fleet import ray_executor
+from convert.fleet.ray_errors import LostTaskError
 from convert.fleet.ray_executor import RayExecutor, Tally
 from convert.journal import Journal
 from convert.stream import NoCalibration, write_layouts
@@ -27,12 +28,14 @@ class Pretence:
 
     Args:
         lost: Number of the task that ends in an error.
+        lost_after: Results of every second task after which it is lost, once.
         as_list: Give several results as a list, as Ray's client does.
     """
 
     cores = 1
 
-    def __init__(self, lost=None, as_list=False):
+    def __init__(self, lost=None, as_list=False, lost_after=None):
+        self.lost_after = lost_after
         self.lost, self.as_list, self.tasks, self.cancelled, self.needed = lost, as_list, [], 0, []
 
     def put(self, value):
@@ -67,6 +70,7 @@ class Laid:
 class Result:
     def __init__(self, number, cluster):
         self.number, self.cluster, self.values = number, cluster, None
+        self.given = 0
 
     def next(self):
         if self.values is None:
@@ -79,6 +83,9 @@ class Result:
             ]
             made = function(*given)
             self.values = made if hasattr(made, "__next__") else iter([made])
+        if self.given == self.cluster.lost_after and self.number % 2 == 0:
+            raise LostTaskError("gone", expected="a worker")
+        self.given += 1
         return pickle.loads(pickle.dumps(next(self.values)))
 
 
@@ -156,6 +163,27 @@ def test_a_text_is_multiplied_by_workers(tmp_path, as_list):
         tmp_path / "b", ThreadExecutor, calibration=by_threads
     )
     assert np.array_equal(by_threads.outputs, by_workers.outputs)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_lost_task_with_a_text_is_done_again(tmp_path, after):
+    by_threads, by_workers, cluster = Text(), Text(), Pretence(lost_after=after)
+    assert write(tmp_path / "a", on(cluster), calibration=by_workers) == write(
+        tmp_path / "b", ThreadExecutor, calibration=by_threads
+    )
+    assert np.array_equal(by_threads.outputs, by_workers.outputs)
+    assert len(cluster.tasks) == 2 * len(LAYOUT.jobs[::2])
+
+
+def test_a_task_that_is_lost_again_and_again_ends_the_run(tmp_path):
+    class Broken(Pretence):
+        def value(self, result):
+            raise LostTaskError("gone", expected="a worker")
+
+    cluster = Broken()
+    with pytest.raises(LostTaskError):
+        write(tmp_path / "a", on(cluster), calibration=Text())
+    assert len(cluster.tasks) <= 8 * 4 + 4
 
 
 def test_what_looks_at_weights_is_done_by_the_driver(tmp_path):
