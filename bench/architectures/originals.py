@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.architectures.fusion import rotates
-from bench.architectures.small_configs import VOCAB, small_config, special_ids
+from bench.architectures.small_configs import VOCAB, part_for, small_config, special_ids
 
 _SEED = 0
 _TOKENS = 11
@@ -71,12 +71,13 @@ def _random_model(kind: str) -> Any:
 
     from convert.importing.skeleton import class_names
 
-    config = small_config(kind)
+    model_class = getattr(transformers, class_names()[kind])
+    config = part_for(model_class, small_config(kind))
     for part in {id(each): each for each in (config, config.get_text_config())}.values():
         part._experts_implementation = "eager"
     torch.manual_seed(_SEED)
     options = {"dtype": torch.float32, "attn_implementation": "eager"}
-    model = getattr(transformers, class_names()[kind])._from_config(config, **options).eval()
+    model = model_class._from_config(config, **options).eval()
     stored = {**dict(model.named_parameters()), **model.state_dict()}
     seen: set[int] = set()
     with torch.no_grad():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.architectures.overrides import OVERRIDES
 
 VOCAB = 128
+_HEAD_SIZE, _KV_HEADS = 16, 2
 _MOST_LAYERS = 4
 
 _LAYERS = (
@@ -29,7 +30,10 @@ _SIZES: tuple[tuple[str, int], ...] = (
     (r"(.*_)?(intermediate_size(_mlp)?|ffn_dim|ffn_hidden_size|dim_ff|feed_forward_size)", 96),
     (r"dff|n_inner|d_inner|mlp_dim", 96),
     (r"(.*_)?(hidden_size|d_model|n_embd|embed_dim|emb_dim|embedding_(dim|size))", 64),
-    (r"dim_model_base|lru_width|word_embed_proj_dim|out_hidden_size|projection_dim", 64),
+    (
+        r"dim_model_base|lru_width|word_embed_proj_dim|out_hidden_size|projection_dim|adapter_in_dim",
+        64,
+    ),
     (r"mamba_d_ssm", 128),
     (r"(encoder|num_encoder|num)_layers|depth|n_layer|n_layers", 2),
     (r"mamba_n_heads|mamba_num_heads|n_mamba_heads", 8),
@@ -63,8 +67,15 @@ def small_config(kind: str) -> Any:
     from transformers import CONFIG_MAPPING
 
     config_class = CONFIG_MAPPING[kind]
-    values = _merged(Shrinking().shrunk(stated(config_class)), OVERRIDES.get(kind, {}))
+    values = merged(Shrinking().shrunk(stated(config_class)), OVERRIDES.get(kind, {}))
     return config_class.from_dict(values)
+
+
+def part_for(model_class: Any, config: Any) -> Any:
+    """A config, or the part of it that a class of models is made from."""
+    wanted = model_class.config_class
+    parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
+    return next((each for each in parts if type(each) is wanted), config)
 
 
 def special_ids(config: Any) -> frozenset[int]:
@@ -77,26 +88,42 @@ def stated(config_class: Any) -> dict[str, Any]:
 
     Configs within it are mappings of the same kind.
     """
-    usual = config_class()
     fields = dataclasses.fields(config_class)
-    whole = {each.name: getattr(usual, each.name, None) for each in fields}
-    derived = {each.name for each in fields if each.default is None}
+    whole = _values(config_class(), [each.name for each in fields])
     found: dict[str, Any] = {}
-    for name, value in whole.items():
+    for each in fields:
+        name, value = each.name, whole.get(each.name)
         if value is not None and hasattr(value, "to_dict"):
             found[name] = {"model_type": value.model_type, **stated(type(value))}
-        elif name not in _LEFT_OUT and (name not in derived or _is_kept(name, value, whole)):
+        elif name in _LEFT_OUT:
+            continue
+        elif is_per_layer(value, whole) or each.default is dataclasses.MISSING:
             found[name] = value
+        elif each.default is not None:
+            found[name] = each.default
+    return {**found, **_filled(whole)}
+
+
+def _values(config: Any, names: Iterable[str]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = getattr(config, name)
+        except Exception:  # a number that each layer has its own of
+            continue
     return found
 
 
-def _is_kept(name: str, value: Any, whole: Mapping[str, Any]) -> bool:
-    """Whether a value that follows from others is stated all the same."""
-    return is_per_layer(value, whole) or (name in _GROUPED and isinstance(value, int))
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes that a class leaves open, and that small models should state."""
+    found: dict[str, Any] = {}
+    heads, size = values.get("num_key_value_heads", ...), "head_dim"
+    if heads is not ... and "kv_lora_rank" not in values:
+        found["num_key_value_heads"] = heads or _KV_HEADS
+    if size in values and values[size] is None:
+        found[size] = _HEAD_SIZE
+    return found
 
-
-_GROUPED = ("num_key_value_heads",)
-"""Fields that would otherwise be as others are."""
 
 _LEFT_OUT = ("transformers_version", "dtype", "torch_dtype", "architectures")
 
@@ -123,6 +150,8 @@ class Shrinking:
             small["max_position_embeddings"] = min(longest, 256)
         if "is_decoder" in small:
             small["is_decoder"] = True
+        if "kv_lora_rank" in small:
+            small |= _of_latent_attention(small)
         return small
 
     def _value(self, key: str, value: Any) -> Any:
@@ -139,6 +168,15 @@ class Shrinking:
             if re.fullmatch(pattern, key):
                 return min(value, size)
         return value
+
+
+def _of_latent_attention(small: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys and values are made for every head, and only a part of a head is rotated."""
+    same = {
+        "num_key_value_heads": small.get("num_attention_heads"),
+        "head_dim": small.get("qk_rope_head_dim"),
+    }
+    return {key: value for key, value in same.items() if key in small and value is not None}
 
 
 def _number_of_layers(values: Mapping[str, Any]) -> int | None:
@@ -163,15 +201,18 @@ def _kept_layers(values: Mapping[str, Any]) -> list[int] | None:
     return kept if len(kept) > 1 else [0, 1]
 
 
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with changes, in the mappings within them too; a change to `...` removes a key."""
+    made = dict(values)
     for key, value in changes.items():
-        old = merged.get(key)
-        nested = isinstance(value, Mapping) and isinstance(old, Mapping)
-        merged[key] = _merged(old, value) if nested else value  # type: ignore[arg-type]
+        old = made.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            made[key] = merged(old, value)
+        else:
+            made[key] = value
         if value is ...:
-            del merged[key]
-    return merged
+            del made[key]
+    return made
 
 
 def _token_ids(values: Any, named: bool = False) -> set[int]:

@@ -45,8 +45,9 @@ def config_object(raw: Mapping[str, Any]) -> Any:
     from transformers import CONFIG_MAPPING
 
     kind = str(raw.get("model_type"))
-    values = {key: value for key, value in raw.items() if key not in ("auto_map", "model_type")}
+    left_out = ("auto_map", "model_type")
     try:
+        values = {key: _with_floats(value) for key, value in raw.items() if key not in left_out}
         return CONFIG_MAPPING[kind].from_dict(values)
     except Exception as error:  # whatever its own checks of the values raise
         raise BrokenInputError(
@@ -54,6 +55,15 @@ def config_object(raw: Mapping[str, Any]) -> Any:
             found=f"{type(error).__name__}: {error}",
             remedy="check the values in config.json",
         ) from error
+
+
+def _with_floats(value: Any) -> Any:
+    """A value of config.json, in which ``{"__float__": "Infinity"}`` is infinity."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"__float__"}:
+            return float(value["__float__"])
+        return {key: _with_floats(item) for key, item in value.items()}
+    return [_with_floats(item) for item in value] if isinstance(value, list) else value
 
 
 def skeleton(raw: Mapping[str, Any]) -> Skeleton:

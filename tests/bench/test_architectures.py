@@ -18,7 +18,7 @@ from bench.architectures.originals import Original
 from bench.architectures.page import failures, page, summary
 from bench.architectures.parity import largest_difference, mean_kl
 from bench.architectures.reasons import reason_of
-from bench.architectures.small_configs import Shrinking, _merged
+from bench.architectures.small_configs import Shrinking, merged
 from bench.architectures.tried import tried_types
 from convert.errors import UnsupportedError
 from convert.importing.tried import tried_types as packaged_types
@@ -129,7 +129,7 @@ def test_a_config_keeps_a_layer_of_each_kind():
 
 
 def test_overrides_reach_into_parts_of_a_config():
-    assert _merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": ...}) == {
+    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": ...}) == {
         "a": {"b": 9, "c": 2}
     }
 

@@ -1,0 +1,18 @@
+"""Configs are read as transformers reads them."""
+
+import math
+
+import pytest
+
+from convert.errors import BrokenInputError
+from convert.importing.skeleton import config_object
+
+
+def test_infinity_is_a_number():
+    raw = {"model_type": "mamba2", "time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    assert list(config_object(raw).time_step_limit) == [0.0, math.inf]
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(BrokenInputError, match="does not take this config"):
+        config_object({"model_type": "mamba2", "time_step_limit": {"__float__": "much"}})
