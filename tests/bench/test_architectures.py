@@ -85,15 +85,14 @@ def _trial(kind, folder, note):
 
 
 def test_one_bad_type_does_not_end_the_others():
-    limits = Limits(seconds=3, nbytes=200 << 20)
-    found = {
-        each.kind: each for each in trials(["slow", "dead", "large", "good"], 4, _trial, limits)
-    }
+    limits = Limits(seconds=50, nbytes=200 << 20)
+    found = {each.kind: each for each in trials(["dead", "large", "good"], 3, _trial, limits)}
+    (slow,) = trials(["slow"], 1, _trial, Limits(seconds=1))
     assert all(each.imported for each in found.values())
     assert found["good"].openvino == 1e-6 and not found["good"].reasons
-    assert found["slow"].reasons == {TRIAL: "the trial took more than 3 s"}
     assert found["dead"].reasons == {TRIAL: "the trial ended with signal SIGTERM"}
     assert found["large"].reasons == {TRIAL: "the trial took more than 209,715,200 bytes of memory"}
+    assert slow.reasons == {TRIAL: "the trial took more than 1 s"}
 
 
 def test_reasons_are_one_short_line():
