@@ -11,13 +11,11 @@ from convert.graph import remove_dead_nodes
 from convert.importing.deriving import Derive
 from convert.importing.expert_writing import WriteExperts
 from convert.importing.masking import write_masks
-from convert.importing.raising.attention import RaiseAttention
 from convert.importing.raising.layer_norm import RaiseLayerNorm
 from convert.importing.raising.partial_rotary import RaisePartialRotary
 from convert.importing.raising.rms_norm import RaiseRmsNorm
 from convert.importing.raising.rotary import RaiseRotary
 from convert.importing.raising.tidying import Tidy
-from convert.importing.raising.written_masks import RaiseMasks
 from convert.importing.skeleton import Skeleton
 from convert.importing.tracing import trace
 from convert.importing.translating import translate
@@ -25,8 +23,6 @@ from passes.base import Pass
 
 RAISING: tuple[type[Pass], ...] = (
     Tidy,
-    RaiseAttention,
-    RaiseMasks,
     RaiseRmsNorm,
     RaiseLayerNorm,
     RaiseRotary,
