@@ -15,12 +15,15 @@ from targets.openvino.context import Context, attributes, refuse_unless
 from targets.openvino.rope import (
     first_elements,
     full_angles,
-    interleaved_angles,
+    in_halves,
+    in_turn,
     rotate,
     rotate_first,
-    rotate_in_turn,
 )
 from targets.openvino.window import windowed_mask
+
+_KEYS_AND_QUERIES = 2
+"""How many of an attention's inputs are multiplied with each other: the first."""
 
 _ADDED_SCORES = "a mask of added scores other than linear biases: paged attention would lose it"
 
@@ -34,16 +37,36 @@ def lower_rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
     refuse_unless(shape.rank.get_length() == 4, node, f"an input of shape {shape}")
     head_dim = shape[3].get_length()
     size = given["rotary_embedding_dim"] or head_dim
-    turned = first_elements(x, size) if size != head_dim else x
     if given["interleaved"]:
-        kind, build, spin = "interleaved_angles", interleaved_angles, rotate_in_turn
-    else:
-        kind, build, spin = "full_angles", full_angles, rotate
-    cos, sin = (context.shared(kind, angle, build) for angle in node.inputs[1:])
-    rotated = spin(turned, cos, sin, head_dim=size)
-    if size == head_dim:
-        return [rotated]
-    return [rotate_first(x, rotated, size=size, head_dim=head_dim)]
+        x = in_halves(x, size=size, head_dim=head_dim)
+    turned = first_elements(x, size) if size != head_dim else x
+    cos, sin = (context.shared("full_angles", angle, full_angles) for angle in node.inputs[1:])
+    rotated = rotate(turned, cos, sin, head_dim=size)
+    if size != head_dim:
+        rotated = rotate_first(x, rotated, size=size, head_dim=head_dim)
+    if given["interleaved"] and not _is_multiplied_alike(node, size):
+        rotated = in_turn(rotated, size=size, head_dim=head_dim)
+    return [rotated]
+
+
+def _is_multiplied_alike(node: ir.Node, size: int) -> bool:
+    """Whether a rotation is read as queries or keys alone, by those that were rotated alike."""
+    uses = list(node.outputs[0].uses())
+    return bool(uses) and all(
+        use.node.op_type == "Attention"
+        and use.idx < _KEYS_AND_QUERIES
+        and all(_is_in_turn(each, size) for each in use.node.inputs[:_KEYS_AND_QUERIES])
+        for use in uses
+    )
+
+
+def _is_in_turn(value: ir.Value | None, size: int) -> bool:
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type != "RotaryEmbedding" or value is None or value.shape is None:
+        return False
+    given = {name: attribute.value for name, attribute in node.attributes.items()}
+    rotated = given.get("rotary_embedding_dim") or value.shape[3]
+    return bool(given.get("interleaved")) and rotated == size
 
 
 def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:

@@ -38,22 +38,26 @@ def _last_axis(x: Node, start: int, stop: int) -> Node:
     return ops.slice(x, *bounds, one, np.array([3], np.int64))
 
 
-def interleaved_angles(half: Node) -> Node:
-    """Repeat each of ``half`` ``[B, S, D/2]`` twice in a row: ``[B, 1, S, D]``."""
-    column = ops.unsqueeze(half, np.array([3], np.int64))
-    twice = ops.concat([column, column], axis=3)
-    flat = ops.reshape(twice, np.array([0, 0, -1], np.int64), special_zero=True)
-    return ops.unsqueeze(flat, np.array([1], np.int64))
+def in_halves(x: Node, *, size: int, head_dim: int) -> Node:
+    """The first ``size`` elements of each head of ``x`` ``[B, H, S, D]``, every second one first.
+
+    So pairs (2i, 2i + 1) become (i, i + size/2), which `rotate` takes: no form of a rotation of
+    neighbours fuses for any shape. Of queries and keys alike, no product notices.
+    """
+    return _reordered(x, (-1, 2), size=size, head_dim=head_dim)
 
 
-def rotate_in_turn(x: Node, cos: Node, sin: Node, *, head_dim: int) -> Node:
-    """Rotate pairs (2i, 2i + 1) of ``x`` ``[B, H, S, D]``; angles from `interleaved_angles`."""
-    even, odd = (_every_second(x, start, head_dim) for start in (0, 1))
-    negated = ops.multiply(odd, np.full((1, 1, 1, 1), -1.0, np.float32))
-    axis = np.array([4], np.int64)
-    pairs = ops.concat([ops.unsqueeze(negated, axis), ops.unsqueeze(even, axis)], axis=4)
-    moved = ops.reshape(pairs, np.array([0, 0, 0, head_dim], np.int64), special_zero=True)
-    return ops.add(ops.multiply(x, cos), ops.multiply(moved, sin))
+def in_turn(x: Node, *, size: int, head_dim: int) -> Node:
+    """The reverse of `in_halves`."""
+    return _reordered(x, (2, -1), size=size, head_dim=head_dim)
+
+
+def _reordered(x: Node, pairs: tuple[int, int], *, size: int, head_dim: int) -> Node:
+    first = x if size == head_dim else first_elements(x, size)
+    paired = ops.reshape(first, np.array([0, 0, 0, *pairs], np.int64), special_zero=True)
+    swapped = ops.transpose(paired, np.array([0, 1, 2, 4, 3], np.int64))
+    moved = ops.reshape(swapped, np.array([0, 0, 0, size], np.int64), special_zero=True)
+    return moved if size == head_dim else rotate_first(x, moved, size=size, head_dim=head_dim)
 
 
 def rotate_first(x: Node, rotated: Node, *, size: int, head_dim: int) -> Node:
@@ -64,8 +68,3 @@ def rotate_first(x: Node, rotated: Node, *, size: int, head_dim: int) -> Node:
 def first_elements(x: Node, size: int) -> Node:
     """The first ``size`` elements of each head of ``x`` ``[B, H, S, D]``."""
     return _last_axis(x, 0, size)
-
-
-def _every_second(x: Node, start: int, stop: int) -> Node:
-    bounds = (np.array([start], np.int64), np.array([stop], np.int64))
-    return ops.slice(x, *bounds, np.array([2], np.int64), np.array([3], np.int64))

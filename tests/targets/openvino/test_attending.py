@@ -46,6 +46,40 @@ def test_heads_are_rotated(interleaved, size):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [8, 4])
+def test_neighbours_of_queries_and_keys_stay_apart_where_they_are_multiplied(size):
+    arrays = {name: RNG.normal(size=(1, 2, 5, 8)).astype(np.float32) for name in ("q", "k", "v")}
+    angle = RNG.normal(size=(1, 5, size // 2)).astype(np.float32)
+    arrays |= {"cos": np.cos(angle), "sin": np.sin(angle)}
+    values = {
+        name: ir.Value(name=name, type=FLOAT, shape=ir.Shape(each.shape))
+        for name, each in arrays.items()
+    }
+    given = {"interleaved": 1, "rotary_embedding_dim": size}
+    packed = [ir.convenience.convert_attribute(key, item) for key, item in given.items()]
+    rotations = [
+        ir.Node("", "RotaryEmbedding", [values[name], values["cos"], values["sin"]], packed)
+        for name in ("q", "k")
+    ]
+    for rotation in rotations:
+        rotation.outputs[0].shape = ir.Shape((1, 2, 5, 8))
+
+    def rotated():
+        context = Context()
+        for name, value in values.items():
+            context.bind(value, ops.constant(arrays[name]), name)
+        return [evaluate(lower_rotary_embedding(context, each)[0]) for each in rotations]
+
+    expected = rotated()
+    ir.Node("", "Attention", [*(each.outputs[0] for each in rotations), values["v"]])
+    found = rotated()
+    products = [q @ k.transpose(0, 1, 3, 2) for q, k in (expected, found)]
+    np.testing.assert_allclose(products[1], products[0], rtol=1e-5, atol=1e-5)
+    assert np.abs(found[0] - expected[0]).max() > 0.1
+    ir.Node("", "Attention", [rotations[0].outputs[0], values["k"], values["v"]])
+    np.testing.assert_array_equal(rotated()[0], expected[0])
+
+
 def test_scores_are_bent_before_they_are_masked():
     q = RNG.normal(size=(1, 4, 3, 8)).astype(np.float32)
     k, v, past = (RNG.normal(size=(1, 2, n, 8)).astype(np.float32) for n in (3, 3, 2))
