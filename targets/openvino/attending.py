@@ -87,7 +87,7 @@ def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     if scale is None:
         scale = q.get_output_partial_shape(0)[3].get_length() ** -0.5
     sink = sink_of(node)
-    refuse_unless(len(node.outputs) == 3 or sink is not None, node, "scores as an output")
+    refuse_unless(len(node.outputs) <= 3 or sink is not None, node, "scores as an output")
     if sink is not None:
         refuse_unless(not given["softcap"], node, "a sink beside a softcap")
         mixed = attention(q, keys, values, mask, scale=scale, sink=context.node(sink.scores))
