@@ -12,6 +12,12 @@ from convert.errors import UnsupportedArchitectureError
 
 Emit = Callable[..., ir.Value]
 
+_KINDS = {
+    **{name: name for name in ("Add", "Mul", "Mod", "Max", "Min")},
+    **{"FloorDiv": "Div", "PythonMod": "Mod"},
+}
+"""Operator for each kind of expression; lengths are not negative, so that Div rounds down."""
+
 
 class Axes:
     """The lengths that a program's shapes are made of.
@@ -96,7 +102,7 @@ class Axes:
                 dtype=ir.DataType.INT64,
                 attributes={"start": place, "end": place + 1},
             )
-        kind = {"Add": "Add", "Mul": "Mul", "FloorDiv": "Div"}.get(type(expression).__name__)
+        kind = _KINDS.get(type(expression).__name__)
         if kind is None:
             raise _unknown(expression)
         result, *others = [self._part(part) for part in expression.args]

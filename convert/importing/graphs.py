@@ -8,21 +8,23 @@ from typing import Any
 import onnx_ir as ir
 
 from convert.graph import remove_dead_nodes
+from convert.importing.aten.attention import CACHED
 from convert.importing.deriving import Derive
 from convert.importing.expert_writing import WriteExperts
 from convert.importing.masking import write_masks
+from convert.importing.raising.attention import RaiseAttention
 from convert.importing.raising.layer_norm import RaiseLayerNorm
 from convert.importing.raising.partial_rotary import RaisePartialRotary
 from convert.importing.raising.rms_norm import RaiseRmsNorm
 from convert.importing.raising.rotary import RaiseRotary
 from convert.importing.raising.tidying import Tidy
+from convert.importing.raising.written_masks import RaiseMasks
 from convert.importing.skeleton import Skeleton
 from convert.importing.tracing import trace
 from convert.importing.translating import translate
 from passes.base import Pass
 
 RAISING: tuple[type[Pass], ...] = (
-    Tidy,
     RaiseRmsNorm,
     RaiseLayerNorm,
     RaiseRotary,
@@ -31,7 +33,7 @@ RAISING: tuple[type[Pass], ...] = (
     Derive,
     WriteExperts,
 )
-"""In order."""
+"""In order, after attention was found."""
 
 
 def imported_graph(skeleton: Skeleton) -> ir.Model:
@@ -41,10 +43,21 @@ def imported_graph(skeleton: Skeleton) -> ir.Model:
         UnsupportedArchitectureError: The model cannot be traced for any length, or has operators
             without a form.
     """
-    model = translate(trace(skeleton), skeleton)
+    model = _with_attention(skeleton, remembers=True)
+    if any(node.op_type == CACHED for node in model.graph):
+        # What it caches is not what it attends to: keys and values follow from it.
+        model = _with_attention(skeleton, remembers=False)
+    for step in RAISING:
+        step()(model)
+    return model
+
+
+def _with_attention(skeleton: Skeleton, *, remembers: bool) -> ir.Model:
+    """Translated, its masks and its attention found."""
+    model = translate(trace(skeleton, remembers=remembers), skeleton)
     write_masks(model)
     remove_dead_nodes(model)
-    for step in RAISING:
+    for step in (Tidy, RaiseAttention, RaiseMasks):
         step()(model)
     return model
 

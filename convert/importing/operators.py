@@ -97,15 +97,17 @@ def _mask(
     """What transformers calls instead of making a mask, see ``AttentionMaskInterface`` there."""
     import torch
 
-    if attention_mask is None:
-        raise UnsupportedArchitectureError("the model drops the mask of padding")
+    if attention_mask is None:  # for an encoder that is not there; attention refuses it
+        return None
     if not _is_causal(mask_function, local_size):
         raise UnsupportedArchitectureError(
             "the model has a mask of its own",
             expected="causal attention, with a sliding window or without",
             found=f"mask function {getattr(mask_function, '__qualname__', mask_function)}",
         )
-    return torch.ops.tricast.mask(attention_mask, q_length, local_size or 0)
+    allowed = torch.ops.tricast.mask(attention_mask, q_length, local_size or 0)
+    # Added to scores, as models expect that write their attention out.
+    return torch.where(allowed, 0.0, torch.finfo(torch.float32).min)
 
 
 def _is_causal(function: Callable[..., Any], window: int | None) -> bool:

@@ -116,7 +116,7 @@ def _with_attention(kind: Any, config: Any) -> Any:
     model = kind._from_config(config, dtype=torch.float32, attn_implementation="eager")
     for module in model.modules():
         part = getattr(module, "config", None)
-        if hasattr(part, "_attn_implementation_internal"):
+        if part is not None and hasattr(part, "_attn_implementation_internal"):
             part._attn_implementation_internal = NAME  # for the mask
     return model
 

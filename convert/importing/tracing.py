@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,19 @@ from typing import Any
 from convert.errors import UnsupportedArchitectureError
 from convert.graph import ATTENTION_MASK, BATCH, INPUT_IDS, POSITION_IDS, SEQUENCE, TOTAL_SEQUENCE
 from convert.importing.skeleton import Skeleton
+from convert.importing.traced_cache import StateOfItsOwnError
+from convert.importing.traced_module import traced_module
 
 _SIZES = {BATCH: 2, SEQUENCE: 7, TOTAL_SEQUENCE: 13}
 """Lengths of the traced example; none of them is kept."""
 
 _FIXED_BELOW = 1 << 20
-"""A trace that holds only for sequences shorter than this chose a branch by their length."""
+"""A trace that holds only for sequences shorter than this chose a branch by their length, unless
+the model takes no longer ones.
+"""
+
+_LONGEST = ("max_position_embeddings", "max_target_positions", "n_positions", "max_seq_len")
+"""Fields of configs that say how many positions there are."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,27 @@ class Trace:
     prefix: str
 
 
-def trace(skeleton: Skeleton) -> Trace:
-    """Trace with tokens and slots apart, or, where a model cannot, with as many slots as tokens.
+def trace(skeleton: Skeleton, *, remembers: bool = True) -> Trace:
+    """Trace with a cache if it is asked for, and tokens and slots apart; a model that cannot be,
+    without a cache, and then with as many slots as tokens.
 
     Raises:
-        UnsupportedArchitectureError: Neither can be traced.
+        UnsupportedArchitectureError: In no way can it be traced.
     """
-    try:
-        return _traced(skeleton, (BATCH, TOTAL_SEQUENCE))
-    except UnsupportedArchitectureError as first:
+    ways = [(True, TOTAL_SEQUENCE)] if remembers else []
+    ways += [(False, TOTAL_SEQUENCE), (False, SEQUENCE)]
+    errors: list[UnsupportedArchitectureError] = []
+    for cached, slots in ways:
         try:
-            return _traced(skeleton, (BATCH, SEQUENCE))
-        except UnsupportedArchitectureError:
-            raise first from None
+            return _traced(skeleton, (BATCH, slots), cached)
+        except StateOfItsOwnError:
+            raise
+        except UnsupportedArchitectureError as error:
+            errors.append(error)
+    raise errors[0]
 
 
-def _traced(skeleton: Skeleton, mask_axes: tuple[str, str]) -> Trace:
+def _traced(skeleton: Skeleton, mask_axes: tuple[str, str], remembers: bool) -> Trace:
     import torch
 
     axes = {
@@ -62,7 +73,7 @@ def _traced(skeleton: Skeleton, mask_axes: tuple[str, str]) -> Trace:
     }
     auto = torch.export.Dim.AUTO
     shapes = {name: dict.fromkeys(range(2), auto) for name in axes}
-    wrapper = _wrapped(skeleton.model)
+    wrapper = traced_module(skeleton.model, remembers=remembers)
     try:
         with torch.no_grad():
             program = torch.export.export(wrapper, (), example, dynamic_shapes=shapes, strict=False)
@@ -74,26 +85,6 @@ def _traced(skeleton: Skeleton, mask_axes: tuple[str, str]) -> Trace:
         ) from error
     found = _axes(program, axes, skeleton)
     return Trace(program, found, "model.")
-
-
-def _wrapped(model: Any) -> Any:
-    """The model as a function from its inputs to its logits."""
-    import torch
-
-    takes_positions = POSITION_IDS in inspect.signature(type(model).forward).parameters
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: Any, attention_mask: Any, position_ids: Any) -> Any:
-            inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask}
-            if takes_positions:
-                inputs[POSITION_IDS] = position_ids
-            return self.model(**inputs, use_cache=False, return_dict=True).logits
-
-    return Logits().eval()
 
 
 def _axes(program: Any, axes: Mapping[str, tuple[str, ...]], skeleton: Skeleton) -> dict[str, str]:
@@ -110,10 +101,19 @@ def _axes(program: Any, axes: Mapping[str, tuple[str, ...]], skeleton: Skeleton)
             if isinstance(size, int) or not size.node.expr.is_Symbol:
                 raise _fixed(skeleton, axis, f"its length is {size}")
             found.setdefault(str(size.node.expr), axis)
+    longest = _longest(skeleton.model)
     for symbol, bounds in program.range_constraints.items():
-        if str(symbol) in found and bounds.upper.is_Integer and bounds.upper < _FIXED_BELOW:
+        if str(symbol) in found and bounds.upper.is_Integer and bounds.upper < longest:
             raise _fixed(skeleton, found[str(symbol)], f"its length is at most {bounds.upper}")
     return found
+
+
+def _longest(model: Any) -> int:
+    """The longest sequence that a trace has to hold for."""
+    whole = model.config
+    config = whole.get_text_config() if hasattr(whole, "get_text_config") else whole
+    stated = [getattr(config, name, None) for name in _LONGEST]
+    return min([_FIXED_BELOW, *(size for size in stated if isinstance(size, int) and size > 0)])
 
 
 def _fixed(skeleton: Skeleton, axis: str, reason: str) -> UnsupportedArchitectureError:

@@ -14,7 +14,7 @@ DOMAIN, MASK = "tricast", "Mask"
 """Operator that stands for a causal mask until `convert.importing.masking` writes it out."""
 
 CACHED = "Cached"
-"""Operator of the same domain: what is new, behind what a cache holds; attention takes its place."""
+"""Operator of the same domain: what is new, behind what a cache holds. Attention does it itself."""
 
 
 def _attention(call: Call) -> Made:

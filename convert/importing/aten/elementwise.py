@@ -199,8 +199,8 @@ ELEMENTWISE: Mapping[str, Handler] = {
     **_tensors("ge.Scalar ge.Tensor", _compare("GreaterOrEqual")),
     **_tensors("logical_and.default bitwise_and.Tensor __and__.Tensor", _logical("And")),
     **_tensors("logical_or.default bitwise_or.Tensor __or__.Tensor", _logical("Or")),
-    **_tensors("minimum.default", lambda call: call.op("Min", *_pair(call, call.dtype))),
-    **_tensors("maximum.default", lambda call: call.op("Max", *_pair(call, call.dtype))),
+    **_tensors("minimum.default min.other", lambda call: call.op("Min", *_pair(call, call.dtype))),
+    **_tensors("maximum.default max.other", lambda call: call.op("Max", *_pair(call, call.dtype))),
     **_tensors(
         "logical_not.default bitwise_not.default",
         lambda call: call.op("Not", call.tensor("self", BOOL)),

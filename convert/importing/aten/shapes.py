@@ -253,7 +253,7 @@ def _named(names: str, handler: Handler) -> dict[str, Handler]:
 
 SHAPES: Mapping[str, Handler] = {
     **_named("view.default reshape.default _unsafe_view.default flatten.using_ints", _reshape),
-    **_named("unflatten.int view_as.default", _reshape),
+    **_named("unflatten.int view_as.default reshape_as.default", _reshape),
     **_named("transpose.int swapaxes.default", _transpose),
     **_named("t.default numpy_T.default mT.default adjoint.default", _turned),
     **_named("permute.default", _permute),
