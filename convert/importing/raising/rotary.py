@@ -32,6 +32,7 @@ class Rotation:
         sin: As ``cos``.
         layout: Where the two elements of a pair are.
         by_pair: Whether the tables are of each pair.
+        backwards: Whether the angles are subtracted.
     """
 
     x: ir.Value
@@ -39,6 +40,7 @@ class Rotation:
     sin: ir.Value
     layout: Layout
     by_pair: bool = False
+    backwards: bool = False
 
 
 class RaiseRotary(Pass):
@@ -76,6 +78,10 @@ def _raised(to: Rewriter, tables: HalfTables, node: ir.Node, found: Rotation) ->
         if half is None:
             return False
         halves.append(_without_heads(to, node, half, place))
+    if found.backwards:
+        sin = halves[1]
+        assert sin.shape is not None
+        halves[1] = to.op(node, "Neg", (sin,), shape=sin.shape)
     x = found.x if place == 1 else _turned(to, node, found.x)
     attributes = {"interleaved": 1} if found.layout is Layout.IN_TURN else {}
     assert x.shape is not None
@@ -126,24 +132,25 @@ def _of_sum(plain: Value, turned: Value) -> Rotation | None:
         found = rotated(moved)
         if found is None:
             continue
-        source, layout = found
+        source, layout, backwards = found
         for x, cos in orders(first):
             if x is source and x is not None and cos is not None and sin is not None:
-                return Rotation(x, cos, sin, layout)
+                return Rotation(x, cos, sin, layout, backwards=backwards)
     return None
 
 
-def rotated(value: Value) -> tuple[ir.Value, Layout] | None:
-    """X, if ``value`` is ``(-x₂ ‖ x₁)`` of its halves, or ``(-x₁, x₀, -x₃, x₂, ...)``."""
+def rotated(value: Value) -> tuple[ir.Value, Layout, bool] | None:
+    """X, if ``value`` is ``(-x₂ ‖ x₁)`` of its halves, or ``(-x₁, x₀, -x₃, x₂, ...)``.
+
+    Returns:
+        Also whether it is ``(x₂ ‖ -x₁)`` instead.
+    """
     joined = made_by(value, "Concat")
     if joined is not None and len(joined.inputs) == 2:
-        negative = made_by(joined.inputs[0], "Neg")
-        second = part_of(negative.inputs[0]) if negative else None
-        first = part_of(joined.inputs[1])
-        if first and second and first[0] is second[0]:
-            size = size_of(first[0], -1)
-            if size and first[1] == (0, size // 2, 1) and second[1] == (size // 2, size, 1):
-                return first[0], Layout.HALVES
+        for backwards in (False, True):
+            found = _of_halves_in(joined, backwards)
+            if found is not None:
+                return found, Layout.HALVES, backwards
         return None
     flat = made_by(value, "Reshape")
     stacked = made_by(flat.inputs[0], "Concat") if flat else None
@@ -158,7 +165,22 @@ def rotated(value: Value) -> tuple[ir.Value, Layout] | None:
     if not odd or not even or odd[0] is not even[0]:
         return None
     steps = (even[1][0], even[1][2], odd[1][0], odd[1][2])
-    return (even[0], Layout.IN_TURN) if steps == (0, 2, 1, 2) else None
+    return (even[0], Layout.IN_TURN, False) if steps == (0, 2, 1, 2) else None
+
+
+def _of_halves_in(joined: ir.Node, backwards: bool) -> ir.Value | None:
+    """X, if its second half comes first, and the one or the other is negated."""
+    negative = made_by(joined.inputs[int(backwards)], "Neg")
+    parts = list(joined.inputs)
+    if negative is None:
+        return None
+    parts[int(backwards)] = negative.inputs[0]
+    second, first = part_of(parts[0]), part_of(parts[1])
+    if not first or not second or first[0] is not second[0]:
+        return None
+    size = size_of(first[0], -1) or 0
+    bounds = ((0, size // 2, 1), (size // 2, size, 1))
+    return first[0] if size and (first[1], second[1]) == bounds else None
 
 
 def _of_halves(node: ir.Node) -> Rotation | None:

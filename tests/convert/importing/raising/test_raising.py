@@ -105,6 +105,22 @@ def test_halves_are_rotated():
     assert [str(each.shape) for each in node.inputs[1:]] == ["[batch,sequence,4]"] * 2
 
 
+def test_halves_are_rotated_backwards():
+    def function(x, positions):
+        import torch
+
+        cos, sin = halves(x, positions)
+        heads = heads_of(x)
+        first, second = heads.chunk(2, dim=-1)
+        turned = torch.cat((second, -first), -1)
+        both = heads * cos.unsqueeze(1) + turned * sin.unsqueeze(1)
+        return both.transpose(1, 2).flatten(2)
+
+    kinds, _ = raised(function, RaiseRotary(), columns=HEADS * SIZE)
+    assert kinds.count("RotaryEmbedding") == kinds.count("Neg") == 1
+    assert not {"Concat", "Slice"} & set(kinds)
+
+
 def test_heads_may_come_last():
     def function(x, positions):
         cos, sin = (each.unsqueeze(2) for each in halves(x, positions))
