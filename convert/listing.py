@@ -78,13 +78,15 @@ def _encodings() -> Listing:
 
 def _architectures() -> Listing:
     from convert.architectures import architecture_named, architecture_names
+    from convert.importing.tried import importable
 
     for name in architecture_names():
         try:
-            said = _first_line(architecture_named(name))
+            said = f"fast path: {_first_line(architecture_named(name))}"
         except ExtensionError as error:
             said = _broken(error)
         yield name, said
+    yield from importable(architecture_names())
 
 
 def _first_line(what: object) -> str:

@@ -83,6 +83,7 @@ def skeleton(raw: Mapping[str, Any]) -> Skeleton:
     config = config_object(raw)
     name = class_names()[str(raw["model_type"])]
     kind = getattr(transformers, name)
+    _require_no_state(kind)
     _as_exported(config)
     try:
         with torch.device("meta"):
@@ -96,6 +97,15 @@ def skeleton(raw: Mapping[str, Any]) -> Skeleton:
     if getattr(model.config, "is_encoder_decoder", False):
         raise UnsupportedConfigError("the model has an encoder", expected="a decoder alone")
     return Skeleton(model, _buffer_values(model), _aliases(model))
+
+
+def _require_no_state(kind: Any) -> None:
+    if getattr(kind, "_is_stateful", False):
+        raise UnsupportedArchitectureError(
+            f"{kind.__name__} carries a state of its own from token to token",
+            expected="a model that remembers keys and values alone",
+            remedy="recurrent layers cannot be imported yet",
+        )
 
 
 def _as_exported(config: Any) -> None:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from convert.errors import BrokenInputError
-from convert.importing.skeleton import config_object
+from convert.errors import BrokenInputError, UnsupportedArchitectureError
+from convert.importing.skeleton import config_object, skeleton
 
 
 def test_infinity_is_a_number():
@@ -16,3 +16,9 @@ def test_infinity_is_a_number():
 def test_what_is_no_number_is_refused():
     with pytest.raises(BrokenInputError, match="does not take this config"):
         config_object({"model_type": "mamba2", "time_step_limit": {"__float__": "much"}})
+
+
+@pytest.mark.slow
+def test_recurrent_models_are_refused_before_anything_is_traced():
+    with pytest.raises(UnsupportedArchitectureError, match="a state of its own"):
+        skeleton({"model_type": "mamba", "architectures": ["MambaForCausalLM"]})
