@@ -15,6 +15,7 @@ from convert.importing.masking import write_masks
 from convert.importing.raising.attention import RaiseAttention
 from convert.importing.raising.layer_norm import RaiseLayerNorm
 from convert.importing.raising.partial_rotary import RaisePartialRotary
+from convert.importing.raising.positions import RaisePositions
 from convert.importing.raising.rms_norm import RaiseRmsNorm
 from convert.importing.raising.rotary import RaiseRotary
 from convert.importing.raising.tidying import Tidy
@@ -57,7 +58,7 @@ def _with_attention(skeleton: Skeleton, *, remembers: bool) -> ir.Model:
     model = translate(trace(skeleton, remembers=remembers), skeleton)
     write_masks(model)
     remove_dead_nodes(model)
-    for step in (Tidy, RaiseAttention, RaiseMasks):
+    for step in (Tidy, RaisePositions, RaiseAttention, RaiseMasks):
         step()(model)
     return model
 
