@@ -10,11 +10,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from convert.attention_sinks import SCORES, sink_of
 from convert.errors import UnsupportedError
 from passes.calibration.attention import attention
+from passes.calibration.more_operators import MORE
 
 Array = NDArray[Any]
-Operator = Callable[..., "Array | tuple[Array, ...]"]
+Operator = Callable[..., Any]
+"""Gives an array, or one for each output; None for outputs that nobody asked for."""
 
 
 def _cast(x: Array, *, to: int) -> Array:
@@ -75,9 +78,13 @@ def _sigmoid(x: Array) -> Array:
 
 
 def _gelu(x: Array, *, approximate: str = "none") -> Array:
-    """``x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))``."""
+    """``x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))``, or ``x/2 · (1 + erf(x/√2))``."""
     if approximate != "tanh":
-        raise UnsupportedError("calibration runs Gelu by its tanh approximation only")
+        wide: Array = MORE["Erf"](x * np.float32(np.sqrt(0.5)))
+        wide += 1
+        wide *= x
+        wide *= np.float32(0.5)
+        return wide
     inner = x * x
     inner *= np.float32(0.044715)
     inner += 1
@@ -134,18 +141,26 @@ def _layer_norm(
     return centred
 
 
-def _rotary(x: Array, cos: Array, sin: Array) -> Array:
-    """Halves of ``x [B, H, S, D]`` turned by the angles of ``cos, sin [B, S, D/2]``."""
-    half = x.shape[-1] // 2
-    left, right = x[..., :half], x[..., half:]
+def _rotary(
+    x: Array, cos: Array, sin: Array, *, interleaved: int = 0, rotary_embedding_dim: int = 0
+) -> Array:
+    """Pairs of ``x [B, H, S, D]``, or of its first elements, turned by the angles of ``cos, sin
+    [B, S, D/2]``: its halves, or elements in turn.
+    """
+    size = rotary_embedding_dim or x.shape[-1]
+    half = size // 2
+    first = slice(0, size, 2) if interleaved else slice(0, half)
+    second = slice(1, size, 2) if interleaved else slice(half, size)
+    left, right = x[..., first], x[..., second]
     cos, sin = cos[:, None], sin[:, None]
-    turned = np.empty(x.shape, x.dtype)
-    turned[..., :half] = left * cos - right * sin
-    turned[..., half:] = right * cos + left * sin
+    turned: Array = x.copy()
+    turned[..., first] = left * cos - right * sin
+    turned[..., second] = right * cos + left * sin
     return turned
 
 
 OPERATORS: Mapping[str, Operator] = {
+    **MORE,
     "Add": np.add,
     "And": np.logical_and,
     "Attention": attention,
@@ -197,6 +212,8 @@ def operator_of(node: ir.Node) -> Callable[..., tuple[Array, ...]]:
     unknown = sorted(attributes.keys() - _attribute_names(function))
     if unknown:
         raise _unsupported(node, f"the attribute {unknown[0]} of {node.op_type}")
+    if node.op_type == "Attention" and len(node.outputs) > SCORES and sink_of(node) is None:
+        raise _unsupported(node, "Attention that gives its scores")
 
     def run(*inputs: Array | None) -> tuple[Array, ...]:
         result = function(*inputs, **attributes)

@@ -17,6 +17,7 @@ from targets.openvino.context import Context
 from targets.openvino.experts import StackedGroup, lower_group, stacked_groups
 from targets.openvino.operators import lower_node
 from targets.openvino.state import read_state
+from targets.openvino.stored import has_usual_name, note_names
 from targets.openvino.weights import StoredWeight, stored_weight
 
 INPUTS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2, "beam_idx": 1}
@@ -77,7 +78,10 @@ def lower(model: ir.Model, input_ranges: Mapping[str, InputRange] | None = None)
         sinks.append(sink)
     result = _result(context.node(_output(graph, "logits")), "logits")
     placeholders = [node for weight in weights for node, _ in weight.placeholders]
-    return Lowered(Model([result], sinks, [*inputs, *placeholders], graph.name), weights)
+    lowered = Model([result], sinks, [*inputs, *placeholders], graph.name)
+    names = [weight.node.get_friendly_name() for weight in weights]
+    note_names(lowered, [name for name in names if not has_usual_name(name)])
+    return Lowered(lowered, weights)
 
 
 def _lower_inputs(context: Context, graph: ir.Graph) -> list[Node]:

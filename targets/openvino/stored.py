@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -17,6 +18,9 @@ from openvino import opset13 as ops
 from targets.openvino.experts import NUMBER
 
 Array = NDArray[np.float32]
+
+_NOTED = ("tricast", "parameters")
+"""Where an IR says what else is a parameter."""
 
 _CODES = (Type.u4, Type.i4, Type.nf4, Type.f8e4m3)
 _ARITHMETIC: dict[str, Callable[..., Array]] = {"Subtract": np.subtract, "Multiply": np.multiply}
@@ -47,7 +51,25 @@ def stored_nodes(
         core.add_extension(operator)
     model = core.read_model(artifact / "openvino_model.xml")
     named = ((node.get_friendly_name(), node) for node in model.get_ordered_ops())
-    return {name: node for name, node in named if name.endswith((".weight", ".bias"))}
+    others = _noted_names(model)
+    return {name: node for name, node in named if has_usual_name(name) or name in others}
+
+
+def has_usual_name(name: str) -> bool:
+    """Whether a node of this name can only be a parameter."""
+    return name.endswith((".weight", ".bias"))
+
+
+def note_names(model: openvino.Model, names: Sequence[str]) -> None:
+    """Write into an IR which of its nodes are parameters, too."""
+    if names:
+        model.set_rt_info(json.dumps(sorted(names)), list(_NOTED))
+
+
+def _noted_names(model: openvino.Model) -> frozenset[str]:
+    if not model.has_rt_info(list(_NOTED)):
+        return frozenset()
+    return frozenset(json.loads(model.get_rt_info(list(_NOTED)).astype(str)))
 
 
 def value_of(node: Node) -> Array:
