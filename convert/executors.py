@@ -33,11 +33,12 @@ class Executor(Protocol):
             Exception: What went wrong with a chunk, not necessarily this one.
         """
 
-    def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> None:
-        """As `submit`, but hand the rows over first; returns when all of them were taken.
+    def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> Callable[[], None]:
+        """As `submit`, but hand the rows over first.
 
-        Raises:
-            Exception: What went wrong with a chunk, not necessarily one of these.
+        Returns:
+            Waits until all of them were taken. Both may raise what went wrong with a chunk, not
+            necessarily one of these.
         """
 
     def finish(self) -> None:
@@ -91,13 +92,13 @@ class ThreadExecutor:
         """See `Executor`."""
         self._pool.submit(partial(self._worker.process, chunk))
 
-    def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> None:
+    def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> Callable[[], None]:
         """See `Executor`."""
         taken: list[Future[None]] = []
         for chunk in chunks:
             taken.append(Future())
             self._pool.submit(partial(self._take_and_process, chunk, take, taken[-1]))
-        self._pool.wait_for(taken)
+        return partial(self._pool.wait_for, taken)
 
     def finish(self) -> None:
         """See `Executor`."""

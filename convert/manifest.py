@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Container, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from convert.errors import BrokenInputError, MissingFileError, VerificationError
-from convert.extensions import offering_packages
 from convert.hashing import FileRecord, WrittenFile, hash_file
 from convert.recipe import Artifact
 
@@ -34,11 +31,6 @@ them.
 
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
 """JSON Schema of a manifest, for other programs; equal to ``Manifest.model_json_schema()``."""
-
-_PACKAGES = (
-    "tricast", "torch", "transformers", "tokenizers", "numpy", "numba", "onnx-ir", "onnxruntime",
-    "openvino", "openvino-tokenizers", "openvino-genai", "gguf", "llama-cpp-python",
-)  # fmt: skip
 
 
 class _Strict(BaseModel):
@@ -197,17 +189,6 @@ class Manifest(_Strict):
     notes: tuple[str, ...]
     tensors: tuple[TensorRecord, ...]
     files: tuple[FileRecord, ...]
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that shape an artifact or its check."""
-    versions = {"python": platform.python_version()}
-    for package in dict.fromkeys((*_PACKAGES, *offering_packages())):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def record_files(

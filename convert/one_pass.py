@@ -8,7 +8,7 @@ run that is killed, how far it came.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ class OnePass(Calibration):
         self._execution = StoredExecution(model, text.sequences, (self._observer,))
         self._snapshots = Snapshots(
             path.with_name(f".{path.stem}.snapshot"),
-            identity_of(model, path.name, text.sequences),
+            identity_of(model, path.name, text.sequences, "weights first"),
         )
         self._plan = plan(model, logits=False)
         self._experts = ExpertMoments(model)
@@ -131,7 +131,7 @@ class OnePass(Calibration):
         rest = partial(self._snapshots.offer, self._execution.state)
         try:
             with one_thread_each(), np.errstate(all="ignore"):  # it says itself what is wrong
-                self._execution.run_fed(partial(self._feed, pass_weight), rest)
+                self._execution.run_ahead(partial(self._feed, pass_weight), rest)
         except BrokenInputError:
             self.forget()  # another run would only meet it again
             raise
@@ -165,10 +165,10 @@ class OnePass(Calibration):
             for weight in self._plan.weights_of(0, self._execution.done):
                 self._arrive(weight)
 
-    def _feed(self, pass_weight: PassWeight, step: Step, take: Take) -> None:
+    def _feed(self, pass_weight: PassWeight, step: Step, take: Take) -> Callable[[], None]:
         assert step.weight is not None
         self._arrive(step.weight)
-        pass_weight(step.weight, take if step.computes else None)
+        return pass_weight(step.weight, take if step.computes else None)
 
     def _arrive(self, weight: Weight) -> None:
         """The text is at a weight: what goes into it is known."""

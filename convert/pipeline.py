@@ -25,7 +25,6 @@ from convert.manifest import (
     SourceRecord,
     TensorRecord,
     WeightingRecord,
-    installed_versions,
     record_files,
     write_manifest,
 )
@@ -53,6 +52,7 @@ from convert.room import require_room, require_space
 from convert.run_record import run_record
 from convert.stream import WrittenFiles, source_bytes, write_layouts
 from convert.text_runs import TextRuns
+from convert.versions import installed_versions
 from convert.workers import THIS_PROCESS, Workers
 from golden.format import read
 from passes.encodings import warm_up

@@ -13,10 +13,11 @@ from convert.artifact import JOURNAL_NAME, PendingFolder, partial_folder
 from convert.errors import OutputExistsError, ResumeError
 from convert.inputs import Inputs, changed_input
 from convert.journal import Identity, Journal
-from convert.manifest import MANIFEST_NAME, Manifest, installed_versions, read_manifest
+from convert.manifest import MANIFEST_NAME, Manifest, read_manifest
 from convert.mixing_artifacts import without_mix
 from convert.preparation import Prepared
 from convert.recipe import Artifact
+from convert.versions import installed_versions
 from targets.base import Layout
 
 

@@ -20,8 +20,8 @@ from convert.asking import recipe_of
 from convert.errors import UsageError
 from convert.hashing import hash_file
 from convert.known_errors import as_known
-from convert.manifest import installed_versions
 from convert.recipe import Recipe
+from convert.versions import installed_versions
 
 
 def run_key(recipe: Recipe, arguments: Sequence[str] = ()) -> str:

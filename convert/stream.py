@@ -45,7 +45,7 @@ WrittenFiles = Mapping[str, WrittenFile]
 """By path below the artifact's folder."""
 
 
-PassWeight = Callable[[Weight, Take | None], None]
+PassWeight = Callable[[Weight, Take | None], Callable[[], None]]
 """Reads a weight; returns when all its rows were taken in, if something takes them in."""
 
 
@@ -166,7 +166,7 @@ class _Stream:
             assert bound is not None, f"it is not known how to encode {group.weight.name}"
             self._submit(bound)
 
-    def _pass_weight(self, weight: Weight, take: Take | None) -> None:
+    def _pass_weight(self, weight: Weight, take: Take | None) -> Callable[[], None]:
         self._submit_before(weight)
         bound: WeightJobs | None = None
         if not self._calibration.is_expected(weight) and weight.identity in self._left:
@@ -177,8 +177,8 @@ class _Stream:
             bound = WeightJobs(weight)
         if take is None:
             self._submit(bound)
-        else:
-            self._executor.submit_and_take(self._chunks(bound), take)
+            return lambda: None
+        return self._executor.submit_and_take(self._chunks(bound), take)
 
     def _submit_before(self, weight: Weight) -> None:
         """Submit what the artifacts have in front of a weight and no text comes to: what is

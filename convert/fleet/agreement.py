@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from convert.errors import UnavailableWorkersError
-from convert.manifest import installed_versions
+from convert.versions import installed_versions
 from passes.calibration import blas
 from passes.calibration.processor import has_matrix_tiles
 

@@ -110,7 +110,6 @@ class RayExecutor:
         self._most = _IN_FLIGHT * cluster.cores
         self._gathered: list[Chunk] = []
         self._working: dict[Any, _Task] = {}
-        self._taking = 0
         self._tally = Tally()
         self._memory = 0
 
@@ -125,17 +124,22 @@ class RayExecutor:
         if sum(each.nbytes for each in self._gathered) >= _TOGETHER:
             self._send_gathered()
 
-    def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> None:
+    def submit_and_take(self, chunks: Iterable[Chunk], take: Take) -> Callable[[], None]:
         """See `convert.executors.Executor`."""
         product = take.product if isinstance(take, Intake) else None
         if product is None:
             self._take_here(chunks, take)
-            return
-        laid_down = self._cluster.put(product.portable())
+            return lambda: None
+        laid_down, left = self._cluster.put(product.portable()), set[int]()
         for chunk in chunks:
-            self._submit_with(chunk, product, laid_down)
-        while self._taking:
-            self._collect()
+            left.add(chunk.start)
+            self._submit_with(chunk, product, laid_down, left)
+
+        def wait() -> None:
+            while left:
+                self._collect()
+
+        return wait
 
     def finish(self) -> None:
         """See `convert.executors.Executor`."""
@@ -177,10 +181,12 @@ class RayExecutor:
             result = self._cluster.submit(encode, self._terms, own, memory=memory)
             self._begin(_Task([result], [self._finished(*chunks)]))
 
-    def _submit_with(self, chunk: Chunk, product: PortableProduct, laid_down: object) -> None:
+    def _submit_with(
+        self, chunk: Chunk, product: PortableProduct, laid_down: object, left: set[int]
+    ) -> None:
         def taken(computed: Floats) -> None:
             product.put(chunk.start, computed)
-            self._taking -= 1
+            left.remove(chunk.start)
 
         own = chunk.alone(self._missing(chunk))
         given = (self._terms, laid_down, own)
@@ -190,7 +196,6 @@ class RayExecutor:
             result = self._cluster.submit(multiply_and_encode, *given, memory=memory, results=2)
             return list(result) if isinstance(result, list) else [result, result]
 
-        self._taking += 1
         self._begin(_Task(submitted(), [taken, self._finished(chunk)], submitted))
 
     def _missing(self, chunk: Chunk) -> Sequence[PlacedJob]:

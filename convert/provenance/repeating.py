@@ -16,7 +16,6 @@ from convert.manifest import (
     MANIFEST_NAME,
     GateRecord,
     Manifest,
-    installed_versions,
     parse_manifest,
     read_manifest,
 )
@@ -24,6 +23,7 @@ from convert.pipeline import RunRequest, run
 from convert.progress import Reporter
 from convert.provenance.claims import require_as_claimed
 from convert.provenance.frozen_inputs import Given, frozen_recipe, open_frozen, run_of
+from convert.versions import installed_versions
 from golden.result import GateResult
 
 _RECORDED = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -100,6 +100,28 @@ def plan(model: ir.Model, *, logits: bool) -> Plan:
     steps = tuple(_steps(model, chosen[::-1]))
     reads = Counter(value for step in steps for value in step.inputs)
     return Plan(steps, reads + Counter(model.graph.outputs if logits else ()))
+
+
+def weights_first(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same steps, each weight as soon as its inputs are there, but none before another: weights
+    that have the same inputs, or others that are there, follow each other.
+    """
+    ordered: list[Step] = []
+    for step in steps:
+        place = len(ordered)
+        while step.weight is not None and place and _may_follow(ordered[place - 1], step):
+            place -= 1
+        ordered.insert(place, step)
+    return tuple(ordered)
+
+
+def _may_follow(earlier: Step, weight: Step) -> bool:
+    return earlier.weight is None and not reads(weight, earlier)
+
+
+def reads(step: Step, earlier: Step) -> bool:
+    """Whether a step reads what another one makes."""
+    return not set(step.inputs).isdisjoint(earlier.node.outputs)
 
 
 def streamed_weight(node: ir.Node) -> Weight | None:

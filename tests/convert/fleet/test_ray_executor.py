@@ -141,7 +141,7 @@ class Text(NoCalibration):
         for job in LAYOUT.jobs[::2]:
             product = LinearProduct(job.weight, [np.ones((3, 32), np.float32)])
             product.prepare()
-            pass_weight(job.weight, Intake(product, []))
+            pass_weight(job.weight, Intake(product, []))()
             self.outputs.append(product.outputs()[0])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from convert.graph import LOGITS
 from passes.calibration.held import HeldValues
-from passes.calibration.steps import plan, streamed_weight
+from passes.calibration.steps import plan, streamed_weight, weights_first
 from tests.support.models import small_model
 
 
@@ -60,3 +60,19 @@ def test_only_products_with_a_parameter_are_streamed(graph):
     yuan = small_model("yuan", num_hidden_layers=1).graph()
     found = {node.op_type for node in yuan.graph if streamed_weight(node) is not None}
     assert found == {"MatMul", "Conv"}
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom", "yuan"])
+def test_weights_come_as_soon_as_their_inputs_are_there(family):
+    steps = plan(small_model(family, num_hidden_layers=2).graph(), logits=True).steps
+    ordered = weights_first(steps)
+    assert sorted(map(id, ordered)) == sorted(map(id, steps))
+    assert [step.weight for step in ordered if step.weight] == [
+        step.weight for step in steps if step.weight
+    ]
+    to_come = {value for step in steps for value in step.node.outputs}
+    for step in ordered:
+        assert to_come.isdisjoint(step.inputs)
+        to_come.difference_update(step.node.outputs)
+    runs = "".join("w" if step.weight else "-" for step in ordered)
+    assert max(map(len, runs.split("-"))) >= (3 if family == "llama" else 1)

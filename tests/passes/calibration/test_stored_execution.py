@@ -8,8 +8,11 @@ import pytest
 
 from convert.weights import ArrayWeight
 from passes.calibration import stored_execution
+from passes.calibration.observers import SecondMoments
+from passes.calibration.reading import Block
 from passes.calibration.stored_execution import StoredExecution
 from passes.calibration.stored_products import TiledProduct, WidenedProduct
+from tests.support.models import small_model
 
 
 @pytest.fixture
@@ -32,3 +35,28 @@ def test_weights_choose_what_multiplies_them(execution, monkeypatch):
     assert type(widened) is WidenedProduct
     execution.linear(bfloat16, [each.copy() for each in inputs])
     assert len(splits) == 2
+
+
+def test_weights_with_the_same_inputs_are_asked_for_together():
+    model = small_model("llama", num_hidden_layers=1).graph()
+    texts = [[1, 2, 3]]
+    asked, waited = [], []
+
+    def feed(step, take):
+        name = step.weight.name.split(".")[-2]
+        asked.append(name)
+        rows = step.weight.read_rows(0, step.weight.rows)
+        take(Block(step.weight, 0, step.weight.rows, rows))
+        before = tuple(asked)
+        return lambda: waited.append((name, len(before), len(asked)))
+
+    ahead, alone = SecondMoments(), SecondMoments()
+    StoredExecution(model, texts, (ahead,)).run_ahead(feed, lambda: None)
+    StoredExecution(model, texts, (alone,)).run_fed(lambda step, take: feed(step, take)())
+    together = {name: now for name, _, now in waited[: len(asked) // 2]}
+    assert together["q_proj"] == together["k_proj"] == together["v_proj"] == 3
+    assert together["o_proj"] == 4
+    assert together["gate_proj"] == together["up_proj"] == 6
+    found, expected = ahead.to_arrays(), alone.to_arrays()
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
