@@ -288,10 +288,11 @@ def _target_for(config: DecoderConfig, artifact: Artifact) -> Target:
     """The artifact's target, which must be able to express the model."""
     target = target_named(artifact.format)
     writable = config.imported and target.writes_graphs
-    if config.family not in target.families and not writable:
+    known = target.imported_families if config.imported else target.families
+    if config.family not in known and not writable:
         raise UnsupportedError(
             f"target {target.name} cannot express {config.family} models",
-            expected=f"one of {', '.join(sorted(target.families))}",
+            expected=f"one of {', '.join(sorted(target.families | target.imported_families))}",
             found=target.refusals.get(config.family),
             remedy="choose another target; see `convert list targets`",
         )

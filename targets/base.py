@@ -196,6 +196,9 @@ class Target(ABC):
     """The model families (`DecoderConfig.family`) it can express."""
 
     writes_graphs: ClassVar[bool] = False  # then it expresses whatever its operators do
+    imported_families: ClassVar[frozenset[str]] = frozenset()
+    """The families that it can express by their imported graphs although it writes none."""
+
     refusals: ClassVar[Mapping[str, str]] = {}
     """Why it cannot express a family, where there is a reason to tell."""
 

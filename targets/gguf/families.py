@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from convert.errors import UnsupportedArchitectureError, UnsupportedConfigError
+from targets.gguf.imported.runs import runs_of
 
 if TYPE_CHECKING:
     from convert.architectures.base import DecoderConfig, Experts
@@ -121,6 +122,17 @@ def _expert_checks(form: ExpertForm | None, experts: Experts | None) -> dict[str
     }
 
 
+def _imported(model_type: str) -> Family:
+    """Whatever an imported graph computes is held against its architecture elsewhere."""
+    return Family(
+        architecture=runs_of(model_type).architecture,
+        qkv_bias=True,
+        other_biases=True,
+        free_head_dim=True,
+        qk_norm=True,
+    )
+
+
 def family_of(config: DecoderConfig) -> Family:
     """The llama.cpp architecture for a configuration that it can run.
 
@@ -128,6 +140,8 @@ def family_of(config: DecoderConfig) -> Family:
         UnsupportedArchitectureError: llama.cpp has none for this family here.
         UnsupportedConfigError: It would leave something out.
     """
+    if config.imported:
+        return _imported(config.family)
     family = FAMILIES.get(config.family)
     if family is None:
         raise UnsupportedArchitectureError(

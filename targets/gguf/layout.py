@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 from convert.architectures.base import DecoderConfig
 from targets.base import Layout, LayoutRequest
 from targets.gguf.checkpoint_vocabulary import vocabulary_of
@@ -15,32 +19,67 @@ from targets.gguf.metadata import (
 )
 from targets.gguf.options import Options
 from targets.gguf.shards import files_and_jobs
-from targets.gguf.tensors import stored_tensors
+from targets.gguf.tensors import StoredTensor, stored_tensors
 from targets.gguf.tokenizer import read_json
 from targets.gguf.vocabulary import add_vocabulary
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds beside names and vocabulary.
+
+    Args:
+        architecture: Value of ``general.architecture``.
+        tensors: In their order.
+        add_keys: Writes the sizes and all else that llama.cpp reads, to a gguf.GGUFWriter.
+        notes: See `targets.base.Layout`.
+    """
+
+    architecture: str
+    tensors: tuple[StoredTensor, ...]
+    add_keys: Callable[[Any], None]
+    notes: tuple[str, ...] = ()
+
+
 def lay_out(request: LayoutRequest, options: Options) -> Layout:
     """See `targets.base.Target.lay_out`."""
-    config = request.source.config
-    family = family_of(config)
-    tensors = stored_tensors(request.model, config, family)
-    vocabulary, notes = vocabulary_of(request.source.folder, config.vocab)
-    writer = new_writer(family.architecture, options.split_max_size or 0)
+    contents = _contents(request)
+    vocabulary, notes = vocabulary_of(request.source.folder, request.source.config.vocab)
+    writer = new_writer(contents.architecture, options.split_max_size or 0)
     generation = read_json(request.source.folder / "generation_config.json")
-    add_general(writer, request.source, tensors, generation, request.encoding)
-    add_hyperparameters(writer, config, family)
+    add_general(writer, request.source, contents.tensors, generation, request.encoding)
+    contents.add_keys(writer)
     add_vocabulary(writer, vocabulary)
-    add_tensor_infos(writer, tensors)
-    files, jobs = files_and_jobs(writer, tensors)
-    return Layout(files, jobs, (*notes, *_window_notes(config)))
+    add_tensor_infos(writer, contents.tensors)
+    files, jobs = files_and_jobs(writer, contents.tensors)
+    return Layout(files, jobs, (*notes, *contents.notes))
+
+
+def _contents(request: LayoutRequest) -> Contents:
+    config = request.source.config
+    if config.imported:
+        from targets.gguf.imported.contents import imported_contents
+
+        return imported_contents(request)
+    family = family_of(config)
+    return Contents(
+        family.architecture,
+        stored_tensors(request.model, config, family),
+        lambda writer: add_hyperparameters(writer, config, family),
+        tuple(_window_notes(config)),
+    )
 
 
 def _window_notes(config: DecoderConfig) -> list[str]:
     window = smallest_window(config)
     if window is None or window >= config.max_positions:
         return []
-    return [
+    return [window_note(window, context_length(config))]
+
+
+def window_note(window: int, length: int) -> str:
+    """What is said of a model whose windows llama.cpp does not know."""
+    return (
         f"llama.cpp attends to the whole context where this model sees {window} tokens:"
-        f" the context length is set to {context_length(config)}, up to which they agree"
-    ]
+        f" the context length is set to {length}, up to which they agree"
+    )

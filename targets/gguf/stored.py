@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from convert.gguf_names import VECTOR_OF_ONE_ROW, expert_pattern, hugging_face_name
 from convert.gguf_rows import row_order
+from convert.sources.gguf_file import GgufFile, GgufTensor
 from convert.sources.gguf_shards import open_gguf
+from targets.gguf.imported.origins import origins
 
 
 def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -21,7 +23,12 @@ def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     file = open_gguf(path)
     architecture = file.value("general.architecture", str) or ""
     head_dim = file.value(f"{architecture}.attention.key_length", int) or 0
+    told = origins(file)
     for tensor in file.tensors.values():
+        if told:
+            if tensor.name in told:
+                yield _as_told(file, tensor, *told[tensor.name])
+            continue
         pattern = expert_pattern(architecture, tensor.name)
         if pattern is not None:
             for number in range(tensor.shape[0]):
@@ -38,3 +45,13 @@ def stored_weights(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         if name.endswith(VECTOR_OF_ONE_ROW):
             values = values[None]
         yield name, np.ascontiguousarray(values, np.float32)
+
+
+def _as_told(
+    file: GgufFile, tensor: GgufTensor, name: str, order: NDArray[np.int64] | None
+) -> tuple[str, NDArray[np.float32]]:
+    """A tensor of which the file says where it comes from."""
+    values = file.read_rows(tensor, 0, tensor.shape[0]).reshape(tensor.shape)
+    if order is not None:
+        values = values[np.argsort(order)]
+    return name, np.ascontiguousarray(values, np.float32)

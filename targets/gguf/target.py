@@ -15,6 +15,7 @@ from targets.base import Assignment, Layout, LayoutRequest, Runner, Target, Usag
 from targets.gguf.families import FAMILIES
 from targets.gguf.file_names import first_file
 from targets.gguf.file_types import FALLBACKS, MIX_CANDIDATES, MIXES
+from targets.gguf.imported.runs import RUNS
 from targets.gguf.options import Options
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class GgufTarget(Target):
     summary: ClassVar[str] = "one file for llama.cpp: Arm servers, laptops, phones"
     encodings: ClassVar[tuple[str, ...]] = ("f32", "f16", "bf16", *GGML_TYPES)
     families: ClassVar[frozenset[str]] = frozenset(FAMILIES)
+    imported_families: ClassVar[frozenset[str]] = frozenset(RUNS)
     refusals: ClassVar[Mapping[str, str]] = {
         "yuan": "llama.cpp has no graph for Yuan, whose queries and keys pass two convolutions",
     }

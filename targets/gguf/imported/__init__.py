@@ -1,0 +1,1 @@
+"""GGUF of architectures whose graph was imported from transformers' own classes."""

@@ -1,0 +1,76 @@
+"""Which rows of which layers are queries, keys and values, and what happens on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.importing.raising.patterns import scalar_of
+from targets.gguf.imported.evaluating import NotComputableError, evaluated
+from targets.gguf.imported.linears import Linear, sources
+
+NORMS = ("RMSNormalization", "LayerNormalization")
+ROTARY = "RotaryEmbedding"
+LIMITS = ("Max", "Min")
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """Queries, keys or values of a layer.
+
+    Args:
+        linear: The layer that makes them, perhaps among others.
+        rows: Its rows, i64 ``[heads, head size]``.
+        way: Kinds of operators between the layer and the attention, from the layer on.
+        rotary: The node that rotates them.
+        limits: Numbers that they are clamped by.
+    """
+
+    linear: Linear
+    rows: NDArray[np.int64]
+    way: tuple[str, ...]
+    rotary: ir.Node | None
+    limits: tuple[float, ...]
+
+
+def heads_of(value: ir.Value, by_output: Mapping[ir.Value, Linear]) -> Heads:
+    """Where the heads that an attention reads come from.
+
+    Raises:
+        NotComputableError: They are not the rows of one layer, moved about.
+    """
+    met: list[ir.Node] = []
+
+    def passed(node: ir.Node) -> bool:
+        kept = node.op_type in (*NORMS, ROTARY) or _limit(node) is not None
+        if kept and node not in met:
+            met.append(node)
+        return kept
+
+    made = sources(value, by_output, stops=lambda node: node.op_type == "Attention")
+    if len(made) != 1:
+        raise NotComputableError(f"{value.name} of {', '.join(sorted(made)) or 'no layer'}")
+    (linear,) = made.values()
+    rows = np.arange(linear.rows, dtype=np.int64).reshape(1, 1, -1)
+    found = evaluated(value, {linear.y: rows}, passed=passed)
+    if found.ndim != 4 or found.shape[0] != 1 or found.shape[2] != 1:
+        raise NotComputableError(f"{value.name} of shape {found.shape}")
+    ordered = met[::-1]
+    limits = tuple(limit for node in ordered if (limit := _limit(node)) is not None)
+    return Heads(
+        linear,
+        found[0, :, 0].astype(np.int64),
+        tuple(node.op_type for node in ordered),
+        next((node for node in ordered if node.op_type == ROTARY), None),
+        limits,
+    )
+
+
+def _limit(node: ir.Node) -> float | None:
+    if node.op_type not in LIMITS or len(node.inputs) != 2:
+        return None
+    return scalar_of(node.inputs[1])

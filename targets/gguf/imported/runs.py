@@ -1,0 +1,177 @@
+"""Which architecture of llama.cpp runs a model type, and what that architecture computes.
+
+The facts are those of the files in llama.cpp's src/models (release 11434). What a row says is held
+against the model's own graph: whatever the graph computes otherwise is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from convert.errors import UnsupportedArchitectureError
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What an architecture of llama.cpp computes, and what it reads from keys.
+
+    Args:
+        architecture: Value of ``general.architecture``.
+        norm: Whether norms subtract the mean.
+        activation: Of the MLP.
+        rotation: Where a head has the two elements of a rotated pair; None if nothing is rotated.
+        rotated: The layers in which queries and keys are rotated.
+        windows: Whether layers may have sliding windows, in any pattern.
+        window_base: What rotations of layers with a window are: as in the others, of a base of
+            their own, or those of the others without their scaling.
+        factors: Whether it reads factors for the rotary frequencies.
+        norm_after_rotation: Whether queries and keys are normalized after they were rotated.
+        head: Whether the file must hold a head, may, or must not, so that the embedding is it.
+        parallel: Whether attention and MLP of a layer read the same; a key may say so.
+        embedding_scale: What embeddings are multiplied by: nothing, a key, or the root of the
+            hidden size.
+        logit_scale: Whether a key multiplies or divides the logits.
+        residual_scale: Whether a key multiplies what layers add.
+        attention_scale: Whether a key says what products of queries and keys are multiplied by.
+        attention_cap: Whether a key caps them.
+        final_cap: Whether a key caps the logits.
+        clamp: Whether a key clamps queries, keys and values.
+        free_head_dim: Whether heads x head_dim may differ from the hidden size.
+        needs: Biases that the file must hold; where a model has none they are zeros.
+    """
+
+    architecture: str
+    norm: Literal["rms", "layer"] = "rms"
+    activation: str = "silu"
+    rotation: Literal["halves", "in_turn"] | None = "halves"
+    rotated: Literal["all", "windowed", "three_of_four"] = "all"
+    windows: bool = False
+    window_base: Literal["same", "own", "unscaled"] = "same"
+    factors: bool = False
+    norm_after_rotation: bool = False
+    head: Literal["own", "either", "embedding"] = "either"
+    parallel: Literal["no", "yes", "key"] = "no"
+    embedding_scale: Literal["none", "key", "root"] = "none"
+    logit_scale: Literal["none", "times", "divided"] = "none"
+    residual_scale: bool = False
+    attention_scale: bool = False
+    attention_cap: Literal["none", "key"] = "none"
+    final_cap: Literal["none", "key", "always"] = "none"
+    clamp: bool = False
+    free_head_dim: bool = True
+    needs: tuple[str, ...] = ()
+
+
+_GEMMA = Runs("gemma", activation="gelu_tanh", embedding_scale="root", head="embedding")
+_GPT2 = Runs(
+    "gpt2",
+    norm="layer",
+    activation="gelu_tanh",
+    rotation=None,
+    free_head_dim=False,
+)
+_COHERE = Runs(
+    "command-r",
+    norm="layer",
+    rotation="in_turn",
+    head="embedding",
+    parallel="yes",
+    logit_scale="times",
+    free_head_dim=False,
+)
+_GRANITE = Runs(
+    "granite",
+    rotation="in_turn",
+    factors=True,
+    embedding_scale="key",
+    logit_scale="divided",
+    residual_scale=True,
+    attention_scale=True,
+)
+_LLAMA = Runs("llama", rotation="in_turn", factors=True)
+_OLMO2 = Runs("olmo2", windows=True, window_base="unscaled", head="own", free_head_dim=False)
+
+RUNS: Mapping[str, Runs] = {
+    "arcee": Runs("arcee", activation="relu_squared", rotation="in_turn", factors=True),
+    "cohere": _COHERE,
+    "cohere2": replace(_COHERE, architecture="cohere2", windows=True, rotated="windowed"),
+    "ernie4_5": Runs("ernie4_5", rotation="in_turn"),
+    "exaone4": Runs("exaone4", factors=True, free_head_dim=False),
+    "gemma": _GEMMA,
+    "gemma2": replace(
+        _GEMMA, architecture="gemma2", windows=True, attention_cap="key", final_cap="always"
+    ),
+    "gemma3_text": replace(
+        _GEMMA,
+        architecture="gemma3",
+        windows=True,
+        window_base="own",
+        head="either",
+        final_cap="key",
+    ),
+    "glm": Runs("chatglm", rotation="in_turn", free_head_dim=False),
+    "glm4": Runs("glm4", rotation="in_turn"),
+    "gpt2": _GPT2,
+    "gpt_bigcode": replace(_GPT2, architecture="starcoder"),
+    "gpt_neox": Runs(
+        "gptneox",
+        norm="layer",
+        activation="gelu_tanh",
+        head="own",
+        parallel="key",
+        free_head_dim=False,
+        needs=("attn_qkv.bias", "attn_output.bias"),
+    ),
+    "granite": _GRANITE,
+    "hunyuan_v1_dense": Runs("hunyuan-dense", norm_after_rotation=True),
+    "jais2": Runs("jais2", norm="layer", activation="relu_squared"),
+    "llama": _LLAMA,
+    "ministral": _LLAMA,
+    "mistral": _LLAMA,
+    "nemotron": Runs(
+        "nemotron", norm="layer", activation="relu_squared", head="own", free_head_dim=False
+    ),
+    "olmo": Runs("olmo", norm="layer", rotation="in_turn", clamp=True, free_head_dim=False),
+    "olmo2": _OLMO2,
+    "olmo3": _OLMO2,
+    "phi": Runs(
+        "phi2",
+        norm="layer",
+        activation="gelu_tanh",
+        head="own",
+        parallel="yes",
+        free_head_dim=False,
+    ),
+    "phi3": Runs("phi3", free_head_dim=False),
+    "qwen2": Runs("qwen2", free_head_dim=False),
+    "qwen3": Runs("qwen3"),
+    "seed_oss": Runs("seed_oss"),
+    "smollm3": Runs("smollm3", rotation="in_turn", rotated="three_of_four"),
+    "stablelm": Runs("stablelm", norm="layer", head="own", free_head_dim=False),
+    "starcoder2": Runs(
+        "starcoder2",
+        norm="layer",
+        activation="gelu_tanh",
+        free_head_dim=False,
+        needs=("attn_output.bias", "ffn_up.bias", "ffn_down.bias"),
+    ),
+}
+"""By model type of transformers."""
+
+
+def runs_of(model_type: str) -> Runs:
+    """What runs a model type.
+
+    Raises:
+        UnsupportedArchitectureError: No architecture of llama.cpp is described for it here.
+    """
+    found = RUNS.get(model_type)
+    if found is None:
+        raise UnsupportedArchitectureError(
+            f"no GGUF architecture is known for imported {model_type!r} models",
+            expected=f"one of {', '.join(sorted(RUNS))}",
+            remedy="choose another target for this model",
+        )
+    return found

@@ -1,0 +1,102 @@
+"""The numbers that a graph multiplies embeddings, logits and what layers add by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from convert.graph import LOGITS
+from convert.importing.raising.patterns import scalar_of
+from targets.gguf.imported.evaluating import NotComputableError
+from targets.gguf.imported.heads import NORMS
+from targets.gguf.imported.linears import Linear, is_weight
+
+
+@dataclass(frozen=True)
+class Head:
+    """What happens behind the last linear layer.
+
+    Args:
+        scale: What the logits are multiplied by.
+        cap: What they are capped by; None if they are not.
+    """
+
+    scale: float = 1.0
+    cap: float | None = None
+
+
+def embedding_scale(model: ir.Model) -> float:
+    """What embeddings of tokens are multiplied by."""
+    scale = 1.0
+    for node in model.graph:
+        if node.op_type == "Gather" and is_weight(node.inputs[0]):
+            scale *= _scale(node.outputs[0])
+    return scale
+
+
+def _scale(value: ir.Value) -> float:
+    readers = value.consumers()
+    found = multiplied(readers[0]) if len(readers) == 1 else None
+    return 1.0 if found is None else found * _scale(readers[0].outputs[0])
+
+
+def multiplied(node: ir.Node) -> float | None:
+    """The number that a node multiplies by; None if it does something else."""
+    if node.op_type not in ("Mul", "Div") or len(node.inputs) != 2:
+        return None
+    first, second = (scalar_of(value) for value in node.inputs)
+    if node.op_type == "Div":
+        return None if second is None else 1 / second
+    return first if second is None else second
+
+
+def head_of(model: ir.Model, head: Linear) -> Head:
+    """Behind the layer that gives the logits.
+
+    Raises:
+        NotComputableError: Something that is neither a scale nor a cap.
+    """
+    value = next(each for each in model.graph.outputs if each.name == LOGITS)
+    steps: list[float | None] = []
+    while value is not head.y:
+        node = value.producer()
+        found = multiplied(node) if node is not None else None
+        if node is None or (found is None and node.op_type not in ("Tanh", "Identity", "Cast")):
+            raise NotComputableError(f"{node.op_type if node else 'nothing'} before {LOGITS}")
+        if node.op_type == "Tanh" or found is not None:
+            steps.append(found)
+        before = next(one for one in node.inputs if one is not None and scalar_of(one) is None)
+        value = before
+    return _head(steps[::-1])
+
+
+def _head(steps: list[float | None]) -> Head:
+    if None not in steps:
+        scale = 1.0
+        for step in steps:
+            scale *= step or 1.0
+        return Head(scale)
+    tanh = steps.index(None)
+    cap = 1.0
+    for step in steps[tanh + 1 :]:
+        if step is None:
+            raise NotComputableError("two caps of the logits")
+        cap *= step
+    inner = _head(steps[:tanh]).scale
+    return Head(inner * cap, cap)
+
+
+def added_scale(linear: Linear) -> float:
+    """What the output of a layer is multiplied by before it is added to what it was made from."""
+    scale, value = 1.0, linear.y
+    while True:
+        readers = value.consumers()
+        if len(readers) != 1:
+            return scale
+        node = readers[0]
+        found = multiplied(node)
+        if found is None and node.op_type not in NORMS:
+            return scale
+        scale *= found or 1.0
+        value = node.outputs[0]

@@ -1,0 +1,115 @@
+"""Small configs of the model types that llama.cpp runs, and files made of random models of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convert.importing.architecture import Imported
+from convert.stream import write_layouts
+from passes.quantize import Policy, Quantize
+from targets.base import Layout, LayoutRequest, Source
+from targets.gguf.target import GgufTarget
+from tests.support.imported import raw_config, weights_of
+from tests.targets.gguf.checkpoints import VOCABULARY
+
+WINDOW = 16
+"""Shorter than the texts."""
+
+_GPT2: dict[str, Any] = {
+    **dict.fromkeys(("hidden_size", "intermediate_size", "num_hidden_layers"), ...),
+    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim"), ...),
+    "max_position_embeddings": ...,
+    **{"n_embd": 48, "n_layer": 2, "n_head": 6, "n_positions": 256, "n_inner": 72},
+}
+_LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+_SLIDING, _FULL = "sliding_attention", "full_attention"
+
+SETTINGS: Mapping[str, dict[str, Any]] = {
+    "arcee": {"rope_parameters": _LLAMA3, "tie_word_embeddings": True},
+    "cohere": {"logit_scale": 0.3},
+    "cohere2": {"logit_scale": 0.3, "sliding_window": WINDOW, "num_hidden_layers": 4},
+    "exaone4": {"sliding_window": None, "layer_types": [_FULL] * 2},
+    "gemma2": {"sliding_window": WINDOW, "query_pre_attn_scalar": 8, "num_hidden_layers": 3},
+    "gemma3_text": {
+        "sliding_window": WINDOW,
+        "query_pre_attn_scalar": 8,
+        "num_hidden_layers": 3,
+        "layer_types": [_SLIDING, _FULL, _SLIDING],
+    },
+    "gpt2": _GPT2,
+    "gpt_bigcode": _GPT2,
+    "gpt_neox": {"rotary_pct": 0.5, "num_key_value_heads": ..., "head_dim": ...},
+    "granite": {
+        "embedding_multiplier": 3.0,
+        "logits_scaling": 2.0,
+        "residual_multiplier": 0.7,
+        "attention_multiplier": 0.2,
+    },
+    "hunyuan_v1_dense": {"attention_bias": True},
+    "llama": {"rope_parameters": _LLAMA3},
+    "ministral": {"sliding_window": 64},
+    "mistral": {"sliding_window": None},
+    "olmo": {"clip_qkv": 1.5},
+    "olmo3": {"sliding_window": WINDOW, "num_hidden_layers": 4},
+    "smollm3": {"num_hidden_layers": 4},
+    "stablelm": {"use_qkv_bias": True},
+    "starcoder2": {"sliding_window": None},
+}
+"""What configs have beside the sizes that are usual here."""
+
+
+def config_of(model_type: str, **changes: Any) -> dict[str, Any]:
+    """A small config of a model type; a change to `...` removes the key."""
+    settings = {"vocab_size": VOCABULARY, **SETTINGS.get(model_type, {}), **changes}
+    return raw_config(model_type, **settings)
+
+
+def request(raw: dict[str, Any], model: Any, folder: Path, encoding: str = "f32") -> LayoutRequest:
+    """What the pipeline would ask of the target for a model of transformers."""
+    architecture = Imported(raw, raw["architectures"][0])
+    config = architecture.parse(raw)
+    graph = architecture.build(config, architecture.bound(weights_of(model)))
+    eight = "f32" if encoding == "f32" else "q8_0"
+    allowed = GgufTarget.encodings
+    Quantize(Policy(encoding, eight, eight, (), allowed, fallbacks=("q8_0", "f16")))(graph)
+    return LayoutRequest(Source("acme/small", folder, raw, config), graph)
+
+
+def convert(
+    raw: dict[str, Any], model: Any, folder: Path, out: Path, encoding: str = "f32"
+) -> Layout:
+    """Lay a model out and write it."""
+    layout = GgufTarget().lay_out(request(raw, model, folder, encoding))
+    out.mkdir(parents=True, exist_ok=True)
+    write_layouts([(out, layout)])
+    return layout
+
+
+class RoundedGelu(torch.nn.Module):
+    """GELU as ggml looks it up: by the float16 of its argument, in a table of float16."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
+        return torch.where(x.abs() < 10, y, x.clamp(min=0))
+
+
+def round_gelu(model: Any) -> bool:
+    """Let a model compute GELU as ggml does; whether it computes any."""
+    found = False
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if "gelu" in type(child).__name__.lower():
+                setattr(module, name, RoundedGelu())
+                found = True
+    return found
