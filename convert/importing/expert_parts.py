@@ -63,7 +63,7 @@ def in_parts(model: ir.Model, weights: Mapping[str, Weight]) -> dict[str, Weight
     """The weights, those in parts that the graph wants so; a tensor of another length stays."""
     counts, found = parted(model), dict[str, Weight]()
     for name, weight in weights.items():
-        if counts.get(name) == weight.rows and len(weight.shape) > 1:
+        if len(weight.shape) > 1 and counts.get(name) == weight.rows:
             found |= {part.name: part for part in _parts(weight, part_pattern(name))}
         else:
             found[name] = weight

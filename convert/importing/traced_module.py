@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from convert.graph import ATTENTION_MASK, INPUT_IDS, POSITION_IDS
+from convert.importing.stated_numbers import stating_numbers
 from convert.importing.traced_cache import traced_cache
 
 _CACHE = "past_key_values"
@@ -40,7 +41,8 @@ def traced_module(model: Any, *, remembers: bool) -> Any:
                 inputs[POSITION_IDS] = position_ids + first if first else position_ids
             if _CACHE in taken and remembers:
                 inputs[_CACHE] = traced_cache(attention_mask.shape[1], input_ids.shape[1])
-            return self.model(**inputs, use_cache=False, return_dict=True).logits
+            with stating_numbers():
+                return self.model(**inputs, use_cache=False, return_dict=True).logits
 
     return Logits().eval()
 

@@ -25,8 +25,6 @@ from targets.openvino.window import windowed_mask
 _KEYS_AND_QUERIES = 2
 """How many of an attention's inputs are multiplied with each other: the first."""
 
-_ADDED_SCORES = "a mask of added scores other than linear biases: paged attention would lose it"
-
 
 def lower_rotary_embedding(context: Context, node: ir.Node) -> Sequence[Node]:
     """Heads rotated whole or in their first elements, in pairs of halves or in turn."""
@@ -80,8 +78,13 @@ def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     allowed = node.inputs[3]
     assert allowed is not None
     pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
-    refuse_unless(pageable is not None or allowed.dtype == ir.DataType.BOOL, node, _ADDED_SCORES)
-    mask = context.shared("scores", allowed, scores_to_add) if pageable is None else pageable
+    added = pageable is None and allowed.dtype != ir.DataType.BOOL
+    if added:
+        mask = context.node(allowed)
+    elif pageable is None:
+        mask = context.shared("scores", allowed, scores_to_add)
+    else:
+        mask = pageable
     keys, values = concat([past_k, k], axis=2), concat([past_v, v], axis=2)
     scale = given["scale"]
     if scale is None:
@@ -90,9 +93,11 @@ def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     refuse_unless(len(node.outputs) <= 3 or sink is not None, node, "scores as an output")
     if sink is not None:
         refuse_unless(not given["softcap"], node, "a sink beside a softcap")
+        refuse_unless(not added, node, "a sink beside added scores")
         mixed = attention(q, keys, values, mask, scale=scale, sink=context.node(sink.scores))
         context.absorb(sink.steps, sink.result, mixed)
-    elif given["softcap"]:
+    elif given["softcap"] or added:
+        # Said in full where paged attention would lose what is added.
         cap = given["softcap"]
         mixed = capped_attention(q, keys, values, mask, scale=scale, softcap=cap)
     else:

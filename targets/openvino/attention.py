@@ -67,7 +67,8 @@ def _repeat_heads(x: Node, times: int) -> Node:
 def capped_attention(
     q: Node, k: Node, v: Node, mask: Node, *, scale: float, softcap: float
 ) -> Node:
-    """As `attention`, the scores bent to less than ``softcap`` before the mask is added.
+    """As `attention`, the scores bent to less than ``softcap``, if that is not 0, before the mask
+    is added.
 
     No operator of the runtime does that, so it is said in products and a softmax.
     """
@@ -75,6 +76,7 @@ def capped_attention(
     if heads != kv_heads:
         k = _repeat_heads(k, heads // kv_heads)
         v = _repeat_heads(v, heads // kv_heads)
-    scores = ops.multiply(ops.matmul(q, k, False, True), np.float32(scale / softcap))
-    bent = ops.multiply(ops.tanh(scores), np.float32(softcap))
-    return ops.matmul(ops.softmax(ops.add(bent, mask), -1), v, False, False)
+    scores = ops.multiply(ops.matmul(q, k, False, True), np.float32(scale / (softcap or 1)))
+    if softcap:
+        scores = ops.multiply(ops.tanh(scores), np.float32(softcap))
+    return ops.matmul(ops.softmax(ops.add(scores, mask), -1), v, False, False)
