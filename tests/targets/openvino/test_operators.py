@@ -96,10 +96,17 @@ def test_both_forms_of_gelu(form):
     np.testing.assert_allclose(evaluate(found), expected, rtol=0, atol=2e-6)
 
 
-def test_added_scores_without_a_known_form_are_refused():
-    subject = node("Attention", 6, scale=1.0)
-    with pytest.raises(UnsupportedError, match="paged attention would lose it"):
-        lowered(subject, *[np.ones((2, 3), np.float32)] * 6)
+def test_added_scores_without_a_known_form_are_written_out():
+    """An operator of attention would lose them where it becomes paged attention."""
+    draw = np.random.default_rng(0).standard_normal
+    shapes = [(1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 2, 4), (1, 2, 2, 4)]
+    q, k, v, mask, past_k, past_v = arrays = [draw(shape).astype(np.float32) for shape in shapes]
+    mixed, *_ = lowered(node("Attention", 6, scale=0.5), *arrays)
+    scores = 0.5 * q @ np.concatenate([past_k, k], 2).swapaxes(2, 3) + mask
+    shares = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = shares / shares.sum(-1, keepdims=True) @ np.concatenate([past_v, v], 2)
+    np.testing.assert_allclose(evaluate(mixed), expected, rtol=1e-5, atol=1e-5)
+    assert mixed.get_type_name() == "MatMul"
 
 
 def test_part_of_a_shape():
