@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from passes.encodings import encoding as encoding_named
 from targets.openvino.context import Context
 from targets.openvino.weights import StoredWeight, stored_stack
 
+Lower = Callable[[Context, ir.Node], Sequence[Node]]
+
 NUMBER = "*"
 """Stands for the number of an expert in names of constants that hold a matrix of each."""
 
@@ -27,50 +29,62 @@ _FLOATS, _INTEGERS = ("f32", "f16", "bf16"), ("i8", "u8", "i4", "u4")
 
 @dataclass(frozen=True)
 class StackedGroup:
-    """Products that are lowered together.
+    """Shares that are lowered together.
 
     Args:
         group: The nodes.
-        matrices: Name of the constant with the experts' matrices, ``[E, out, in]``, and these.
-        biases: The same of what each adds, ``[E, out]``, if anything.
+        stored: Name of the constant and all that is in it, by the places of
+            `ExpertGroup.parameters`: matrices ``[E, out, in]``, vectors ``[E, out]``.
     """
 
     group: ExpertGroup
-    matrices: tuple[str, StoredWeight]
-    biases: tuple[str, StoredWeight] | None
-
-    @property
-    def stored(self) -> tuple[tuple[str, StoredWeight], ...]:
-        """The constants, by name."""
-        return (self.matrices,) if self.biases is None else (self.matrices, self.biases)
+    stored: Mapping[tuple[int, int], tuple[str, StoredWeight]]
 
     @property
     def values(self) -> tuple[ir.Value, ...]:
         """The parameters."""
-        return (*self.group.weights, *self.group.biases)
+        return tuple(value for values in self.group.parameters.values() for value in values)
 
 
 def stacked_groups(model: ir.Model) -> tuple[StackedGroup, ...]:
     """All groups of a graph whose matrices can lie in one constant."""
     found = []
     for group in expert_groups(model):
-        matrices = _stack(group.weights)
-        biases = _stack(group.biases) if group.biases else None
-        if matrices is not None and (biases is not None or not group.biases):
-            found.append(StackedGroup(group, matrices, biases))
+        stored = {place: _stack(values) for place, values in group.parameters.items()}
+        known = {place: each for place, each in stored.items() if each is not None}
+        if len(known) == len(stored):
+            found.append(StackedGroup(group, known))
     return tuple(found)
 
 
-def lower_group(context: Context, stacked: StackedGroup) -> None:
-    """Bind the result of a group; its rows are in the order of their experts."""
+def lower_group(context: Context, stacked: StackedGroup, lower_node: Lower) -> None:
+    """Bind the result of a group; its rows are in the order of their experts.
+
+    Args:
+        context: With rows and sizes lowered.
+        stacked: The group.
+        lower_node: Lowers what is no product, by what the first share's node says.
+    """
     group = stacked.group
-    x = context.node(group.x)
-    ends = context.shared("ends", group.sizes, lambda sizes: ops.cum_sum(sizes, np.int64(0)))
-    y = grouped_matmul(x, stacked.matrices[1].node, ends)
-    if stacked.biases is not None:
-        experts = context.shared("experts", group.sizes, _experts_of_rows(x, ends))
-        y = ops.add(y, ops.gather(stacked.biases[1].node, experts, np.int64(0)))
-    context.absorb(group.steps, group.result, y)
+    x, sizes = context.node(group.x), group.sizes
+    ends = context.shared("ends", sizes, lambda node: ops.cum_sum(node, np.int64(0)))
+    first = group.lanes[0]
+    context.bind(group.steps[0].outputs[0], x, str(group.x.name))
+    for place, node in enumerate(first):
+        for at, value in enumerate(node.inputs):
+            if (place, at) in stacked.stored and node.op_type != "MatMul":
+                vectors = stacked.stored[place, at][1].node
+                experts = context.shared("experts", sizes, _experts_of_rows(x, ends))
+                assert value is not None
+                rows = ops.gather(vectors, experts, np.int64(0))
+                context.bind(value, rows, f"{node.name}.rows")
+        if node.op_type == "MatMul":
+            matrices = stacked.stored[place, 1][1].node
+            y = grouped_matmul(context.node(node.inputs[0]), matrices, ends)
+        else:
+            (y,) = lower_node(context, node)
+        context.bind(node.outputs[0], y, str(node.name))
+    context.absorb(group.steps, group.result, context.node(first[-1].outputs[0]))
 
 
 def _experts_of_rows(x: Node, ends: Node) -> Callable[[Node], Node]:

@@ -66,7 +66,7 @@ def lower(model: ir.Model, input_ranges: Mapping[str, InputRange] | None = None)
     variables = _lower_state(context, graph, inputs[0])
     for node in graph:
         if node in starts:
-            lower_group(context, starts[node])
+            lower_group(context, starts[node], lower_node)
         if context.is_absorbed(node):
             continue
         for value, lowered in zip(node.outputs, lower_node(context, node), strict=False):
@@ -107,7 +107,9 @@ def _lower_initializers(
     context: Context, graph: ir.Graph, groups: Sequence[StackedGroup]
 ) -> tuple[StoredWeight, ...]:
     stacked = {value for group in groups for value in group.values}
-    weights = [_named(context, name, weight) for each in groups for name, weight in each.stored]
+    weights = [
+        _named(context, name, weight) for each in groups for name, weight in each.stored.values()
+    ]
     for name, value in graph.initializers.items():
         if value in stacked:
             continue

@@ -7,6 +7,7 @@ import pytest
 from convert.expert_groups import common_pattern, expert_groups
 from convert.parameter import Parameter
 from convert.weights import ArrayWeight
+from tests.support.models import small_model
 
 FLOAT, INT64 = ir.TensorType(ir.DataType.FLOAT), ir.TensorType(ir.DataType.INT64)
 
@@ -46,10 +47,22 @@ def graph(*, count=3, biased=True, rows=(4, 4, 4), swapped=False):
 def test_a_group_is_found(biased):
     model = graph(biased=biased)
     (group,) = expert_groups(model)
-    assert [value.name for value in group.weights] == ["e.0.w", "e.1.w", "e.2.w"]
-    assert [value.name for value in group.biases] == (["e.0.b", "e.1.b", "e.2.b"] if biased else [])
+    names = {place: [value.name for value in own] for place, own in group.parameters.items()}
+    biases = {(1, 1): ["e.0.b", "e.1.b", "e.2.b"]} if biased else {}
+    assert names == {(0, 1): ["e.0.w", "e.1.w", "e.2.w"]} | biases
     assert group.x.name == "x" and group.result is model.graph.outputs[0]
+    assert group.steps[0].op_type == "Split" and group.steps[-1].op_type == "Concat"
     assert len(group.steps) == 2 + 3 * (3 if biased else 2)
+
+
+def test_whole_mlps_are_a_group():
+    model = small_model("mixtral").graph()
+    groups = expert_groups(model)
+    assert len(groups) == 2
+    for group in groups:
+        kinds = [node.op_type for node in group.lanes[0]]
+        assert sorted(kinds) == ["MatMul", "MatMul", "MatMul", "Mul", "Mul", "Sigmoid"]
+        assert len(group.parameters) == 3
 
 
 @pytest.mark.parametrize("changes", [{"rows": (4, 3, 4)}, {"swapped": True}])

@@ -1,13 +1,19 @@
 """The experts of a layer in one constant: what is stored is what is read back."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from convert.graph import parameters
+from convert.weights import read_float32
 from targets.openvino.experts import NUMBER
+from targets.openvino.run import EXACT, OpenVinoRunner
 from targets.openvino.stored import stored_nodes, stored_weights
 from tests.support.imported import imported_graph_of, original, raw_config
 from tests.support.imported_openvino import ImportedIr
+from tests.support.models import small_model
+from tests.targets.openvino.artifacts import convert
 
 RAW = {"num_local_experts": 8, "num_experts_per_tok": 2, "num_hidden_layers": 1}
 
@@ -36,3 +42,17 @@ def test_matrices_of_experts_are_stored_one_behind_the_other(encoding_name, fami
     # own spread at 8 bits, nothing at 32.
     most = {"f32": 1e-4, "bf16": 0.1, "int8": 0.2, "int4_g32": 1.5}[encoding_name]
     assert max(ir.differences().values()) < most
+
+
+def test_hand_written_mixtures_are_one_product_for_each_kind_of_matrix(tmp_path):
+    small = small_model("mixtral")
+    folder = convert(small, tmp_path / "ir")
+    compiled = OpenVinoRunner(folder, threads=2, overrides=EXACT).compiled
+    nodes = compiled.get_runtime_model().get_ops()
+    kinds = Counter(str(node.get_rt_info()["layerType"].value) for node in nodes)
+    # Gate, up and down of both layers; nothing is dealt out.
+    assert kinds["GatherMatmul"] == 6
+    stored = dict(stored_weights(folder))
+    for name, parameter in parameters(small.graph()).items():
+        values = read_float32(parameter.weight)
+        np.testing.assert_array_equal(stored[name], values)
