@@ -13,6 +13,7 @@ from convert.importing import graph_cache
 from convert.importing.binding import bound
 from convert.importing.deriving import as_wanted, checkpoint_shape, derivations
 from convert.importing.describing import described, tied_names
+from convert.importing.unread import unread_note
 from convert.parameter import Parameter
 from convert.weights import Weight
 
@@ -66,7 +67,10 @@ class Imported(Architecture):
             value.replace_all_uses_with(filled)
             del model.graph.initializers[name]
             model.graph.register_initializer(filled)
+        note = unread_note(model)
         model.metadata_props.clear()
+        if note is not None:
+            model.metadata_props["note.unread"] = note
         return model
 
     def _graph(self) -> ir.Model:

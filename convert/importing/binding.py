@@ -18,6 +18,7 @@ from convert.importing.describing import is_ignored, tied_names
 from convert.importing.expert_parts import in_parts
 from convert.importing.skeleton import Skeleton
 from convert.importing.stacking import renamed
+from convert.importing.unread import unread_names
 from convert.weights import Weight
 
 
@@ -33,15 +34,18 @@ def bound(
         skeleton: Makes the model, whose mapping is asked for where names are not the graph's own.
 
     Returns:
-        Those too that no parameter is: refusing them is for whoever compares.
+        Those too that no parameter is: refusing them is for whoever compares. Not those that the
+        model has and no text reaches.
 
     Raises:
         UnsupportedArchitectureError: Tensors are combined in a way that is not implemented.
     """
-    known = {*names, *tied_names(model)}
+    unread = unread_names(model)
+    known = {*names, *tied_names(model), *unread}
     kept = _counted(model, in_parts(model, weights), known)
     if not kept.keys() <= known:
         kept = _counted(model, in_parts(model, _mapped(skeleton(), kept)), known)
+    kept = {name: each for name, each in kept.items() if name not in unread}
     for alias, name in tied_names(model).items():
         if alias in kept and name not in kept:
             kept[name] = renamed(kept.pop(alias), name)

@@ -32,6 +32,7 @@ from convert.importing.in_place import InPlace
 from convert.importing.skeleton import Skeleton
 from convert.importing.tracing import Trace
 from convert.importing.translation import INT64, Translation
+from convert.importing.unread import note_unread
 
 HANDLERS: Mapping[str, Handler] = {
     **ELEMENTWISE,
@@ -90,7 +91,9 @@ def translate(trace: Trace, skeleton: Skeleton) -> ir.Model:
         opset_imports={"": OPSET, "tricast": 1},
         name=str(skeleton.model.config.model_type),
     )
-    return ir.Model(graph, ir_version=IR_VERSION, producer_name="tricast")
+    model = ir.Model(graph, ir_version=IR_VERSION, producer_name="tricast")
+    note_unread(model, skeleton.aliases)
+    return model
 
 
 class _Walk:
