@@ -50,7 +50,7 @@ def test_a_foreign_domain_is_named():
     [
         (node("Attention", 4, scale=1.0, is_causal=1), "is_causal"),
         (node("Attention", 4), "without a cache"),
-        (node("Attention", 6, qk_matmul_output_mode=1), "qk_matmul_output_mode"),
+        (node("Attention", 6, softmax_precision=1), "softmax_precision"),
         (node("RotaryEmbedding", 4), "position_ids"),
         (node("RMSNormalization", 2, axis=1), "axis 1"),
         (node("RMSNormalization", 2, stash_type=16), "stash_type"),
