@@ -15,10 +15,11 @@ def model():
     ]
     node = ir.Node("", "MatMul", values[:2])
     node.outputs[0].name = "y"
-    initializers = values[1:]
-    graph = ir.Graph(values[:1], node.outputs, nodes=[node], initializers=initializers)
+    graph = ir.Graph(
+        values[:1], node.outputs, nodes=[node], initializers=values[1:], opset_imports={"": 24}
+    )
     made = ir.Model(graph, ir_version=11)
-    made.metadata_props |= {"tricast.tied": "{}", "tricast.ignored": "[]"}
+    made.metadata_props.update({"tricast.tied": "{}", "tricast.ignored": "[]"})
     return made
 
 
