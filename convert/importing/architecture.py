@@ -95,10 +95,10 @@ def imported(config: Mapping[str, Any], name: str) -> Imported | None:
     if graph_cache.has(config):
         return Imported(config, name)
     try:
-        from convert.importing.skeleton import class_names
+        from convert.importing.skeleton import class_name
     except ImportError:
         return None
-    return Imported(config, name) if name == class_names().get(kind) else None
+    return Imported(config, name) if name == class_name(config) else None
 
 
 def _numbers(value: ir.Value) -> Shape:

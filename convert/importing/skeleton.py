@@ -36,6 +36,24 @@ def class_names() -> Mapping[str, str]:
     return {kind: str(name) for kind, name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()}
 
 
+def class_name(raw: Mapping[str, Any]) -> str | None:
+    """Name of the class of causal language models for a config; None if there is none.
+
+    Some classes are made from a part of the config of their type, which has a type of its own:
+    then the config has to name the class.
+    """
+    import transformers
+
+    names, kind = class_names(), str(raw.get("model_type"))
+    stated = raw.get("architectures")
+    if kind in names or not isinstance(stated, list) or len(stated) != 1:
+        return names.get(kind)
+    if stated[0] not in names.values():
+        return None
+    made_from = getattr(getattr(transformers, stated[0]), "config_class", None)
+    return str(stated[0]) if getattr(made_from, "model_type", None) == kind else None
+
+
 def config_object(raw: Mapping[str, Any]) -> Any:
     """The config as transformers reads it.
 
@@ -81,7 +99,7 @@ def skeleton(raw: Mapping[str, Any]) -> Skeleton:
     register()
     register_experts()
     config = config_object(raw)
-    name = class_names()[str(raw["model_type"])]
+    name = str(class_name(raw))
     kind = getattr(transformers, name)
     _require_no_state(kind)
     _as_exported(config)

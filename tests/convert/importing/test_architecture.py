@@ -148,7 +148,7 @@ def test_a_kept_graph_needs_no_transformers(monkeypatch):
     raw = raw_config("gemma2", sliding_window=4)
     expected = Imported(raw, raw["architectures"][0]).parse(raw)
     graph_cache._graph.cache_clear()
-    monkeypatch.setattr("convert.importing.skeleton.class_names", lambda: pytest.fail("asked"))
+    monkeypatch.setattr("convert.importing.skeleton.class_name", lambda _: pytest.fail("asked"))
     monkeypatch.setattr("convert.importing.skeleton.skeleton", lambda _: pytest.fail("made"))
     found = imported(raw, raw["architectures"][0])
     assert found is not None and found.parse(raw) == expected

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
-from convert.importing.skeleton import config_object, skeleton
+from convert.importing.skeleton import class_name, config_object, skeleton
 
 
 def test_infinity_is_a_number():
@@ -16,6 +16,20 @@ def test_infinity_is_a_number():
 def test_what_is_no_number_is_refused():
     with pytest.raises(BrokenInputError, match="does not take this config"):
         config_object({"model_type": "mamba2", "time_step_limit": {"__float__": "much"}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "name"),
+    [
+        ("gemma2", ["Gemma2ForCausalLM"], "Gemma2ForCausalLM"),
+        ("mllama_text_model", ["MllamaForCausalLM"], "MllamaForCausalLM"),
+        ("mllama_text_model", ["Gemma2ForCausalLM"], None),
+        ("mllama_text_model", ["AutoModel"], None),
+        ("mllama_text_model", None, None),
+    ],
+)
+def test_a_class_may_be_made_from_a_part_of_a_config(kind, stated, name):
+    assert class_name({"model_type": kind, "architectures": stated}) == name
 
 
 @pytest.mark.slow
