@@ -86,6 +86,10 @@ def _warm_up() -> None:
     import torch
 
     torch.set_num_threads(1)
+    import convert.importing.architecture  # noqa: F401
+    import targets.onnx.run
+    import targets.openvino.layout
+    import targets.openvino.run  # noqa: F401
     from bench.architectures.small_configs import small_config
     from convert.importing.graphs import imported_graph
     from convert.importing.skeleton import skeleton

@@ -17,6 +17,7 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "mamba2": {"num_heads": 8},
     "recurrent_gemma": {"num_hidden_layers": 3},
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "hunyuan_v1_moe": {"num_experts": 8, "moe_topk": 2},
     "deepseek_v2": {"num_experts_per_tok": 2},
     "xmod": {"default_language": "en_XX"},
     "musicgen": {"decoder": {"num_codebooks": 1}},

@@ -40,6 +40,7 @@ class HalfTables:
     def __init__(self, to: Rewriter) -> None:
         self._to = to
         self._made: dict[tuple[int, Layout], ir.Value] = {}
+        self._repeated: dict[int, ir.Value] = {}
 
     def of(self, table: ir.Value | None, layout: Layout) -> ir.Value | None:
         """Table ``[..., D/2]`` of one ``[..., D]``; None if pairs do not share an angle."""
@@ -52,6 +53,22 @@ class HalfTables:
                 return None
             self._made[key] = made
         return self._made[key]
+
+    def of_every_sequence(self, node: ir.Node, table: ir.Value, x: ir.Value) -> ir.Value:
+        """A table ``[B, S, D/2]`` of one ``[1, S, D/2]`` that all sequences of ``x`` share."""
+        if table.shape is None or x.shape is None or table.shape[0] != 1 or x.shape[0] == 1:
+            return table
+        if id(table) not in self._repeated:
+            place = {"start": 0, "end": 1}
+            to, integers = self._to, ir.DataType.INT64
+            batch = to.op(node, "Shape", (x,), shape=(1,), dtype=integers, attributes=place)
+            ones = to.constant([1, 1], "constant_1_1")
+            sizes = to.op(
+                node, "Concat", (batch, ones), shape=(3,), dtype=integers, attributes={"axis": 0}
+            )
+            shape = [x.shape[0], *list(table.shape)[1:]]
+            self._repeated[id(table)] = to.op(node, "Expand", (table, sizes), shape=shape)
+        return self._repeated[id(table)]
 
     def _make(self, table: ir.Value, layout: Layout) -> ir.Value | None:
         node = table.producer()

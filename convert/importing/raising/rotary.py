@@ -77,7 +77,8 @@ def _raised(to: Rewriter, tables: HalfTables, node: ir.Node, found: Rotation) ->
         half = table if found.by_pair else tables.of(table, found.layout)
         if half is None:
             return False
-        halves.append(_without_heads(to, node, half, place))
+        narrow = _without_heads(to, node, half, place)
+        halves.append(tables.of_every_sequence(node, narrow, found.x))
     if found.backwards:
         sin = halves[1]
         assert sin.shape is not None

@@ -121,6 +121,17 @@ def test_halves_are_rotated_backwards():
     assert not {"Concat", "Slice"} & set(kinds)
 
 
+def test_sequences_may_share_their_positions():
+    def function(x, positions):
+        cos, sin = halves(x, positions[:1])
+        heads = heads_of(x)
+        turned = heads * cos.unsqueeze(1) + half_turned(heads) * sin.unsqueeze(1)
+        return turned.transpose(1, 2).flatten(2)
+
+    kinds, _ = raised(function, RaiseRotary(), columns=HEADS * SIZE)
+    assert kinds.count("RotaryEmbedding") == 1
+
+
 def test_heads_may_come_last():
     def function(x, positions):
         cos, sin = (each.unsqueeze(2) for each in halves(x, positions))
