@@ -58,16 +58,18 @@ class FollowingHashes:
     def _hash(self, folder: Path, name: str) -> WrittenFile:
         digest, buffer = hashlib.sha256(), memoryview(bytearray(_PIECE_BYTES))
         size = self._frontiers[name].size
-        descriptor = os.open(folder / name, os.O_RDONLY)
-        try:
-            for start, stop in self._pieces(name):
-                piece = buffer[: stop - start]
-                if os.preadv(descriptor, [piece], start) != len(piece):
-                    raise OSError(f"{folder / name} ends before byte {stop}")
-                digest.update(piece)
-            modified = os.fstat(descriptor).st_mtime_ns
-        finally:
-            os.close(descriptor)
+        for start, stop in self._pieces(name):
+            piece = buffer[: stop - start]
+            # Opened anew: only so does NFS show what another machine has written since.
+            descriptor = os.open(folder / name, os.O_RDONLY)
+            try:
+                found = os.preadv(descriptor, [piece], start)
+            finally:
+                os.close(descriptor)
+            if found != len(piece):
+                raise OSError(f"{folder / name} ends before byte {stop}")
+            digest.update(piece)
+        modified = (folder / name).stat().st_mtime_ns
         return WrittenFile(FileRecord(path=name, size=size, sha256=digest.hexdigest()), modified)
 
     def _pieces(self, name: str) -> Iterator[tuple[int, int]]:
