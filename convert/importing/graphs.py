@@ -14,6 +14,7 @@ from convert.importing.expert_writing import WriteExperts
 from convert.importing.masking import write_masks
 from convert.importing.raising.attention import RaiseAttention
 from convert.importing.raising.layer_norm import RaiseLayerNorm
+from convert.importing.raising.linear_biases import RaiseLinearBiases
 from convert.importing.raising.partial_rotary import RaisePartialRotary
 from convert.importing.raising.positions import RaisePositions
 from convert.importing.raising.rms_norm import RaiseRmsNorm
@@ -35,6 +36,16 @@ RAISING: tuple[type[Pass], ...] = (
     WriteExperts,
 )
 """In order, after attention was found."""
+
+ATTENTION: tuple[type[Pass], ...] = (
+    Tidy,
+    RaisePositions,
+    RaiseAttention,
+    RaiseMasks,
+    Tidy,
+    RaiseLinearBiases,
+)
+"""In order."""
 
 
 def imported_graph(skeleton: Skeleton) -> ir.Model:
@@ -58,7 +69,7 @@ def _with_attention(skeleton: Skeleton, *, remembers: bool) -> ir.Model:
     model = translate(trace(skeleton, remembers=remembers), skeleton)
     write_masks(model)
     remove_dead_nodes(model)
-    for step in (Tidy, RaisePositions, RaiseAttention, RaiseMasks):
+    for step in ATTENTION:
         step()(model)
     return model
 

@@ -95,6 +95,33 @@ def allowed_by(value: ir.Value) -> Condition | None:
     return None
 
 
+def without_conditions(value: ir.Value) -> tuple[ir.Value, list[Condition]]:
+    """What is added where pairs may attend, and where they may."""
+    node = made_by(value, "Where")
+    if node is None or node.inputs[0] is None:
+        return value, []
+    for place, holds in ((1, True), (2, False)):
+        kept = node.inputs[place]
+        if kept is not None and is_forbidden(_all_alike(node.inputs[3 - place])):
+            inner, others = without_conditions(kept)
+            return inner, [Condition(node.inputs[0], holds), *others]
+    return value, []
+
+
+def simplest(condition: Condition) -> Condition:
+    """Not whether (0 where it holds, else something forbidding) is below 0, or anything but 0,
+    but what holds.
+    """
+    node = made_by(condition.value, "Less", "Cast")
+    if node is None or node.inputs[0] is None:
+        return condition
+    edge = -1.0 if node.op_type == "Cast" else scalar_of(node.inputs[1])
+    said = allowed_by(node.inputs[0])
+    if said is None or edge is None or not FORBIDDEN < edge <= 0:
+        return condition
+    return Condition(said.value, said.holds != condition.holds)
+
+
 def _all_alike(value: Value) -> float | None:
     """The number that every element is."""
     array = array_of(value)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 from convert.graph import remove_dead_nodes
 from convert.importing.raising.patterns import Rewriter, rank_of
-from convert.importing.raising.scores import Condition, Scores, Term, allowed_by
+from convert.importing.raising.scores import (
+    Condition,
+    Scores,
+    Term,
+    allowed_by,
+    simplest,
+    without_conditions,
+)
 from passes.base import Pass
 
 _BOOL = ir.DataType.BOOL
@@ -46,11 +54,13 @@ def mask_of(to: Rewriter, before: ir.Node, scores: Scores, heads: int) -> ir.Val
     for term in scores.terms:
         found = allowed_by(term.value)
         if found is None:
-            terms.append(term)
+            rest, held = without_conditions(term.value)
+            terms.append(replace(term, value=rest))
+            conditions.extend(held)
         else:
             conditions.append(found)
     allowed = None
-    for each in conditions:
+    for each in map(simplest, conditions):
         one = _four_axes(to, before, _bool(to, before, each), heads, _BOOL)
         if one is None:
             return None
