@@ -177,7 +177,13 @@ def _is_chosen_from(value: ir.Value) -> bool:
     return False
 
 
+_LOGIT_SCALES = ("Mul", "Div", "Tanh")
+
+
 def _gives_logits(value: ir.Value) -> bool:
-    """Whether a value is the logits, or one rank's part of them."""
+    """Whether a value is the logits but for their scale or cap, or one rank's part of them."""
+    readers = value.consumers()
+    if len(readers) == 1 and readers[0].op_type in _LOGIT_SCALES and value.name != LOGITS:
+        return _gives_logits(readers[0].outputs[0])
     gathered = (node for node in value.consumers() if node.op_type == "AllGather")
     return value.name == LOGITS or any(node.outputs[0].name == LOGITS for node in gathered)

@@ -88,3 +88,16 @@ def test_names_are_unique_and_say_the_module(untied):
     assert "model.layers.0.self_attn.q_proj.MatMul" in nodes
     assert "model.layers.1.mlp.down_proj.Transpose" in nodes
     assert [node.name for node in untied.graph().graph] == nodes
+
+
+def test_a_head_whose_logits_are_scaled_is_a_head() -> None:
+    model = small_model("llama", num_hidden_layers=1).graph()
+    (logits,) = model.graph.outputs
+    logits.name = "product"
+    half = initializer("half", ir.tensor(np.float32(0.5)))
+    model.graph.register_initializer(half)
+    node = ir.Node("", "Mul", [logits, half], name="scaled")
+    node.outputs[0].name = "logits"
+    model.graph.append(node)
+    model.graph.outputs[0] = node.outputs[0]
+    assert roles(model)["lm_head.weight"] is Role.HEAD

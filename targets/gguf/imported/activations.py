@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from convert.importing.raising.patterns import rank_of
 from targets.gguf.imported.evaluating import evaluated
 from targets.gguf.imported.linears import Linear, sources
 
@@ -101,7 +102,10 @@ def _numbers(count: int) -> Floats:
 
 
 def _computed(value: ir.Value, given: Mapping[Linear, Floats]) -> Floats:
-    arrays = {layer.y: x.astype(np.float32).reshape(1, 1, -1) for layer, x in given.items()}
+    arrays = {
+        layer.y: x.astype(np.float32).reshape(*[1] * (rank_of(layer.y) - 1), -1)
+        for layer, x in given.items()
+    }
     return evaluated(value, arrays).reshape(-1).astype(np.float64)
 
 

@@ -30,7 +30,7 @@ def imported_contents(request: LayoutRequest) -> Contents:
     config = request.source.config
     runs = runs_of(config.family)
     facts = facts_of(request.model, config, stated_bases(request.source.raw_config))
-    names = stored_names(request.model, config, runs)
+    names = stored_names(request.model, config, facts, runs)
     tensors = stored_tensors(request.model, config, names, facts, runs)
     length = context_length(config, facts, runs, tensors)
 

@@ -26,6 +26,7 @@ def evaluated(
     *,
     position: int = 1,
     passed: Callable[[ir.Node], bool] = lambda node: False,
+    zeros: bool = False,
 ) -> Array:
     """A value for one token of one sequence.
 
@@ -34,11 +35,12 @@ def evaluated(
         given: Numbers for values that it is computed from.
         position: Of the token.
         passed: Whether a node counts for nothing: it puts out its first input.
+        zeros: Whether to take weights for zeros.
 
     Raises:
         NotComputableError: It reads a weight that is not behind a given value.
     """
-    part = _Part(given, position, passed)
+    part = _Part(given, position, passed, zeros=zeros)
     part.add(wanted)
     return part.run(str(wanted.name))
 
@@ -47,9 +49,14 @@ class _Part:
     """Nodes in order, with the numbers that they read."""
 
     def __init__(
-        self, given: Mapping[ir.Value, Array], position: int, passed: Callable[[ir.Node], bool]
+        self,
+        given: Mapping[ir.Value, Array],
+        position: int,
+        passed: Callable[[ir.Node], bool],
+        *,
+        zeros: bool,
     ) -> None:
-        self._passed = passed
+        self._passed, self._zeros = passed, zeros
         self._known: dict[str, Array] = {str(value.name): array for value, array in given.items()}
         self._nodes: list[Any] = []
         self._seen: set[str] = set()
@@ -81,6 +88,8 @@ class _Part:
     def _number(self, value: ir.Value) -> Array:
         if value.name in self._tokens:
             return self._tokens[str(value.name)]
+        if self._zeros and isinstance(value.const_value, Parameter):
+            return np.zeros(value.const_value.shape.numpy(), np.float32)
         if value.const_value is None or isinstance(value.const_value, Parameter):
             raise NotComputableError(str(value.name))
         return np.asarray(value.const_value.numpy())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +17,7 @@ from targets.gguf.imported.evaluating import NotComputableError, evaluated
 from targets.gguf.imported.heads import LIMITS, NORMS, Heads, heads_of
 from targets.gguf.imported.linears import Linear, linears, sources
 from targets.gguf.imported.rotations import Rotation, rotation
+from targets.gguf.imported.routings import Routing, router_of, routing
 from targets.gguf.imported.scalars import Head, added_scale, embedding_scale, head_of
 
 
@@ -46,6 +47,23 @@ class Attention:
 
 
 @dataclass(frozen=True, eq=False)
+class Mixture:
+    """A layer's experts.
+
+    Args:
+        router: The layer that chooses among them.
+        routing: How it does.
+        up: Their first layers: gate and up projections in one, or each.
+        down: Their last layer.
+    """
+
+    router: Linear
+    routing: Routing
+    up: tuple[Linear, ...]
+    down: Linear
+
+
+@dataclass(frozen=True, eq=False)
 class Facts:
     """What a graph computes.
 
@@ -57,6 +75,7 @@ class Facts:
         embedding_scale: What embeddings are multiplied by.
         residual_scales: What the outputs of attention and MLP are multiplied by.
         head: What happens to the logits.
+        mixtures: What chooses among experts, by the name of the first weight of their last layer.
     """
 
     attentions: tuple[Attention, ...]
@@ -66,6 +85,7 @@ class Facts:
     embedding_scale: float
     residual_scales: frozenset[float]
     head: Head
+    mixtures: Mapping[str, Mixture] = field(default_factory=dict)
 
 
 def facts_of(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...] = ()) -> Facts:
@@ -101,8 +121,9 @@ def _facts(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...]) -> 
     own = {each.linear.name for a in attentions for each in (a.queries, a.keys, a.values)}
     outputs = {each.name for each in behind}
     head = layers[-1]
-    others = [each for each in layers[:-1] if each.name not in own | outputs]
-    mlps = _mlps(others, by_output)
+    routers = {each.name: router_of(each, by_output) for each in layers if each.experts}
+    known = own | outputs | {each.name for each in routers.values()}
+    mlps = _mlps([each for each in layers[:-1] if each.name not in known], by_output)
     return Facts(
         attentions=attentions,
         activations={down.name: activation(down, by_output) for down in mlps},
@@ -111,7 +132,17 @@ def _facts(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...]) -> 
         embedding_scale=embedding_scale(model),
         residual_scales=frozenset(added_scale(each) for each in (*behind, *mlps)),
         head=head_of(model, head),
+        mixtures={
+            down.name: _mixture(down, routers[down.name], by_output)
+            for down in mlps
+            if down.experts
+        },
     )
+
+
+def _mixture(down: Linear, router: Linear, by_output: Mapping[ir.Value, Linear]) -> Mixture:
+    up = tuple(sources(down.x, by_output).values())
+    return Mixture(router, routing(down, router), up, down)
 
 
 def _norms(model: ir.Model) -> frozenset[tuple[str, float]]:

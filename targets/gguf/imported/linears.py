@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from convert.graph import expert_splits
 from convert.parameter import Parameter
+from targets.gguf.imported.evaluating import NotComputableError
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Linear:
         x: What it reads.
         y: What it gives, with the bias.
         rows: Of the weight.
+        experts: Names of the weights, where each expert has one for its own rows of ``x``; the
+            first is ``name``.
+        router: What the numbers of these rows are computed from.
     """
 
     name: str
@@ -27,21 +32,43 @@ class Linear:
     x: ir.Value
     y: ir.Value
     rows: int
+    experts: tuple[str, ...] = ()
+    router: ir.Value | None = None
 
 
 def linears(model: ir.Model) -> tuple[Linear, ...]:
-    """All of them, in order. A weight that is used twice is there twice."""
+    """All of them, in order. A weight that is used twice is there twice; experts are one."""
     return tuple(_linears(model))
 
 
 def _linears(model: ir.Model) -> Iterator[Linear]:
+    shared = set(expert_splits(model))
     for node in model.graph:
         weight = _weight(node)
         x = node.inputs[0] if node.inputs else None
         if weight is None or x is None or weight.shape is None:
             continue
         y, bias = _with_bias(node.outputs[0])
+        split = x.producer()
+        if split is not None and split in shared:
+            if split.outputs[0] is x:
+                yield _of_experts(split, y, weight)
+            continue
         yield Linear(str(weight.name), bias, x, y, weight.shape.numpy()[0])
+
+
+def _of_experts(split: ir.Node, y: ir.Value, weight: ir.Value) -> Linear:
+    """The layer that all experts are together; ``y`` is what the first gives."""
+    names = []
+    for share in split.outputs:
+        found = [_weight(reader) for reader in share.consumers()]
+        names += [str(each.name) for each in found if each is not None]
+    ends = [reader for reader in y.consumers() if reader.op_type == "Concat"]
+    x, router = split.inputs
+    if len(ends) != 1 or len(names) != len(split.outputs) or x is None or weight.shape is None:
+        raise NotComputableError(f"{split.name} of experts that do not end together")
+    rows = weight.shape.numpy()[0]
+    return Linear(names[0], None, x, ends[0].outputs[0], rows, tuple(names), router)
 
 
 def _weight(node: ir.Node) -> ir.Value | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from targets.gguf.imported.expressing import keys_of
 from targets.gguf.imported.facts import Facts
+from targets.gguf.imported.mixing import mixing_keys, shared_width
 from targets.gguf.imported.rotating import rotation_keys
 from targets.gguf.imported.runs import Runs
 from targets.gguf.tensors import StoredTensor
@@ -33,8 +34,14 @@ def add_hyperparameters(
         UnsupportedConfigError: The architecture computes something else.
     """
     writer.add_context_length(context_length(config, facts, runs, tensors))
-    writer.add_feed_forward_length(_widths(config, tensors))
-    for name, value in (*keys_of(facts, config, runs), *rotation_keys(facts, runs)):
+    shapes = {each.name: each.shape for each in tensors}
+    writer.add_feed_forward_length(_widths(config, shapes))
+    keys = (
+        *keys_of(facts, config, runs),
+        *mixing_keys(facts, config, runs, shared_width(shapes, config.layers)),
+        *rotation_keys(facts, runs),
+    )
+    for name, value in keys:
         getattr(writer, f"add_{name}")(value)
 
 
@@ -54,11 +61,11 @@ def context_length(
     return longest if window is None else min(window, longest)
 
 
-def _widths(config: DecoderConfig, tensors: Sequence[StoredTensor]) -> int | list[int]:
-    """Inner width of the MLP, or of that of each layer where they differ."""
-    shapes = {each.name: each.shape for each in tensors}
-    downs = [shapes.get(f"blk.{layer}.ffn_down.weight") for layer in range(config.layers)]
-    widths = [shape[1] for shape in downs if shape is not None]
-    if not widths or len(widths) < config.layers:
-        return config.ffn
-    return widths[0] if len(set(widths)) == 1 else widths
+def _widths(config: DecoderConfig, shapes: Mapping[str, tuple[int, ...]]) -> int | list[int]:
+    """Inner width of the MLP, or of that of each layer where they differ; of experts if all are."""
+    for name in ("blk.{}.ffn_down.weight", "blk.{}.ffn_down_exps.weight"):
+        found = [shapes.get(name.format(layer)) for layer in range(config.layers)]
+        widths = [shape[-1] for shape in found if shape is not None]
+        if widths:
+            return widths[0] if len({*widths}) == 1 or len(widths) < config.layers else widths
+    return config.ffn

@@ -14,6 +14,26 @@ from convert.errors import UnsupportedArchitectureError
 
 
 @dataclass(frozen=True)
+class Mixing:
+    """What an architecture makes of experts.
+
+    Args:
+        gate: What makes weights of a router's output; None where a key says so.
+        normalized: Whether weights of the chosen are made to sum to 1; None where a key says so.
+        scaled: Whether a key multiplies them.
+        dense_first: Whether a key says how many of the first layers have no experts.
+        shared_count: Whether it wants to know how many experts wide that one is that all tokens
+            visit.
+    """
+
+    gate: Literal["softmax", "sigmoid"] | None = "softmax"
+    normalized: bool | None = True
+    scaled: bool = True
+    dense_first: bool = False
+    shared_count: bool = False
+
+
+@dataclass(frozen=True)
 class Runs:
     """What an architecture of llama.cpp computes, and what it reads from keys.
 
@@ -39,6 +59,7 @@ class Runs:
         final_cap: Whether a key caps the logits.
         clamp: Whether a key clamps queries, keys and values.
         free_head_dim: Whether heads x head_dim may differ from the hidden size.
+        mixing: What it makes of experts; None if it has none.
         needs: Biases that the file must hold; where a model has none they are zeros.
     """
 
@@ -61,6 +82,7 @@ class Runs:
     final_cap: Literal["none", "key", "always"] = "none"
     clamp: bool = False
     free_head_dim: bool = True
+    mixing: Mixing | None = None
     needs: tuple[str, ...] = ()
 
 
@@ -91,12 +113,14 @@ _GRANITE = Runs(
     attention_scale=True,
 )
 _LLAMA = Runs("llama", rotation="in_turn", factors=True)
+_DEEPSEEK_ROUTER = Mixing(gate=None, normalized=None, dense_first=True, shared_count=True)
 _OLMO2 = Runs("olmo2", windows=True, window_base="unscaled", head="own", free_head_dim=False)
 
 RUNS: Mapping[str, Runs] = {
     "arcee": Runs("arcee", activation="relu_squared", rotation="in_turn", factors=True),
     "cohere": _COHERE,
     "cohere2": replace(_COHERE, architecture="cohere2", windows=True, rotated="windowed"),
+    "dots1": Runs("dots1", head="own", mixing=_DEEPSEEK_ROUTER),
     "ernie4_5": Runs("ernie4_5", rotation="in_turn"),
     "exaone4": Runs("exaone4", factors=True, free_head_dim=False),
     "gemma": _GEMMA,
@@ -113,6 +137,7 @@ RUNS: Mapping[str, Runs] = {
     ),
     "glm": Runs("chatglm", rotation="in_turn", free_head_dim=False),
     "glm4": Runs("glm4", rotation="in_turn"),
+    "glm4_moe": Runs("glm4moe", mixing=_DEEPSEEK_ROUTER),
     "gpt2": _GPT2,
     "gpt_bigcode": replace(_GPT2, architecture="starcoder"),
     "gpt_neox": Runs(
@@ -125,17 +150,26 @@ RUNS: Mapping[str, Runs] = {
         needs=("attn_qkv.bias", "attn_output.bias"),
     ),
     "granite": _GRANITE,
+    "granitemoe": replace(_GRANITE, architecture="granitemoe", mixing=Mixing(scaled=False)),
     "hunyuan_v1_dense": Runs("hunyuan-dense", norm_after_rotation=True),
+    "hunyuan_v1_moe": Runs("hunyuan-moe", norm_after_rotation=True, mixing=Mixing(scaled=False)),
     "jais2": Runs("jais2", norm="layer", activation="relu_squared"),
     "llama": _LLAMA,
     "ministral": _LLAMA,
     "mistral": _LLAMA,
+    "mixtral": replace(_LLAMA, mixing=Mixing(scaled=False)),
     "nemotron": Runs(
         "nemotron", norm="layer", activation="relu_squared", head="own", free_head_dim=False
     ),
     "olmo": Runs("olmo", norm="layer", rotation="in_turn", clamp=True, free_head_dim=False),
     "olmo2": _OLMO2,
     "olmo3": _OLMO2,
+    "olmoe": Runs(
+        "olmoe",
+        head="own",
+        free_head_dim=False,
+        mixing=Mixing(normalized=False, scaled=False),
+    ),
     "phi": Runs(
         "phi2",
         norm="layer",
@@ -147,6 +181,7 @@ RUNS: Mapping[str, Runs] = {
     "phi3": Runs("phi3", free_head_dim=False),
     "qwen2": Runs("qwen2", free_head_dim=False),
     "qwen3": Runs("qwen3"),
+    "qwen3_moe": Runs("qwen3moe", mixing=Mixing(scaled=False)),
     "seed_oss": Runs("seed_oss"),
     "smollm3": Runs("smollm3", rotation="in_turn", rotated="three_of_four"),
     "stablelm": Runs("stablelm", norm="layer", head="own", free_head_dim=False),

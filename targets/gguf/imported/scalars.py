@@ -12,6 +12,8 @@ from targets.gguf.imported.evaluating import NotComputableError
 from targets.gguf.imported.heads import NORMS
 from targets.gguf.imported.linears import Linear, is_weight
 
+_MOVED = ("Reshape", "Squeeze", "Identity")
+
 
 @dataclass(frozen=True)
 class Head:
@@ -89,14 +91,31 @@ def _head(steps: list[float | None]) -> Head:
 
 def added_scale(linear: Linear) -> float:
     """What the output of a layer is multiplied by before it is added to what it was made from."""
-    scale, value = 1.0, linear.y
+    scale, value = 1.0, summed(linear).outputs[0] if linear.experts else linear.y
     while True:
         readers = value.consumers()
         if len(readers) != 1:
             return scale
         node = readers[0]
         found = multiplied(node)
-        if found is None and node.op_type not in NORMS:
+        if found is None and node.op_type not in (*NORMS, *_MOVED):
             return scale
         scale *= found or 1.0
         value = node.outputs[0]
+
+
+def summed(experts: Linear) -> ir.Node:
+    """The sum of what a token's experts found, each as much as it counts.
+
+    Raises:
+        NotComputableError: There is none.
+    """
+    waiting, seen = [experts.y], set[ir.Node]()
+    while waiting:
+        for node in waiting.pop(0).consumers():
+            if node.op_type == "ReduceSum":
+                return node
+            if node not in seen:
+                seen.add(node)
+                waiting += node.outputs
+    raise NotComputableError(f"experts of {experts.name} that are not added")

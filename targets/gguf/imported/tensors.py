@@ -17,6 +17,7 @@ from convert.parameter import Parameter
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
 from targets.gguf.imported.facts import Attention, Facts
+from targets.gguf.imported.mixing import expert_names, expert_tensors, router_names
 from targets.gguf.imported.rotating import rotary_factors, rotated_rows
 from targets.gguf.imported.runs import Runs
 from targets.gguf.tensors import StoredTensor, name_map
@@ -25,6 +26,8 @@ Order = NDArray[np.int64]
 _SUFFIXES = (".weight", ".bias")
 _EMBEDDING, _HEAD, _POSITIONS = "token_embd.weight", "output.weight", "position_embd.weight"
 _FACTORS = "rope_freqs.weight"
+_ROUTER = ".ffn_gate_inp.weight"
+_CORRECTION = ("e_score_correction_bias", "e_score_correction.bias")
 _NORMS = re.compile(r"blk\.(\d+)\.attn_([qk])_norm\.(?:weight|bias)")
 
 
@@ -45,35 +48,41 @@ def stored_tensors(
     """
     held = parameters(model)
     orders = _orders(facts, names, held, runs)
-    stored = [_stored(names[name], parameter, orders.get(name)) for name, parameter in held.items()]
+    kept = [_stored(names[name], held[name], orders.get(name)) for name in names]
+    stored = [*kept, *expert_tensors(facts, held, runs)]
     return (*_with_head(stored, runs), *_zeros(stored, runs, config), *_rotary(facts, runs))
 
 
-def stored_names(model: ir.Model, config: DecoderConfig, runs: Runs) -> dict[str, str]:
-    """Names in the GGUF, by those of a graph's parameters.
+def stored_names(
+    model: ir.Model, config: DecoderConfig, facts: Facts, runs: Runs
+) -> dict[str, str]:
+    """Names in the GGUF, by those of a graph's parameters; experts are left out.
 
     Raises:
         UnsupportedConfigError: llama.cpp has none for a parameter.
     """
     known = name_map(runs.architecture, config.layers)
-    found: dict[str, str] = {}
-    for name in parameters(model):
-        stored = known.get_name(name, try_suffixes=_SUFFIXES)
-        if stored is None or stored in found.values():
+    found, taken = dict[str, str](), set[str]()
+    routers, experts = router_names(facts), expert_names(facts)
+    for name in (name for name in parameters(model) if name not in experts):
+        plain = name.replace(*_CORRECTION)
+        stored = routers.get(name) or known.get_name(plain, try_suffixes=_SUFFIXES)
+        if stored is None or stored in taken:
             again = "" if stored is None else f", but for {stored}, which it has already"
             raise UnsupportedConfigError(
                 f"llama.cpp's architecture {runs.architecture!r} has no tensor for {name!r}{again}",
                 remedy="choose another target for this model",
             )
         found[name] = stored
+        taken.add(stored)
     return found
 
 
 def _stored(name: str, parameter: Parameter, order: Order | None) -> StoredTensor:
     weight = parameter.weight
     chosen = parameter.encoding or encoding(weight.dtype.value)
-    if len(weight.shape) == 1 or name == _POSITIONS:
-        # llama.cpp adds vectors, and the table of positions, in float32.
+    if len(weight.shape) == 1 or name == _POSITIONS or name.endswith(_ROUTER):
+        # llama.cpp adds vectors and the table of positions in float32, and rounds no router.
         chosen = encoding("f32")
     return StoredTensor(name, weight, chosen, order)
 

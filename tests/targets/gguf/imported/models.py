@@ -33,12 +33,29 @@ _LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+_EXPERTS = {
+    **{"num_experts": 6, "num_local_experts": 6, "num_experts_per_tok": 2},
+    "moe_intermediate_size": 40,
+}
+_DEEPSEEK = {
+    **_EXPERTS,
+    **{"n_routed_experts": 6, "n_shared_experts": 2, "first_k_dense_replace": 1},
+    **{"n_group": 1, "topk_group": 1, "num_hidden_layers": 3, "norm_topk_prob": True},
+    "routed_scaling_factor": 1.5,
+}
+_GRANITE = {
+    "embedding_multiplier": 3.0,
+    "logits_scaling": 2.0,
+    "residual_multiplier": 0.7,
+    "attention_multiplier": 0.2,
+}
 _SLIDING, _FULL = "sliding_attention", "full_attention"
 
 SETTINGS: Mapping[str, dict[str, Any]] = {
     "arcee": {"rope_parameters": _LLAMA3, "tie_word_embeddings": True},
     "cohere": {"logit_scale": 0.3},
     "cohere2": {"logit_scale": 0.3, "sliding_window": WINDOW, "num_hidden_layers": 4},
+    "dots1": {**_DEEPSEEK, "num_key_value_heads": 6},
     "exaone4": {"sliding_window": None, "layer_types": [_FULL] * 2},
     "gemma2": {"sliding_window": WINDOW, "query_pre_attn_scalar": 8, "num_hidden_layers": 3},
     "gemma3_text": {
@@ -50,18 +67,19 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "gpt2": _GPT2,
     "gpt_bigcode": _GPT2,
     "gpt_neox": {"rotary_pct": 0.5, "num_key_value_heads": ..., "head_dim": ...},
-    "granite": {
-        "embedding_multiplier": 3.0,
-        "logits_scaling": 2.0,
-        "residual_multiplier": 0.7,
-        "attention_multiplier": 0.2,
-    },
+    "glm4_moe": _DEEPSEEK,
+    "granite": _GRANITE,
+    "granitemoe": {**_GRANITE, **_EXPERTS},
     "hunyuan_v1_dense": {"attention_bias": True},
+    "hunyuan_v1_moe": {**_EXPERTS, "moe_topk": 2, "num_shared_expert": 1},
     "llama": {"rope_parameters": _LLAMA3},
     "ministral": {"sliding_window": 64},
     "mistral": {"sliding_window": None},
+    "mixtral": _EXPERTS,
     "olmo": {"clip_qkv": 1.5},
+    "olmoe": {**_EXPERTS, "num_key_value_heads": 6},
     "olmo3": {"sliding_window": WINDOW, "num_hidden_layers": 4},
+    "qwen3_moe": {**_EXPERTS, "norm_topk_prob": True},
     "smollm3": {"num_hidden_layers": 4},
     "stablelm": {"use_qkv_bias": True},
     "starcoder2": {"sliding_window": None},

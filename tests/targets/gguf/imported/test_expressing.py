@@ -56,7 +56,7 @@ def test_a_type_without_a_description_is_refused_by_name(llama) -> None:
 
 def test_tensors_are_those_of_the_hand_written_architecture(llama, facts) -> None:
     graph = llama.graph()
-    names = stored_names(graph, llama.config, LLAMA)
+    names = stored_names(graph, llama.config, facts, LLAMA)
     found = stored_tensors(graph, llama.config, names, facts, LLAMA)
     expected = {t.name: t for t in hand_written(graph, llama.config, family_of(llama.config))}
     assert {each.name for each in found} == expected.keys()
@@ -174,19 +174,19 @@ def test_rows_of_pairs_go_where_llama_cpp_has_them() -> None:
 def test_a_tensor_that_the_map_does_not_cover_is_refused_by_name() -> None:
     model = small_model("qwen3", num_hidden_layers=1, head_dim=8)
     with pytest.raises(UnsupportedConfigError, match=r"q_norm\.weight"):
-        stored_names(model.graph(), model.config, LLAMA)
+        stored_names(model.graph(), model.config, facts_of(model.graph(), model.config), LLAMA)
 
 
 def test_a_head_is_written_where_llama_cpp_wants_one() -> None:
     tied = small_model("llama", num_hidden_layers=1, tie_word_embeddings=True)
     graph, facts = tied.graph(), facts_of(tied.graph(), tied.config)
-    names = stored_names(graph, tied.config, LLAMA)
+    names = stored_names(graph, tied.config, facts, LLAMA)
     own = replace(LLAMA, head="own", needs=("ffn_up.bias",))
     found = {t.name: t for t in stored_tensors(graph, tied.config, names, facts, own)}
     assert found["output.weight"].weight is found["token_embd.weight"].weight
     assert found["blk.0.ffn_up.bias"].shape == (72,)
     untied = small_model("llama", num_hidden_layers=1)
-    names = stored_names(untied.graph(), untied.config, LLAMA)
+    names = stored_names(untied.graph(), untied.config, facts, LLAMA)
     with pytest.raises(UnsupportedConfigError, match="embedding for a head"):
         stored_tensors(
             untied.graph(), untied.config, names, facts, replace(LLAMA, head="embedding")

@@ -1,0 +1,104 @@
+"""How a router chooses experts and weighs them, found by letting it choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from convert.importing.raising.patterns import rank_of, size_of
+from targets.gguf.imported.evaluating import NotComputableError, evaluated
+from targets.gguf.imported.linears import Linear, sources
+from targets.gguf.imported.scalars import summed
+
+Floats = NDArray[np.float64]
+_CLOSE = 1e-5
+
+
+def _softmax(x: Floats) -> Floats:
+    return np.asarray(np.exp(x) / np.exp(x).sum())
+
+
+GATES: Mapping[str, Callable[[Floats], Floats]] = {
+    "softmax": _softmax,
+    "sigmoid": lambda x: np.asarray(1 / (1 + np.exp(-x))),
+}
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How a layer's experts are chosen.
+
+    Args:
+        count: How many there are.
+        used: How many a token visits.
+        gate: One of `GATES`: what makes weights of the router's output.
+        normalized: Whether the weights of the chosen are made to sum to 1.
+        scale: What they are multiplied by then.
+    """
+
+    count: int
+    used: int
+    gate: str
+    normalized: bool
+    scale: float
+
+
+def router_of(experts: Linear, by_output: Mapping[ir.Value, Linear]) -> Linear:
+    """The layer that chooses among experts.
+
+    Raises:
+        NotComputableError: Several do, or none.
+    """
+    assert experts.router is not None
+    found = sources(experts.router, by_output)
+    if len(found) != 1:
+        raise NotComputableError(f"experts that {', '.join(sorted(found)) or 'nothing'} chooses")
+    return next(iter(found.values()))
+
+
+def routing(down: Linear, router: Linear) -> Routing:
+    """How a layer chooses.
+
+    Args:
+        down: The last layer of its experts.
+        router: The layer that chooses.
+
+    Raises:
+        NotComputableError: It does so in a way that is not known.
+    """
+    total = summed(down)
+    count, used = len(down.experts), size_of(total.inputs[0], 1)
+    width = size_of(down.y, -1)
+    if used is None or width is None or width < used or router.rows != count:
+        raise NotComputableError(f"{total.name} of {used} experts out of {router.rows}")
+    spread = np.random.default_rng(0).permutation(np.linspace(-1, 1, count))
+    rounds = [(x, _weights(x, total, down, router, used)) for x in (spread, 2 * spread[::-1])]
+    for gate, function in GATES.items():
+        chosen = [function(x)[np.sort(np.argsort(x)[-used:])] for x, _ in rounds]
+        for normalized in (False, True):
+            wanted = [each / each.sum() if normalized else each for each in chosen]
+            scales = [found[0] / each[0] for each, (_, found) in zip(wanted, rounds, strict=True)]
+            fits = [
+                np.allclose(found, each * scales[0], rtol=_CLOSE, atol=0)
+                for each, (_, found) in zip(wanted, rounds, strict=True)
+            ]
+            if all(fits):
+                scale = 1.0 if abs(scales[0] - 1) < _CLOSE else float(f"{scales[0]:.6g}")
+                return Routing(count, used, gate, normalized, scale)
+    raise NotComputableError(f"{router.name} that chooses in a way that is not known")
+
+
+def _weights(x: Floats, total: ir.Node, down: Linear, router: Linear, used: int) -> Floats:
+    """What the chosen count, in the order of experts."""
+    shape = [1] * (rank_of(router.y) - 1)
+    width = size_of(down.y, -1) or used
+    given = {
+        router.y: x.astype(np.float32).reshape(*shape, -1),
+        down.y: np.eye(used, width, dtype=np.float32),
+    }
+    found = evaluated(total.outputs[0], given, zeros=True).reshape(-1)
+    return found[:used].astype(np.float64)
