@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -15,6 +16,7 @@ from convert.importing.raising.patterns import (
     made_by,
     orders,
     rank_of,
+    scalar_of,
     size_of,
 )
 from passes.base import Pass
@@ -33,6 +35,8 @@ class Rotation:
         layout: Where the two elements of a pair are.
         by_pair: Whether the tables are of each pair.
         backwards: Whether the angles are subtracted.
+        parts: The first and the second elements of all pairs, where these lie in turn in ``x``
+            and come out as halves.
     """
 
     x: ir.Value
@@ -41,6 +45,7 @@ class Rotation:
     layout: Layout
     by_pair: bool = False
     backwards: bool = False
+    parts: tuple[ir.Value, ir.Value] | None = None
 
 
 class RaiseRotary(Pass):
@@ -83,7 +88,11 @@ def _raised(to: Rewriter, tables: HalfTables, node: ir.Node, found: Rotation) ->
         sin = halves[1]
         assert sin.shape is not None
         halves[1] = to.op(node, "Neg", (sin,), shape=sin.shape)
-    x = found.x if place == 1 else _turned(to, node, found.x)
+    x = found.x
+    if found.parts is not None:
+        assert x.shape is not None
+        x = to.op(node, "Concat", found.parts, shape=x.shape, attributes={"axis": 3})
+    x = x if place == 1 else _turned(to, node, x)
     attributes = {"interleaved": 1} if found.layout is Layout.IN_TURN else {}
     assert x.shape is not None
     made = to.op(node, KIND, (x, *halves), shape=x.shape, attributes=attributes)
@@ -121,7 +130,7 @@ def _rotation(node: ir.Node) -> Rotation | None:
         return next(filter(None, (_of_sum(*pair) for pair in orders(node))), None)
     if node.op_type == "Concat":
         return _of_halves(node)
-    return None
+    return _of_neighbours(node) if node.op_type == "Reshape" else None
 
 
 def _of_sum(plain: Value, turned: Value) -> Rotation | None:
@@ -186,25 +195,67 @@ def _of_halves_in(joined: ir.Node, backwards: bool) -> ir.Value | None:
 
 def _of_halves(node: ir.Node) -> Rotation | None:
     """``(x₁ · cos - x₂ · sin ‖ x₂ · cos + x₁ · sin)``, tables of each pair."""
-    if len(node.inputs) != 2:
+    for first, second, cos, sin in _turned_pairs(*node.inputs[:2]) if len(node.inputs) == 2 else ():
+        low, high = part_of(first), part_of(second)
+        if not low or not high or low[0] is not high[0]:
+            continue
+        size = size_of(low[0], -1) or 0
+        if size and (low[1], high[1]) == ((0, size // 2, 1), (size // 2, size, 1)):
+            return Rotation(low[0], cos, sin, Layout.HALVES, by_pair=True)
+        if size and (low[1], high[1]) == ((0, size, 2), (1, size, 2)):
+            parts = (first, second)
+            return Rotation(low[0], cos, sin, Layout.HALVES, by_pair=True, parts=parts)
+    return None
+
+
+def _of_neighbours(node: ir.Node) -> Rotation | None:
+    """The two of each pair side by side again, as complex numbers are written out."""
+    stacked = made_by(node.inputs[0], "Concat")
+    if stacked is None or len(stacked.inputs) != 2 or size_of(stacked.outputs[0], -1) != 2:
         return None
-    difference, total = made_by(node.inputs[0], "Sub"), made_by(node.inputs[1], "Add")
+    columns = [made_by(each, "Unsqueeze") for each in stacked.inputs]
+    if columns[0] is None or columns[1] is None:
+        return None
+    for first, second, cos, sin in _turned_pairs(columns[0].inputs[0], columns[1].inputs[0]):
+        even, odd = _number_of(first, 0), _number_of(second, 1)
+        pairs = made_by(even, "Reshape") if even is odd else None
+        x = pairs.inputs[0] if pairs is not None else None
+        same = x is not None and x.shape is not None and node.outputs[0].shape is not None
+        if same and x is not None and _texts(x) == _texts(node.outputs[0]):
+            return Rotation(x, cos, sin, Layout.IN_TURN, by_pair=True)
+    return None
+
+
+def _number_of(value: Value, place: int) -> Value:
+    """Pairs of which a value has the first elements or the second."""
+    node = made_by(value, "Gather")
+    if node is None or scalar_of(node.inputs[1]) != place:
+        return None
+    last = rank_of(node.inputs[0]) - 1
+    whole = node.attributes["axis"].as_int() == last and size_of(node.inputs[0], -1) == 2
+    return node.inputs[0] if whole else None
+
+
+def _texts(value: ir.Value) -> list[str]:
+    return [str(size) for size in value.shape or ()]
+
+
+def _turned_pairs(
+    one: Value, other: Value
+) -> Iterator[tuple[ir.Value, ir.Value, ir.Value, ir.Value]]:
+    """``x₁, x₂, cos, sin`` of ``x₁ · cos - x₂ · sin`` and ``x₂ · cos + x₁ · sin``, as it may be."""
+    difference, total = made_by(one, "Sub"), made_by(other, "Add")
     if difference is None or total is None:
-        return None
+        return
     kept, taken = made_by(difference.inputs[0], "Mul"), made_by(difference.inputs[1], "Mul")
     if kept is None or taken is None:
-        return None
+        return
     for first, cos in orders(kept):
         for second, sin in orders(taken):
-            low, high = part_of(first), part_of(second)
-            if not low or not high or low[0] is not high[0] or cos is None or sin is None:
-                continue
-            size = size_of(low[0], -1)
-            if not size or low[1] != (0, size // 2, 1) or high[1] != (size // 2, size, 1):
+            if first is None or second is None or cos is None or sin is None:
                 continue
             if _is_total(total, (second, cos), (first, sin)):
-                return Rotation(low[0], cos, sin, Layout.HALVES, by_pair=True)
-    return None
+                yield first, second, cos, sin
 
 
 def _is_total(total: ir.Node, one: tuple[Value, Value], other: tuple[Value, Value]) -> bool:

@@ -229,3 +229,37 @@ def test_looking_back():
     assert scalar_of(product.inputs[0]) is None
     assert integers_of(None) is None
     assert HalfTables(Rewriter(model)).of(None, Layout.HALVES) is None
+
+
+def test_pairs_in_turn_may_come_out_as_halves():
+    def function(x, positions):
+        import torch
+
+        cos, sin = (
+            each.unsqueeze(1) for each in (angles(x, positions).cos(), angles(x, positions).sin())
+        )
+        heads = heads_of(x)
+        first, second = heads[..., 0::2], heads[..., 1::2]
+        turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        return turned.transpose(1, 2).flatten(2)
+
+    kinds, model = raised(function, RaiseRotary(), columns=HEADS * SIZE)
+    assert kinds.count("RotaryEmbedding") == 1
+    (node,) = [node for node in model.graph if node.op_type == "RotaryEmbedding"]
+    assert "interleaved" not in node.attributes
+
+
+def test_rotations_by_complex_numbers():
+    def function(x, positions):
+        import torch
+
+        turns = angles(x, positions).unsqueeze(1)
+        heads = heads_of(x)
+        pairs = torch.view_as_complex(heads.reshape(*heads.shape[:-1], -1, 2))
+        turned = torch.view_as_real(pairs * torch.polar(torch.ones_like(turns), turns)).flatten(3)
+        return turned.transpose(1, 2).flatten(2)
+
+    kinds, model = raised(function, RaiseRotary(), columns=HEADS * SIZE)
+    assert kinds.count("RotaryEmbedding") == 1
+    (node,) = [node for node in model.graph if node.op_type == "RotaryEmbedding"]
+    assert node.attributes["interleaved"].as_int() == 1
