@@ -180,7 +180,7 @@ def _keeps_keys(node: ir.Node) -> bool:
 
 
 def _one_axis(factors: NDArray[np.floating]) -> bool:
-    return sum(size != 1 for size in factors.shape) == 1 and factors.shape[-1] == 1
+    return bool(steps is not None and all(others) and (steps == 1).all())
 
 
 def _counts_keys(value: Value) -> bool:
