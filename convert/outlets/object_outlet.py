@@ -25,7 +25,7 @@ from convert.progress import Reporter
 from convert.reporting.data import data_path, page_path
 from targets.base import Layout
 
-_AT_ONCE = 4
+_AT_ONCE = 16
 """Parts on their way, which is enough for most networks; each is read from its file as it goes."""
 
 

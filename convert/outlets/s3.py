@@ -28,7 +28,7 @@ from convert.sources.object_storage import endpoint
 _ATTEMPTS = 7
 _ATTEMPTS_AT_BYTES = 3
 _CONNECT_SECONDS, _READ_SECONDS = 20, 120
-_CONNECTIONS = 8
+_CONNECTIONS = 20
 _GONE = frozenset({"404", "NoSuchKey", "NoSuchUpload"})
 _DAMAGED = frozenset({"BadDigest"})
 

@@ -22,7 +22,7 @@ _WINDOWS = 2
 after the other, and another worker those of the chunk that follows.
 """
 
-_UPLOADS = 4
+_UPLOADS = 16
 """Parts of artifacts on their way to the storage at once."""
 
 _AS_FAST = 1.01

@@ -84,13 +84,17 @@ def test_as_many_workers_as_are_useful_are_the_fewest_of_that_speed(work, each):
         ({"disk": 1e6}, module.DISK),
         ({"task": 10}, module.TASKS),
         ({"hashing": 1e6}, module.MADE_HASH),
-        ({"request": 1e6}, module.UPLOADS),
         ({"start": 1e6}, module.START),
     ],
 )
 def test_what_is_slow_is_named(values, name):
     bare = replace(WORK, text=None)
     assert FleetCost(bare, fleet(**values)).bottleneck.name == name
+
+
+def test_slow_requests_hold_up_what_is_sent():
+    large = replace(WORK, artifacts=(400_000_000_000,), text=None)
+    assert FleetCost(large, fleet(64, request=1e6)).bottleneck.name == module.UPLOADS
 
 
 def test_slow_requests_hold_up_the_hash_of_a_checkpoint():

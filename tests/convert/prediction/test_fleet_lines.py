@@ -16,7 +16,7 @@ def text(workers, work=WORK, **options):
 
 def test_the_first_line_has_time_and_price():
     first = text(16, price=1.5, cores=8).splitlines()[0]
-    assert first.startswith("16 workers of 8 cores, and a driver: 3 min, ")
+    assert first.startswith("16 workers of 8 cores, and a driver: 2 min, ")
     assert " at 1.50 for each machine and hour" in first
     assert "hour" not in text(1).splitlines()[0]
 
