@@ -176,11 +176,11 @@ def _keeps_keys(node: ir.Node) -> bool:
     x, y = node.inputs[0], node.outputs[0]
     steps = array_of(node.inputs[4]) if len(node.inputs) > 4 else np.array([1])
     others = [size_of(x, axis) in (1, size_of(y, axis)) for axis in range(rank_of(x) - 1)]
-    return steps is not None and all(others) and all(int(step) == 1 for step in steps)
+    return bool(steps is not None and all(others) and (steps == 1).all())
 
 
 def _one_axis(factors: NDArray[np.floating]) -> bool:
-    return bool(steps is not None and all(others) and (steps == 1).all())
+    return bool(sum(size != 1 for size in factors.shape) == 1 and factors.shape[-1] == 1)
 
 
 def _counts_keys(value: Value) -> bool:
