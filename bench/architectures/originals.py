@@ -14,6 +14,7 @@ from bench.architectures.small_configs import VOCAB, part_for, small_config, spe
 
 _SEED = 0
 _TOKENS = 11
+_MATRIX = 2
 _PADDED = 4
 """Of the first sequence, in the batch that has padding on its left."""
 
@@ -78,19 +79,22 @@ def _random_model(kind: str) -> Any:
     torch.manual_seed(_SEED)
     options = {"dtype": torch.float32, "attn_implementation": "eager"}
     model = model_class._from_config(config, **options).eval()
-    stored = {**dict(model.named_parameters()), **model.state_dict()}
-    seen: set[int] = set()
     with torch.no_grad():
-        for tensor in stored.values():
-            if tensor.data_ptr() in seen or not tensor.is_floating_point() or not tensor.numel():
-                continue
-            seen.add(tensor.data_ptr())
+        for tensor in _trained(model):
             noise = torch.randn_like(tensor)
-            if tensor.dim() < 2:
+            if tensor.dim() < _MATRIX:
                 tensor.add_(0.1 * noise)
             else:
                 tensor.copy_(1.5 * noise * tensor.shape[-1] ** -0.5)
     return model
+
+
+def _trained(model: Any) -> list[Any]:
+    """Each stored tensor of floats once; not those that are tables by definition."""
+    tables = {each.data_ptr() for each in model.parameters() if not each.requires_grad}
+    stored = {each.data_ptr(): each for each in model.state_dict().values() if each.numel()}
+    floats = {place: each for place, each in stored.items() if each.is_floating_point()}
+    return [each for place, each in floats.items() if place not in tables]
 
 
 def _logits(model: Any, ids: NDArray[np.int64]) -> NDArray[np.float32]:
