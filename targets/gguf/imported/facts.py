@@ -17,7 +17,7 @@ from targets.gguf.imported.evaluating import NotComputableError, evaluated
 from targets.gguf.imported.heads import LIMITS, NORMS, Heads, heads_of
 from targets.gguf.imported.linears import Linear, linears, sources
 from targets.gguf.imported.rotations import Rotation, rotation
-from targets.gguf.imported.routings import Routing, router_of, routing
+from targets.gguf.imported.routings import Routing, correction, router_of, routing
 from targets.gguf.imported.scalars import Head, added_scale, embedding_scale, head_of
 
 
@@ -55,12 +55,14 @@ class Mixture:
         routing: How it does.
         up: Their first layers: gate and up projections in one, or each.
         down: Their last layer.
+        correction: Name of what is added to choose, not to weigh; None if nothing is.
     """
 
     router: Linear
     routing: Routing
     up: tuple[Linear, ...]
     down: Linear
+    correction: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +144,7 @@ def _facts(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...]) -> 
 
 def _mixture(down: Linear, router: Linear, by_output: Mapping[ir.Value, Linear]) -> Mixture:
     up = tuple(sources(down.x, by_output).values())
-    return Mixture(router, routing(down, router), up, down)
+    return Mixture(router, routing(down, router), up, down, correction(down, router))
 
 
 def _norms(model: ir.Model) -> frozenset[tuple[str, float]]:
@@ -164,6 +166,9 @@ def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Read
         assert value is not None
         parts.append(heads_of(value, reading.by_output))
     queries, keys, values = parts
+    mask = node.inputs[3]
+    if mask is None or mask.dtype != ir.DataType.BOOL:
+        raise NotComputableError(f"{node.name} of scores that something is added to")
     rotated = [_rotation(each, reading.bases) for each in (queries, keys)]
     one, other = rotated
     if (one is None) != (other is None) or (one and other and not one.equals(other)):

@@ -20,6 +20,7 @@ from targets.gguf.tensors import StoredTensor
 
 _LAYER = re.compile(r"\.(\d+)\.")
 _ROUTER = "blk.{}.ffn_gate_inp.weight"
+_CORRECTION = "blk.{}.exp_probs_b.bias"
 _SHARED = "blk.{}.ffn_down_shexp.weight"
 
 Stack = tuple[tuple[Weight, Encoding], ...]
@@ -88,6 +89,8 @@ def _places(facts: Facts, config: DecoderConfig, runs: Runs, mixing: Mixing) -> 
         raise refusal(runs, "layers without experts among others", f"experts in {numbers}")
     if mixing.dense_first:
         yield "leading_dense_block_count", first
+    if mixing.step:
+        yield "interleave_moe_layer_step", 1
 
 
 def layer_of(name: str) -> int:
@@ -99,11 +102,14 @@ def layer_of(name: str) -> int:
 
 
 def router_names(facts: Facts) -> dict[str, str]:
-    """Names in the GGUF of the weights that choose among experts."""
-    return {
-        each.router.name: _ROUTER.format(layer_of(each.down.name))
-        for each in facts.mixtures.values()
-    }
+    """Names in the GGUF of the weights that choose among experts, and what is added to choose."""
+    found = {}
+    for each in facts.mixtures.values():
+        layer = layer_of(each.down.name)
+        found[each.router.name] = _ROUTER.format(layer)
+        if each.correction is not None:
+            found[each.correction] = _CORRECTION.format(layer)
+    return found
 
 
 def expert_names(facts: Facts) -> frozenset[str]:

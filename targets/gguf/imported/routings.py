@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.importing.raising.patterns import rank_of, size_of
 from targets.gguf.imported.evaluating import NotComputableError, evaluated
-from targets.gguf.imported.linears import Linear, sources
+from targets.gguf.imported.linears import Linear, is_weight, sources
 from targets.gguf.imported.scalars import summed
 
 Floats = NDArray[np.float64]
@@ -102,3 +102,24 @@ def _weights(x: Floats, total: ir.Node, down: Linear, router: Linear, used: int)
     }
     found = evaluated(total.outputs[0], given, zeros=True).reshape(-1)
     return found[:used].astype(np.float64)
+
+
+def correction(down: Linear, router: Linear) -> str | None:
+    """Name of what a layer adds to choose experts, but not to weigh them.
+
+    Raises:
+        NotComputableError: There are several weights on the way.
+    """
+    assert down.router is not None
+    waiting, seen, found = [down.router], {down.router, router.y}, []
+    while waiting:
+        each = waiting.pop()
+        node = each.producer()
+        if is_weight(each):
+            found.append(str(each.name))
+        new = [one for one in (node.inputs if node else ()) if one is not None and one not in seen]
+        seen.update(new)
+        waiting += new
+    if len(found) > 1:
+        raise NotComputableError(f"{router.name} that chooses by {', '.join(found)}")
+    return found[0] if found else None

@@ -24,6 +24,7 @@ class Mixing:
         dense_first: Whether a key says how many of the first layers have no experts.
         shared_count: Whether it wants to know how many experts wide that one is that all tokens
             visit.
+        step: Whether it wants to know that each layer behind those has experts.
     """
 
     gate: Literal["softmax", "sigmoid"] | None = "softmax"
@@ -31,6 +32,7 @@ class Mixing:
     scaled: bool = True
     dense_first: bool = False
     shared_count: bool = False
+    step: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,15 @@ RUNS: Mapping[str, Runs] = {
     "cohere2": replace(_COHERE, architecture="cohere2", windows=True, rotated="windowed"),
     "dots1": Runs("dots1", head="own", mixing=_DEEPSEEK_ROUTER),
     "ernie4_5": Runs("ernie4_5", rotation="in_turn"),
+    "ernie4_5_moe": Runs(
+        "ernie4_5-moe",
+        rotation="in_turn",
+        mixing=Mixing(scaled=False, dense_first=True, step=True),
+    ),
     "exaone4": Runs("exaone4", factors=True, free_head_dim=False),
+    "falcon": Runs(
+        "falcon", norm="layer", activation="gelu_tanh", parallel="yes", free_head_dim=False
+    ),
     "gemma": _GEMMA,
     "gemma2": replace(
         _GEMMA, architecture="gemma2", windows=True, attention_cap="key", final_cap="always"

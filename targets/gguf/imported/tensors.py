@@ -27,7 +27,6 @@ _SUFFIXES = (".weight", ".bias")
 _EMBEDDING, _HEAD, _POSITIONS = "token_embd.weight", "output.weight", "position_embd.weight"
 _FACTORS = "rope_freqs.weight"
 _ROUTER = ".ffn_gate_inp.weight"
-_CORRECTION = ("e_score_correction_bias", "e_score_correction.bias")
 _NORMS = re.compile(r"blk\.(\d+)\.attn_([qk])_norm\.(?:weight|bias)")
 
 
@@ -65,8 +64,7 @@ def stored_names(
     found, taken = dict[str, str](), set[str]()
     routers, experts = router_names(facts), expert_names(facts)
     for name in (name for name in parameters(model) if name not in experts):
-        plain = name.replace(*_CORRECTION)
-        stored = routers.get(name) or known.get_name(plain, try_suffixes=_SUFFIXES)
+        stored = routers.get(name) or known.get_name(name, try_suffixes=_SUFFIXES)
         if stored is None or stored in taken:
             again = "" if stored is None else f", but for {stored}, which it has already"
             raise UnsupportedConfigError(

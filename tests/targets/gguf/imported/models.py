@@ -56,7 +56,15 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "cohere": {"logit_scale": 0.3},
     "cohere2": {"logit_scale": 0.3, "sliding_window": WINDOW, "num_hidden_layers": 4},
     "dots1": {**_DEEPSEEK, "num_key_value_heads": 6},
+    "ernie4_5_moe": {
+        **{"moe_num_experts": 6, "moe_k": 2, "moe_num_shared_experts": 1},
+        **{"moe_layer_start_index": 1, "num_hidden_layers": 3, "moe_intermediate_size": 40},
+    },
     "exaone4": {"sliding_window": None, "layer_types": [_FULL] * 2},
+    "falcon": {
+        **dict.fromkeys(("num_key_value_heads", "head_dim", "intermediate_size"), ...),
+        **{"new_decoder_architecture": False, "multi_query": True, "parallel_attn": True},
+    },
     "gemma2": {"sliding_window": WINDOW, "query_pre_attn_scalar": 8, "num_hidden_layers": 3},
     "gemma3_text": {
         "sliding_window": WINDOW,

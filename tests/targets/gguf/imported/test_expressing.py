@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,3 +197,9 @@ def test_a_head_is_written_where_llama_cpp_wants_one() -> None:
 
 def test_the_note_about_gelu_says_how_far_it_is_off() -> None:
     assert "0.0005" in TANH_NOTE
+
+
+def test_the_page_lists_every_type_and_no_other() -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "targets" / "gguf.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `([\w-]+)` \|$", page, re.MULTILINE)
+    assert rows == [(name, RUNS[name].architecture) for name in sorted(RUNS)]

@@ -118,6 +118,8 @@ def test_matrices_of_experts_are_stacked_and_halved(facts, held) -> None:
     np.testing.assert_array_equal(np.concatenate((read_float32(gate), read_float32(up))), whole)
     assert expert_names(facts) == set(NAMES)
     assert router_names(facts) == {"model.layers.0.mlp.gate.weight": "blk.0.ffn_gate_inp.weight"}
+    corrected = replace(facts, mixtures={DOWN.name: replace(MIXTURE, correction="added")})
+    assert router_names(corrected)["added"] == "blk.0.exp_probs_b.bias"
     assert shared_width({"blk.1.ffn_down_shexp.weight": (6, 8)}, 2) == 8
 
 
