@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from convert.graph import remove_dead_nodes
@@ -84,6 +85,7 @@ def _raised(to: Rewriter, tables: HalfTables, node: ir.Node, found: Rotation) ->
             return False
         narrow = _without_heads(to, node, half, place)
         halves.append(tables.of_every_sequence(node, narrow, found.x))
+    halves = [_for_each_row(to, node, half, found.x) for half in halves]
     if found.backwards:
         sin = halves[1]
         assert sin.shape is not None
@@ -117,6 +119,20 @@ def _without_heads(to: Rewriter, node: ir.Node, table: ir.Value, axis: int) -> i
     assert table.shape is not None
     shape = [size for place, size in enumerate(table.shape) if place != axis]
     return to.op(node, "Squeeze", (table, to.constant([axis], f"axes_{axis}")), shape=shape)
+
+
+def _for_each_row(to: Rewriter, node: ir.Node, table: ir.Value, x: ir.Value) -> ir.Value:
+    """A table of one row is written for each of the batch; the operator wants as many."""
+    assert table.shape is not None and x.shape is not None
+    if table.shape[0] != 1 or x.shape[0] == 1:
+        return table
+    integer, first = ir.DataType.INT64, {"start": 0, "end": 1}
+    rows = to.op(node, "Shape", (x,), shape=(1,), dtype=integer, attributes=first)
+    ones = to.constant(np.ones(2, np.int64), "ones_2_integers")
+    joined = {"axis": 0}
+    sizes = to.op(node, "Concat", (rows, ones), shape=(3,), dtype=integer, attributes=joined)
+    shape = [x.shape[0], *list(table.shape)[1:]]
+    return to.op(node, "Expand", (table, sizes), shape=shape)
 
 
 def _turned(to: Rewriter, node: ir.Node, x: ir.Value) -> ir.Value:
