@@ -51,7 +51,8 @@ class FloatType(Enum):
 class Weight(ABC):
     """A tensor of a checkpoint whose rows are read on demand.
 
-    A *row* is one index of the first axis; a vector has rows of one element.
+    A *row* is one index of the first axis; a vector has rows of one element, and a tensor without
+    axes one row.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Weight(ABC):
     @property
     def rows(self) -> int:
         """Length of the first axis."""
-        return self.shape[0]
+        return self.shape[0] if self.shape else 1
 
     @property
     def columns(self) -> int:
@@ -185,7 +186,7 @@ class ArrayWeight(Weight):
         return next(kind for kind in FloatType if kind.numpy == self.array.dtype)
 
     def read_rows(self, start: int, stop: int) -> Rows:
-        return self.array[start:stop].reshape(stop - start, self.columns)
+        return self.array.reshape(self.rows, self.columns)[start:stop]
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,13 @@ def test_ranges_of_weights_of_two_types_are_float32():
     joined = RowRanges("joined", tuple(RowRange(part, 0, 2) for part in parts))
     assert joined.dtype is FloatType.F32
     assert joined.read_rows(1, 3).dtype == np.float32
+
+
+def test_a_tensor_without_axes_is_one_row(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"header!" + np.float32(2.5).tobytes())
+    stored = FileWeight("alpha", (), FloatType.F32, path, 7)
+    for weight in (ArrayWeight("alpha", np.array(2.5, np.float32)), stored):
+        assert (weight.rows, weight.columns, weight.nbytes) == (1, 1, 4)
+        assert weight.read_rows(0, 1).shape == (1, 1)
+        assert read_float32(weight).shape == () and read_float32(weight) == 2.5
