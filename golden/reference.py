@@ -82,8 +82,10 @@ class Reference:
         import torch
 
         # Tied parameters are listed once, under their first name.
-        own = dict(self.model.named_parameters())
-        aliases = dict(self.model.named_parameters(remove_duplicate=False))
+        held = self.model.state_dict().keys()
+        buffers = {name: each for name, each in self.model.named_buffers() if name in held}
+        own = dict(self.model.named_parameters()) | buffers
+        aliases = dict(self.model.named_parameters(remove_duplicate=False)) | buffers
         places = Places(aliases, [type(self.model).__name__])
         missing = places.names(own)
         for name, values in stored:

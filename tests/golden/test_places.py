@@ -59,3 +59,29 @@ def test_experts_are_joined_in_the_order_of_transformers():
     np.testing.assert_array_equal(whole, expected)
     assert stored_names("model.norm.weight", 7, experts) == ["model.norm.weight"]
     assert stored_names("model.norm.weight", 7, names_of(["Unknown"])) == ["model.norm.weight"]
+
+
+def test_parts_of_imported_experts_are_places_in_the_whole():
+    whole = torch.zeros(3, 4, 5)
+    places = Places({"m.experts.up_proj": whole, "m.sinks": torch.zeros(2)}, ["NobodyForCausalLM"])
+    assert places.names(["m.experts.up_proj", "m.sinks"]) == {"m.experts.up_proj", "m.sinks"}
+    for number in range(3):
+        name = f"m.experts.{number}.up_proj.weight"
+        places.of(name).copy_(torch.full((4, 5), float(number)))
+        # The tensor is replaced when its last part is.
+        assert places.covered(name) == ({"m.experts.up_proj"} if number == 2 else set())
+    assert whole[:, 0, 0].tolist() == [0, 1, 2]
+    assert places.covered("m.sinks") == {"m.sinks"}
+    assert places.of("m.experts.3.up_proj.weight") is None
+    assert places.of("m.others.0.up_proj.weight") is None
+
+
+def test_buffers_that_a_checkpoint_has_are_replaced():
+    model = small_model("llama", num_hidden_layers=1)
+    reference = Reference(model.torch_model)
+    reference.model.register_buffer("offset", torch.zeros(2))
+    stored = {name: read_float32(each) for name, each in model.weights.items()}
+    with pytest.raises(TensorMismatchError, match="lacks 1 parameters"):
+        reference.replace_weights(stored.items())
+    reference.replace_weights([*stored.items(), ("offset", np.ones(2, np.float32))])
+    assert reference.model.get_buffer("offset").tolist() == [1, 1]
