@@ -10,7 +10,7 @@ from targets.base import LayoutRequest
 from targets.gguf.imported.facts import Facts, facts_of
 from targets.gguf.imported.metadata import add_hyperparameters, context_length, smallest_window
 from targets.gguf.imported.origins import add_origins
-from targets.gguf.imported.rotations import stated_bases
+from targets.gguf.imported.rotations import stated
 from targets.gguf.imported.runs import Runs, runs_of
 from targets.gguf.imported.tensors import stored_names, stored_tensors
 from targets.gguf.layout import Contents, window_note
@@ -29,7 +29,7 @@ def imported_contents(request: LayoutRequest) -> Contents:
     """
     config = request.source.config
     runs = runs_of(config.family)
-    facts = facts_of(request.model, config, stated_bases(request.source.raw_config))
+    facts = facts_of(request.model, config, stated(request.source.raw_config))
     names = stored_names(request.model, config, facts, runs)
     tensors = stored_tensors(request.model, config, names, facts, runs)
     length = context_length(config, facts, runs, tensors)

@@ -16,7 +16,7 @@ from targets.gguf.imported.activations import Activation, activation
 from targets.gguf.imported.evaluating import NotComputableError, evaluated
 from targets.gguf.imported.heads import LIMITS, NORMS, Heads, heads_of
 from targets.gguf.imported.linears import Linear, linears, sources
-from targets.gguf.imported.rotations import Rotation, rotation
+from targets.gguf.imported.rotations import Rotation, Stated, rotation
 from targets.gguf.imported.routings import Routing, correction, router_of, routing
 from targets.gguf.imported.scalars import Head, added_scale, embedding_scale, head_of
 
@@ -90,19 +90,19 @@ class Facts:
     mixtures: Mapping[str, Mixture] = field(default_factory=dict)
 
 
-def facts_of(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...] = ()) -> Facts:
+def facts_of(model: ir.Model, config: DecoderConfig, said: Stated | None = None) -> Facts:
     """The facts of a graph.
 
     Args:
         model: The graph.
         config: Of it.
-        bases: Of rotary frequencies that config.json names.
+        said: What config.json says of rotations.
 
     Raises:
         UnsupportedConfigError: It computes something that has no place here.
     """
     try:
-        return _facts(model, config, bases)
+        return _facts(model, config, said)
     except NotComputableError as error:
         raise UnsupportedConfigError(
             "the graph computes what no architecture of llama.cpp is known to compute",
@@ -111,13 +111,13 @@ def facts_of(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...] = 
         ) from error
 
 
-def _facts(model: ir.Model, config: DecoderConfig, bases: tuple[float, ...]) -> Facts:
+def _facts(model: ir.Model, config: DecoderConfig, said: Stated | None) -> Facts:
     layers = linears(model)
     by_output = {each.y: each for each in layers}
     nodes = attention_nodes(model)
     behind = [_behind(node, layers) for node in nodes]
     attentions = tuple(
-        _attention(node, window, output, _Reading(by_output, bases))
+        _attention(node, window, output, _Reading(by_output, said))
         for node, window, output in zip(nodes, config.windows, behind, strict=True)
     )
     own = {each.linear.name for a in attentions for each in (a.queries, a.keys, a.values)}
@@ -154,10 +154,10 @@ def _norms(model: ir.Model) -> frozenset[tuple[str, float]]:
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """What is known while attentions are looked at: the layers by what they give, and bases."""
+    """What is known while attentions are looked at: layers by what they give, and the config."""
 
     by_output: Mapping[ir.Value, Linear]
-    bases: tuple[float, ...]
+    said: Stated | None
 
 
 def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Reading) -> Attention:
@@ -169,7 +169,7 @@ def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Read
     mask = node.inputs[3]
     if mask is None or mask.dtype != ir.DataType.BOOL:
         raise NotComputableError(f"{node.name} of scores that something is added to")
-    rotated = [_rotation(each, reading.bases) for each in (queries, keys)]
+    rotated = [_rotation(each, reading.said) for each in (queries, keys)]
     one, other = rotated
     if (one is None) != (other is None) or (one and other and not one.equals(other)):
         raise NotComputableError(f"{node.name} of queries and keys that are rotated differently")
@@ -182,8 +182,8 @@ def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Read
     )
 
 
-def _rotation(heads: Heads, bases: tuple[float, ...]) -> Rotation | None:
-    return None if heads.rotary is None else rotation(heads.rotary, bases)
+def _rotation(heads: Heads, said: Stated | None) -> Rotation | None:
+    return None if heads.rotary is None else rotation(heads.rotary, said)
 
 
 def _behind(node: ir.Node, layers: tuple[Linear, ...]) -> Linear:

@@ -36,7 +36,7 @@ def rotation_keys(facts: Facts, runs: Runs) -> list[Key]:
 def rotary_factors(facts: Facts, runs: Runs) -> NDArray[np.float32] | None:
     """What llama.cpp divides each frequency by, ``[pairs]``; None if all by the same."""
     main = None if runs.rotation is None else _rotations(facts, runs)[0]
-    if main is None or main.divisor is not None:
+    if main is None or main.divisor is not None or not runs.factors:
         return None
     return main.factors.astype(np.float32)
 
@@ -95,8 +95,15 @@ def _main_keys(rotation: Rotation, runs: Runs) -> Iterator[Key]:
 
     yield "rope_dimension_count", rotation.size
     yield "rope_freq_base", rotation.base
+    stretch = rotation.stretch
     if rotation.divisor is None and not runs.factors:
-        raise refusal(runs, "this scaling of the rotary frequencies", rotation.factors.tolist())
+        if stretch is None:
+            raise refusal(runs, "this scaling of the rotary frequencies", rotation.factors.tolist())
+        yield "rope_scaling_type", gguf.RopeScalingType.YARN
+        yield "rope_scaling_factor", stretch.factor
+        yield "rope_scaling_orig_ctx_len", stretch.original
+        yield "rope_scaling_attn_factors", rotation.factor / stretch.inherent
+        return
     if rotation.divisor is not None and rotation.divisor != 1:
         yield "rope_scaling_type", gguf.RopeScalingType.LINEAR
         yield "rope_scaling_factor", rotation.divisor

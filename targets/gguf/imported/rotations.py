@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,23 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from targets.gguf.imported.evaluating import evaluated
+from targets.gguf.imported.yarn import Stretch, stated_stretches, stretched
 
 _CLOSE = 2e-6
 """Relative; tables are of float32."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a config says of its rotations, wherever it does.
+
+    Args:
+        bases: Of frequencies.
+        stretches: Of contexts.
+    """
+
+    bases: tuple[float, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +39,13 @@ class Rotation:
         in_turn: Whether the two elements of a pair are side by side; else halves of a head apart.
         frequencies: Angle of each pair at position 1, float64 ``[pairs]``.
         factor: What cosines and sines are multiplied by.
-        stated: Bases that the config names.
+        stated: What the config says.
     """
 
     in_turn: bool
     frequencies: NDArray[np.float64]
     factor: float
-    stated: tuple[float, ...] = ()
+    stated: Stated = field(default_factory=Stated)
 
     @property
     def size(self) -> int:
@@ -48,7 +62,7 @@ class Rotation:
         rounded = float(f"{base:.6g}")
         if not np.allclose(rounded ** (-self._exponents) * first, self.frequencies, rtol=_CLOSE):
             second = float((first / self.frequencies[1]) ** (self.size / 2))
-            rounded = self.stated[0] if self.stated else float(f"{second:.6g}")
+            rounded = self.stated.bases[0] if self.stated.bases else float(f"{second:.6g}")
         return rounded
 
     @cached_property
@@ -67,6 +81,15 @@ class Rotation:
     def _exponents(self) -> NDArray[np.float64]:
         return np.arange(0, self.size, 2, dtype=np.float64) / self.size
 
+    @cached_property
+    def stretch(self) -> Stretch | None:
+        """The stretch of a context that all frequencies follow; None if none that is stated."""
+        for each in self.stated.stretches:
+            found = stretched(self.base, self.size, each)
+            if np.allclose(found, self.frequencies, rtol=_CLOSE):
+                return each
+        return None
+
     def equals(self, other: Rotation) -> bool:
         """Whether both rotate alike."""
         return (
@@ -77,21 +100,25 @@ class Rotation:
         )
 
 
-def stated_bases(raw: Any) -> tuple[float, ...]:
-    """Every ``rope_theta`` of a config, wherever it is."""
+def stated(raw: Any) -> Stated:
+    """What config.json says."""
+    return Stated(_bases(raw), stated_stretches(raw))
+
+
+def _bases(raw: Any) -> tuple[float, ...]:
     if not isinstance(raw, Mapping):
         return ()
     own = raw.get("rope_theta")
-    inner = (base for value in raw.values() for base in stated_bases(value))
+    inner = (base for value in raw.values() for base in _bases(value))
     return (*([float(own)] if isinstance(own, int | float) else []), *inner)
 
 
-def rotation(node: ir.Node, stated: tuple[float, ...] = ()) -> Rotation:
+def rotation(node: ir.Node, said: Stated | None = None) -> Rotation:
     """Of a RotaryEmbedding.
 
     Args:
         node: It.
-        stated: Bases that the config names.
+        said: What the config says.
 
     Raises:
         NotComputableError: Its tables depend on weights.
@@ -106,5 +133,5 @@ def rotation(node: ir.Node, stated: tuple[float, ...] = ()) -> Rotation:
         in_turn is not None and in_turn.as_int() == 1,
         np.arctan2(sin, cos),
         1.0 if abs(factor - 1) < _CLOSE else factor,
-        stated,
+        said or Stated(),
     )

@@ -33,6 +33,16 @@ _LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+_YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+_YARN_OF_SOME = {
+    "full_attention": _YARN,
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+}
 _EXPERTS = {
     **{"num_experts": 6, "num_local_experts": 6, "num_experts_per_tok": 2},
     "moe_intermediate_size": 40,
@@ -86,8 +96,9 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "mixtral": _EXPERTS,
     "olmo": {"clip_qkv": 1.5},
     "olmoe": {**_EXPERTS, "num_key_value_heads": 6},
-    "olmo3": {"sliding_window": WINDOW, "num_hidden_layers": 4},
+    "olmo3": {"sliding_window": WINDOW, "num_hidden_layers": 4, "rope_parameters": _YARN_OF_SOME},
     "qwen3_moe": {**_EXPERTS, "norm_topk_prob": True},
+    "seed_oss": {"rope_parameters": _YARN},
     "smollm3": {"num_hidden_layers": 4},
     "stablelm": {"use_qkv_bias": True},
     "starcoder2": {"sliding_window": None},

@@ -16,9 +16,10 @@ from targets.gguf.imported.expressing import keys_of
 from targets.gguf.imported.facts import facts_of
 from targets.gguf.imported.metadata import context_length, smallest_window
 from targets.gguf.imported.rotating import rotary_factors, rotated_rows, rotation_keys
-from targets.gguf.imported.rotations import Rotation
+from targets.gguf.imported.rotations import Rotation, Stated, stated
 from targets.gguf.imported.runs import RUNS, runs_of
 from targets.gguf.imported.tensors import stored_names, stored_tensors
+from targets.gguf.imported.yarn import Stretch, stretched
 from targets.gguf.target import GgufTarget
 from targets.gguf.tensors import stored_tensors as hand_written
 from tests.support.models import small_model
@@ -160,6 +161,21 @@ def test_rotations_are_refused_where_they_differ(facts) -> None:
     assert (keys["rope_freq_base"], keys["rope_scaling_attn_factors"]) == (10000.0, 1.2)
     factors = rotary_factors(attention_with(facts, rotation=uneven), LLAMA)
     np.testing.assert_allclose(factors, [1, 1, 2, 8], rtol=1e-6)
+
+
+def test_a_stretched_context_becomes_keys_of_yarn(facts) -> None:
+    raw = {"rope_parameters": {"factor": 4.0, "original_max_position_embeddings": 64}}
+    (stretch,) = stated(raw).stretches
+    frequencies = stretched(10000.0, 8, stretch)
+    plain = replace(LLAMA, factors=False)
+    known = Rotation(False, frequencies, 1.3, Stated((10000.0,), (stretch,)))
+    keys = dict(rotation_keys(attention_with(facts, rotation=known), plain))
+    assert (keys["rope_freq_base"], keys["rope_scaling_factor"]) == (10000.0, 4.0)
+    assert keys["rope_scaling_attn_factors"] == pytest.approx(1.3 / stretch.inherent)
+    assert rotary_factors(attention_with(facts, rotation=known), plain) is None
+    unknown = Rotation(False, frequencies, 1.3, Stated((10000.0,), (Stretch(5.0, 64),)))
+    with pytest.raises(UnsupportedConfigError, match="scaling of the rotary frequencies"):
+        rotation_keys(attention_with(facts, rotation=unknown), plain)
 
 
 def test_rows_of_pairs_go_where_llama_cpp_has_them() -> None:

@@ -14,7 +14,7 @@ from targets.gguf.imported.evaluating import NotComputableError, evaluated
 from targets.gguf.imported.facts import facts_of
 from targets.gguf.imported.heads import heads_of
 from targets.gguf.imported.linears import linears, sources
-from targets.gguf.imported.rotations import rotation, stated_bases
+from targets.gguf.imported.rotations import rotation, stated
 from targets.gguf.imported.scalars import added_scale, embedding_scale, head_of
 from targets.gguf.tensors import llama3_factors
 from tests.support.models import small_model
@@ -68,8 +68,8 @@ def test_facts_of_a_llama(llama, graph) -> None:
 
 def test_frequencies_and_their_factors_are_those_of_the_config(graph) -> None:
     node = next(node for node in graph.graph if node.op_type == "RotaryEmbedding")
-    bases = stated_bases({"rope_parameters": LLAMA3, "vocab_size": 5})
-    found = rotation(node, bases)
+    said = stated({"rope_parameters": LLAMA3, "vocab_size": 5})
+    found = rotation(node, said)
     assert (found.base, found.divisor, found.size, found.in_turn) == (500000.0, None, 8, False)
     rope = Rope(500000.0, "llama3", 8.0, 1.0, 4.0, 32)
     np.testing.assert_allclose(found.factors, llama3_factors(rope, 8), rtol=1e-5)
