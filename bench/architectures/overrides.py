@@ -45,3 +45,11 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """By model type, fields of the config; a field that is `...` is left out."""
+
+_DRAFTER = "it drafts tokens for another model, whose hidden states it reads"
+
+NOT_ALONE: Mapping[str, str] = {
+    "gemma4_assistant": _DRAFTER,
+    "gemma4_unified_assistant": _DRAFTER,
+}
+"""Types whose models are no language models by themselves, and why."""

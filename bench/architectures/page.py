@@ -11,12 +11,17 @@ _HEAD = """# Imported architectures
 What was found for each of the {count} causal language model types of transformers
 {transformers}, tried out by
 
-    python -m bench.architectures --report docs/architectures-imported.md
+    python -m bench.architectures --report docs/architectures-imported.md \\
+        --tried convert/tried_types.json
 
-with {others}. Each type gets a small config made from the defaults of
-its class, a checkpoint of random weights (norms and biases too), saved as transformers saves one.
-The checkpoint is then converted as any other, except that classes with a hand-written architecture
-(marked *fast path*) are imported all the same.
+with {others}. `convert list architectures` shows the
+same for every class, and a slow test makes a sample of it again.
+
+Each type gets a small config made from the defaults of its class (two layers, or one of each kind
+of layer, four at most), and a checkpoint of random weights, norms and biases too, saved as
+transformers saves it. The checkpoint is then converted as any other, except that classes with a
+hand-written architecture (*fast path*) are imported all the same. Of models that see or hear, the
+part that text passes through is converted.
 
 {summary}
 

@@ -16,10 +16,12 @@ import onnx_ir as ir
 from bench.architectures.findings import IMPORT, INT8, ONNX, OPENVINO, PARITY, TRIAL, Finding
 from bench.architectures.fusion import fused
 from bench.architectures.originals import Original, make_original
+from bench.architectures.overrides import NOT_ALONE
 from bench.architectures.parity import largest_difference, mean_kl
 from bench.architectures.reasons import reason_of
 from convert.architectures import ARCHITECTURES, architecture_of
 from convert.checkpoint import Checkpoint, open_checkpoint
+from convert.errors import UnsupportedError
 from convert.preparation import open_source, prepare, resolve_encoding
 from convert.recipe import parse_to
 from convert.stream import write_layouts
@@ -57,6 +59,8 @@ def _try_out(
 ) -> None:
     checkpoint = folder / "checkpoint"
     with stage(TRIAL):
+        if finding.kind in NOT_ALONE:
+            raise UnsupportedError(NOT_ALONE[finding.kind])
         original = make_original(finding.kind, checkpoint)
         finding.name = original.name
         finding.fast = any(original.name in each.names for each in ARCHITECTURES)
