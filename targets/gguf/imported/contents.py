@@ -28,7 +28,7 @@ def imported_contents(request: LayoutRequest) -> Contents:
         UnsupportedConfigError: The architecture cannot express what the graph computes.
     """
     config = request.source.config
-    runs = runs_of(config.family)
+    runs = runs_of(config.family, config.layers)
     facts = facts_of(request.model, config, stated(request.source.raw_config))
     names = stored_names(request.model, config, facts, runs)
     tensors = stored_tensors(request.model, config, names, facts, runs)

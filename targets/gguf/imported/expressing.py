@@ -30,7 +30,7 @@ def keys_of(facts: Facts, config: DecoderConfig, runs: Runs) -> list[Key]:
         *_norm(facts, runs),
         *_windows(facts, runs),
         *_scales(facts, config, runs),
-        *_attention(facts, runs),
+        *_attention(facts, config, runs),
         *_mlp(facts, runs),
     ]
 
@@ -78,6 +78,8 @@ def _windows(facts: Facts, runs: Runs) -> Iterator[Key]:
     windows = {each.window for each in facts.attentions} - {None}
     if len(windows) > 1:
         raise refusal(runs, "windows of several sizes", sorted(windows))
+    if not windows and runs.needs_windows:
+        raise refusal(runs, "the absence of sliding windows")
     if windows and runs.windows:
         yield "sliding_window", windows.pop()
         yield "sliding_window_pattern", [each.window is not None for each in facts.attentions]
@@ -110,9 +112,11 @@ def _head(facts: Facts, runs: Runs) -> Iterator[Key]:
         raise refusal(runs, "this cap of the logits", head.cap)
 
 
-def _attention(facts: Facts, runs: Runs) -> Iterator[Key]:
+def _attention(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]:
     scale = one_of(facts, lambda each: each.scale, "a scale of attention", runs)
-    size = facts.attentions[0].queries.rows.shape[1]
+    heads, size = facts.attentions[0].queries.rows.shape
+    if config.layers == runs.wide_scale_at:
+        size = config.hidden // heads
     if runs.attention_scale:
         yield "attention_scale", scale
     elif not math.isclose(scale, size**-0.5, rel_tol=_CLOSE):

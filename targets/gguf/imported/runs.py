@@ -46,6 +46,10 @@ class Runs:
         rotation: Where a head has the two elements of a rotated pair; None if nothing is rotated.
         rotated: The layers in which queries and keys are rotated.
         windows: Whether layers may have sliding windows, in any pattern.
+        needs_windows: Whether it gives them windows of its own if the file names none.
+        windows_at: The number of layers at which it has windows, and rotates in no other layer.
+        wide_scale_at: The number of layers at which the scale of attention is that of the hidden
+            size divided among the heads.
         window_base: What rotations of layers with a window are: as in the others, of a base of
             their own, or those of the others without their scaling.
         factors: Whether it reads factors for the rotary frequencies.
@@ -71,6 +75,9 @@ class Runs:
     rotation: Literal["halves", "in_turn"] | None = "halves"
     rotated: Literal["all", "windowed", "three_of_four"] = "all"
     windows: bool = False
+    needs_windows: bool = False
+    windows_at: int | None = None
+    wide_scale_at: int | None = None
     window_base: Literal["same", "own", "unscaled"] = "same"
     factors: bool = False
     norm_after_rotation: bool = False
@@ -121,7 +128,9 @@ _OLMO2 = Runs("olmo2", windows=True, window_base="unscaled", head="own", free_he
 RUNS: Mapping[str, Runs] = {
     "arcee": Runs("arcee", activation="relu_squared", rotation="in_turn", factors=True),
     "cohere": _COHERE,
-    "cohere2": replace(_COHERE, architecture="cohere2", windows=True, rotated="windowed"),
+    "cohere2": replace(
+        _COHERE, architecture="cohere2", windows=True, needs_windows=True, rotated="windowed"
+    ),
     "dots1": Runs("dots1", head="own", mixing=_DEEPSEEK_ROUTER),
     "ernie4_5": Runs("ernie4_5", rotation="in_turn"),
     "ernie4_5_moe": Runs(
@@ -129,18 +138,25 @@ RUNS: Mapping[str, Runs] = {
         rotation="in_turn",
         mixing=Mixing(scaled=False, dense_first=True, step=True),
     ),
-    "exaone4": Runs("exaone4", factors=True, free_head_dim=False),
+    "exaone4": Runs("exaone4", windows_at=64, factors=True, free_head_dim=False),
     "falcon": Runs(
         "falcon", norm="layer", activation="gelu_tanh", parallel="yes", free_head_dim=False
     ),
     "gemma": _GEMMA,
     "gemma2": replace(
-        _GEMMA, architecture="gemma2", windows=True, attention_cap="key", final_cap="always"
+        _GEMMA,
+        architecture="gemma2",
+        windows=True,
+        needs_windows=True,
+        wide_scale_at=46,
+        attention_cap="key",
+        final_cap="always",
     ),
     "gemma3_text": replace(
         _GEMMA,
         architecture="gemma3",
         windows=True,
+        wide_scale_at=62,
         window_base="own",
         head="either",
         final_cap="key",
@@ -206,8 +222,8 @@ RUNS: Mapping[str, Runs] = {
 """By model type of transformers."""
 
 
-def runs_of(model_type: str) -> Runs:
-    """What runs a model type.
+def runs_of(model_type: str, layers: int | None = None) -> Runs:
+    """What runs a model type, with so many layers if that matters.
 
     Raises:
         UnsupportedArchitectureError: No architecture of llama.cpp is described for it here.
@@ -219,4 +235,6 @@ def runs_of(model_type: str) -> Runs:
             expected=f"one of {', '.join(sorted(RUNS))}",
             remedy="choose another target for this model",
         )
+    if layers is not None and layers == found.windows_at:
+        return replace(found, windows=True, needs_windows=True, rotated="windowed")
     return found

@@ -53,6 +53,8 @@ def test_every_described_architecture_has_a_map_of_names() -> None:
 def test_a_type_without_a_description_is_refused_by_name(llama) -> None:
     with pytest.raises(UnsupportedArchitectureError, match="'flint'"):
         runs_of("flint")
+    assert runs_of("exaone4", 64).rotated == "windowed"
+    assert runs_of("exaone4", 32).rotated == "all"
     imported = replace(llama.config, family="gemma2", imported=True)
     assert family_of(imported).architecture == "gemma2"
 
@@ -122,10 +124,15 @@ def test_attention_that_an_architecture_has_no_key_for_is_refused(llama, facts) 
     for changes, feature in (({"scale": 1.0}, "queries and keys"), ({"cap": 5.0}, "cap of")):
         with pytest.raises(UnsupportedConfigError, match=feature):
             keys_of(attention_with(facts, **changes), llama.config, LLAMA)
+    wide = replace(llama.config, hidden=96)
+    with pytest.raises(UnsupportedConfigError, match="multiplied by"):
+        keys_of(facts, wide, replace(LLAMA, wide_scale_at=1))
+    assert keys_of(facts, wide, replace(LLAMA, wide_scale_at=2))
+    with pytest.raises(UnsupportedConfigError, match="absence of sliding windows"):
+        keys_of(facts, llama.config, replace(LLAMA, windows=True, needs_windows=True))
     limited = replace(facts.attentions[0].queries, limits=(-2.0, 2.0))
     with pytest.raises(UnsupportedConfigError, match="limits"):
         keys_of(attention_with(facts, queries=limited), llama.config, LLAMA)
-    wide = replace(llama.config, hidden=96)
     with pytest.raises(UnsupportedConfigError, match="heads x head_dim"):
         keys_of(facts, wide, replace(LLAMA, free_head_dim=False))
 
