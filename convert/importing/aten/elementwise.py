@@ -214,6 +214,8 @@ ELEMENTWISE: Mapping[str, Handler] = {
     **_tensors("sin.default", _unary("Sin")),
     **_tensors("cos.default", _unary("Cos")),
     **_tensors("erf.default", _unary("Erf")),
+    # No operator of ONNX: it is computed where its operand is known, and refused elsewhere.
+    **_tensors("erfinv.default", _unary("Erfinv")),
     **_tensors("tanh.default", _unary("Tanh")),
     **_tensors("floor.default", _unary("Floor")),
     **_tensors("ceil.default", _unary("Ceil")),

@@ -129,6 +129,20 @@ def _variance(call: Call) -> Made:
     return call.op("ReduceMean", square, axes, keepdims=int(bool(call.get("keepdim", False))))
 
 
+def _deviation(call: Call) -> Made:
+    square = _variance(call)
+    assert isinstance(square, ir.Value)
+    return call.op("Sqrt", square)
+
+
+def _all(call: Call) -> Made:
+    """Whether all elements are true."""
+    x = call.to.cast(call.tensor("self", BOOL), INT64)
+    axes = call.integers(*range(rank_of(x)))
+    least = call.to.op("ReduceMin", x, axes, shape=(), dtype=INT64, attributes={"keepdims": 0})
+    return call.to.cast(least, BOOL)
+
+
 def _vector_norm(call: Call) -> Made:
     if call.get("ord", 2) not in (2, 2.0) and call.get("p", 2) not in (2, 2.0):
         raise NoFormError("a norm that is not Euclid's")
@@ -188,6 +202,8 @@ PRODUCTS: Mapping[str, Handler] = {
     **_named("amax.default max.default", _reduced("ReduceMax")),
     **_named("amin.default min.default", _reduced("ReduceMin")),
     **_named("any.default any.dim", _any),
+    **_named("_is_all_true.default all.default", _all),
+    **_named("std.dim std.correction", _deviation),
     **_named("var.dim var.correction", _variance),
     **_named("linalg_vector_norm.default norm.ScalarOpt_dim", _vector_norm),
     **_named("scaled_dot_product_attention.default", _attention),

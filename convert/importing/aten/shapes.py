@@ -95,6 +95,12 @@ def _expand(call: Call) -> Made:
     return expanded(call, call.to.cast(call.tensor("self"), call.dtype))
 
 
+def _broadcast(call: Call) -> Made:
+    """Several tensors, each in the shape of all."""
+    pairs = zip(call["tensors"], call.result, strict=True)
+    return tuple(expanded(Call(call.to, call.arguments, made), value) for value, made in pairs)
+
+
 def _concat(call: Call) -> Made:
     parts = [call.as_value(part, call.dtype) for part in call["tensors"]]
     axis = call.get("dim", 0) % call.rank
@@ -260,6 +266,7 @@ SHAPES: Mapping[str, Handler] = {
     **_named("unsqueeze.default unsqueeze_.default", _unsqueeze),
     **_named("squeeze.dim squeeze.default squeeze.dims", _squeeze),
     **_named("expand.default expand_as.default broadcast_to.default", _expand),
+    **_named("broadcast_tensors.default", _broadcast),
     **_named("cat.default concat.default", _concat),
     **_named("stack.default", _stack),
     **_named("slice.Tensor", _slice),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,12 @@ def _squeeze(_: Any, x: Array, axes: Array) -> Array:
     return np.squeeze(x, tuple(int(axis) for axis in axes))
 
 
+def _inverse_error_function(_: Any, x: Array) -> Array:
+    normal = NormalDist()
+    found = [normal.inv_cdf((float(each) + 1) / 2) / math.sqrt(2) for each in x.reshape(-1)]
+    return np.array(found, np.float64).reshape(x.shape)
+
+
 def _divide(_: Any, x: Array, y: Array) -> Array:
     return np.asarray(x / y if x.dtype.kind == "f" else x // y)
 
@@ -65,6 +73,7 @@ _KNOWN: Mapping[str, Callable[..., Any]] = {
     "Cos": lambda _, x: np.cos(x),
     "Div": _divide,
     "Equal": lambda _, x, y: x == y,
+    "Erfinv": _inverse_error_function,
     "Exp": lambda _, x: np.exp(x),
     "Expand": _expand,
     "Gather": lambda attributes, x, rows: np.take(x, rows, attributes.get("axis", 0)),

@@ -1,9 +1,12 @@
 """Products, sums and norms of torch give in onnxruntime what torch gives."""
 
+import numpy as np
 import pytest
 
 from convert.errors import UnsupportedArchitectureError
-from tests.support.imported import assert_same, formula
+from convert.importing.raising.tidying import Tidy
+from tests.support.imported import VOCAB, assert_same, formula, plain_feed
+from tests.support.ort import OrtGraph
 
 pytestmark = pytest.mark.slow  # every test traces a program
 
@@ -30,6 +33,22 @@ def test_products():
         return y + scores @ x + torch.einsum("bsi,ij->bsj", x, table)
 
     assert_same(function)
+
+
+def test_deviations_and_thresholds():
+    def function(x, positions):
+        import torch
+
+        share = torch.full((), 0.9, device=x.device).erfinv() * 2**0.5
+        edge = x.mean(-1, keepdim=True) + share * x.std(-1, keepdim=True, unbiased=False)
+        first, second = torch.broadcast_tensors(edge, x)
+        return torch.where((x < 100).all(), (second - first).relu(), x)
+
+    model, call = formula(function)
+    Tidy()(model)
+    ids = np.random.default_rng(1).integers(0, VOCAB, (2, 5))
+    found = OrtGraph(model)(**plain_feed(ids))["logits"]
+    np.testing.assert_allclose(found, call(ids), rtol=1e-5, atol=1e-6)
 
 
 def test_norms_and_sums():
