@@ -14,7 +14,7 @@ from convert.graph import attention_nodes
 from convert.importing.raising.patterns import size_of
 from targets.gguf.imported.activations import Activation, activation
 from targets.gguf.imported.evaluating import NotComputableError, evaluated
-from targets.gguf.imported.heads import LIMITS, NORMS, Heads, heads_of
+from targets.gguf.imported.heads import LIMITS, NORMS, Heads, heads_of, without_repeats
 from targets.gguf.imported.linears import Linear, linears, sources
 from targets.gguf.imported.rotations import Rotation, Stated, rotation
 from targets.gguf.imported.routings import Routing, correction, router_of, routing
@@ -165,7 +165,7 @@ def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Read
     for value in node.inputs[:3]:
         assert value is not None
         parts.append(heads_of(value, reading.by_output))
-    queries, keys, values = parts
+    queries, keys, values = parts[0], *map(without_repeats, parts[1:])
     mask = node.inputs[3]
     if mask is None or mask.dtype != ir.DataType.BOOL:
         raise NotComputableError(f"{node.name} of scores that something is added to")

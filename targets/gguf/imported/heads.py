@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -68,6 +68,17 @@ def heads_of(value: ir.Value, by_output: Mapping[ir.Value, Linear]) -> Heads:
         next((node for node in ordered if node.op_type == ROTARY), None),
         limits,
     )
+
+
+def without_repeats(heads: Heads) -> Heads:
+    """Each head of keys or values once, where a graph repeats it for a group of queries."""
+    rows = heads.rows
+    first = np.append(True, (rows[1:] != rows[:-1]).any(axis=1))
+    own = rows[first]
+    times, left = divmod(len(rows), len(own))
+    if left or not np.array_equal(np.repeat(own, times, axis=0), rows):
+        return heads
+    return replace(heads, rows=own)
 
 
 def _limit(node: ir.Node) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -12,7 +14,7 @@ from convert.graph import attention_nodes, find_value
 from targets.gguf.imported.activations import activation
 from targets.gguf.imported.evaluating import NotComputableError, evaluated
 from targets.gguf.imported.facts import facts_of
-from targets.gguf.imported.heads import heads_of
+from targets.gguf.imported.heads import heads_of, without_repeats
 from targets.gguf.imported.linears import linears, sources
 from targets.gguf.imported.rotations import rotation, stated
 from targets.gguf.imported.scalars import added_scale, embedding_scale, head_of
@@ -100,6 +102,15 @@ def test_a_fused_projection_says_which_rows_are_queries() -> None:
     assert queries.linear.name.endswith("query_key_value.weight")
     for part, found in enumerate((queries, keys, values)):
         np.testing.assert_array_equal(found.rows[1], np.arange(size) + (3 + part) * size)
+
+
+def test_repeated_heads_are_counted_once(llama, graph) -> None:
+    keys = facts_of(graph, llama.config).attentions[0].keys
+    assert without_repeats(keys).rows is not None
+    twice = replace(keys, rows=np.repeat(keys.rows, 3, axis=0))
+    np.testing.assert_array_equal(without_repeats(twice).rows, keys.rows)
+    uneven = replace(keys, rows=keys.rows[[0, 0, 1]])
+    assert without_repeats(uneven) is uneven
 
 
 def test_activations_are_told_apart(graph) -> None:
