@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from convert.checkpoint import open_checkpoint
 from convert.errors import TensorMismatchError, UnsupportedArchitectureError
+from convert.importing.expert_parts import part_pattern
 from convert.weights import FloatType, Weight
 from golden import memory, reference
 from golden.places import joined, names_of, stored_names
@@ -213,6 +214,8 @@ class LayeredReference(reference.Reference):
         for leaf, parameter in module.named_parameters(recurse=False):
             values = _tensor(self._weight(module, leaf)).reshape(parameter.shape)
             setattr(module, leaf, torch.nn.Parameter(values, requires_grad=False))
+        for leaf in _stored_buffers(module):
+            module.register_buffer(leaf, _tensor(self._weight(module, leaf)))
 
     def _weight(self, module: Any, leaf: str) -> Weight:
         """That of a parameter; of a tied head, which is not stored, that of the embedding.
@@ -226,6 +229,9 @@ class LayeredReference(reference.Reference):
             return self._weight(self._embedding, leaf)
         shape = tuple(getattr(module, leaf).shape)
         names = stored_names(name, shape[0], self._experts)
+        pattern = part_pattern(name)
+        if name not in self._weights and pattern.format(0) in self._weights:
+            names = [pattern.format(number) for number in range(shape[0])]
         parts = [self._weights[each] for each in names if each in self._weights]
         found = joined(parts, name, shape) if len(parts) == len(names) else None
         if found is None or not _holds(found, shape):
@@ -301,7 +307,8 @@ def _decoder_layers(model: Any) -> list[Any]:
 def _give_buffers(model: Any) -> None:
     """Make what modules compute from the config alone: rotary frequencies."""
     for name, module in list(model.named_modules()):
-        if not any(buffer.is_meta for buffer in module.buffers(recurse=False)):
+        buffers, stored = module.named_buffers(recurse=False), _stored_buffers(module)
+        if not any(buffer.is_meta for leaf, buffer in buffers if leaf not in stored):
             continue
         try:
             made = type(module)(config=model.config)
@@ -309,6 +316,12 @@ def _give_buffers(model: Any) -> None:
             raise _not_layered(model, f"{name} holds more than weights") from error
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, made)
+
+
+def _stored_buffers(module: Any) -> list[str]:
+    """Names of a module's own buffers that a checkpoint has."""
+    computed = module._non_persistent_buffers_set
+    return [leaf for leaf, _ in module.named_buffers(recurse=False) if leaf not in computed]
 
 
 def _not_layered(model: Any, reason: str) -> UnsupportedArchitectureError:
@@ -324,9 +337,10 @@ def _parameters(module: Any) -> int:
 
 
 def _holds(weight: Weight, shape: tuple[int, ...]) -> bool:
-    """Whether it has this shape, or has the rows of several matrices as those of one."""
+    """Whether it has this shape, or has several matrices as one, or several vectors as one."""
     rows = (math.prod(shape[:-1]), *shape[-1:])
-    return weight.shape == shape or (len(shape) == 3 and weight.shape == rows)
+    whole = weight.shape == shape or (len(shape) == 3 and weight.shape == rows)
+    return whole or (len(shape) == 2 and weight.shape == (math.prod(shape),))
 
 
 def _tensor(weight: Weight) -> Any:

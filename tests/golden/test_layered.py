@@ -11,6 +11,7 @@ import pytest
 from convert.errors import OutOfMemoryError, TensorMismatchError, UnsupportedArchitectureError
 from golden import layered, memory, reference
 from golden.record import main
+from tests.support.imported import MECHANISMS, VOCAB, original, raw_config
 from tests.support.models import random_ids, small_model
 from tests.support.odd_models import EXPERT_MODELS, ODD_MODELS
 
@@ -37,6 +38,19 @@ def test_logits_are_those_of_the_whole_model(name, tmp_path, monkeypatch):
     monkeypatch.setattr(layered, "HEAD_BYTES", 64 * 4 * 48)
     whole = list(reference.load(folder, 1).all_logits(prompts))
     found = list(layered.load(folder, 1).all_logits(prompts))
+    for one, other in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", ["sinks-and-interleaved", "grouped-and-latent"])
+def test_imported_mixtures_too(mechanism, tmp_path):
+    """Their experts are one tensor, and routers have buffers that a checkpoint holds."""
+    family, changes = MECHANISMS[mechanism]
+    original(raw_config(family, **changes)).save_pretrained(tmp_path)
+    prompts = [random_ids(1, n, VOCAB, seed=n)[0].tolist() for n in PROMPTS]
+    whole = list(reference.load(tmp_path, 1).all_logits(prompts))
+    found = list(layered.load(tmp_path, 1).all_logits(prompts))
     for one, other in zip(found, whole, strict=True):
         np.testing.assert_array_equal(one, other)
 

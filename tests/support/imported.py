@@ -19,6 +19,50 @@ from tests.support.ort import OrtGraph
 
 VOCAB = 101
 
+EIGHT: dict[str, Any] = {
+    "num_experts": 8,
+    "num_local_experts": 8,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+}
+LATENT: dict[str, Any] = {
+    "head_dim": ...,
+    "num_key_value_heads": 6,
+    "q_lora_rank": 24,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 12,
+}
+GROUPED: dict[str, Any] = {
+    "n_group": 4,
+    "topk_group": 2,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+}
+
+MECHANISMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gated": ("qwen3_moe", {**EIGHT, "num_experts_per_tok": 4, "norm_topk_prob": True}),
+    "shared": ("qwen2_moe", {**EIGHT, "shared_expert_intermediate_size": 40}),
+    "sinks-and-interleaved": (
+        "gpt_oss",
+        {
+            **EIGHT,
+            "sliding_window": 4,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "rope_parameters": {"rope_type": "default", "rope_theta": 150000.0},
+        },
+    ),
+    "grouped-and-latent": ("deepseek_v3", {**EIGHT, **LATENT, **GROUPED}),
+    "complex-rotation": (
+        "deepseek_v2",
+        {**EIGHT, **LATENT, **GROUPED, "topk_method": "group_limited_greedy"},
+    ),
+    "sparse-mixer": ("phimoe", EIGHT),
+}
+"""Kinds of experts, sinks and latent attention: a family, and changes to `raw_config`."""
+
 
 def raw_config(family: str, **changes: Any) -> dict[str, Any]:
     """A small config; a change to `...` removes the key."""
