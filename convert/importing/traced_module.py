@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from convert.graph import ATTENTION_MASK, INPUT_IDS, POSITION_IDS
@@ -41,10 +43,23 @@ def traced_module(model: Any, *, remembers: bool) -> Any:
                 inputs[POSITION_IDS] = position_ids + first if first else position_ids
             if _CACHE in taken and remembers:
                 inputs[_CACHE] = traced_cache(attention_mask.shape[1], input_ids.shape[1])
-            with stating_numbers():
+            with stating_numbers(), _trusting_numbers():
                 return self.model(**inputs, use_cache=False, return_dict=True).logits
 
     return Logits().eval()
+
+
+@contextmanager
+def _trusting_numbers() -> Iterator[None]:
+    """Distributions do not look whether their arguments are valid: a trace has no numbers."""
+    from torch.distributions import Distribution
+
+    usual = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(usual)
 
 
 def _first_position(model: Any) -> int:

@@ -125,7 +125,7 @@ class _Walk:
         if name in self._skeleton.buffers:
             return self.to.table(name, _as_stored(self._skeleton.buffers[name]))
         if kind == "CONSTANT_TENSOR" or target in program.constants:
-            return self.to.table(name, _as_stored(program.constants[target].numpy()))
+            return self.to.table(name, _as_stored(_numbers(program.constants[target])))
         name = self._skeleton.aliases.get(name, name)
         tensor = program.state_dict[target]
         found = self.to.initializers.get(name)
@@ -245,6 +245,15 @@ def _named(node: Any, positional: Sequence[Any], named: Mapping[str, Any]) -> di
     # In the order of the schema, whose first is the operand.
     found |= named
     return {each.name: found[each.name] for each in parameters if each.name in found}
+
+
+def _numbers(tensor: Any) -> Any:
+    if tensor.is_meta:
+        raise UnsupportedArchitectureError(
+            "the model makes a tensor while it runs whose numbers no trace keeps",
+            found=f"a tensor of shape {list(tensor.shape)}",
+        )
+    return tensor.numpy()
 
 
 def _as_stored(values: Any) -> Any:

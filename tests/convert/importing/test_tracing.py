@@ -9,7 +9,7 @@ from convert.importing.call import Call
 from convert.importing.operators import _is_causal, register
 from convert.importing.skeleton import skeleton
 from convert.importing.tracing import trace
-from convert.importing.translating import HANDLERS
+from convert.importing.translating import HANDLERS, _numbers
 from convert.importing.translation import INT64, Translation, dtype_of
 from tests.support.imported import formula, raw_config
 
@@ -105,3 +105,11 @@ def test_numbers_that_do_not_fit_are_the_largest():
     assert lowest.const_value is not None
     assert lowest.const_value.numpy() == np.finfo(np.float32).min
     assert "aten.linear.default" in HANDLERS
+
+
+def test_numbers_that_no_trace_keeps():
+    import torch
+
+    with pytest.raises(UnsupportedArchitectureError, match="whose numbers no trace keeps"):
+        _numbers(torch.zeros(2, device="meta"))
+    assert _numbers(torch.ones(2)).tolist() == [1, 1]
