@@ -25,8 +25,8 @@ part that text passes through is converted.
 
 {summary}
 
-- **imported**: the model was traced, and the checkpoint has every weight that it reads and no other,
-  but for those that text does not reach.
+- **imported**: the model was traced, and the checkpoint has every weight that it reads and no
+  other, but for those that text does not reach.
 - **onnxruntime**, **OpenVINO**: the largest difference of a logit to that of transformers, in
   standard deviations of its logits, of two sequences as a whole, token by token through the cache,
   and with padding on the left. Up to {parity:g} counts as parity; what is above is bold.
