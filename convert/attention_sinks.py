@@ -1,6 +1,6 @@
 """Attention whose softmax counts one key more, of value zero: a score for each head, the sink.
 
-    softmax([scores ‖ sink]) of the keys alone  =  softmax(scores) · sigmoid(log Σ exp(scores) - sink)
+    softmax([scores ‖ sink]) of the keys alone = softmax(scores) · sigmoid(log Σ exp(scores) - sink)
 
 The operator Attention has no sink, but gives its scores: what it mixes is multiplied by how much
 of the softmax the keys have.

@@ -205,10 +205,8 @@ class Target(ABC):
     requires_tokenizer: ClassVar[bool] = False
     eight_bit: ClassVar[str | None] = None
     """Encoding for embeddings and head unless asked otherwise, when the rest has fewer bits."""
-
     table_encodings: ClassVar[Mapping[str, str]] = {}
-    """By the family of the encoding of the rest: that of embeddings and head unless asked
-    otherwise, where it is not what `eight_bit` says."""
+    """By the family of the rest's encoding: as `eight_bit`, where it is not what that says."""
 
     fallbacks: ClassVar[tuple[str, ...]] = ("bf16",)
     """Encodings tried in order for a matrix whose rows the asked one does not fit; the last

@@ -212,8 +212,8 @@ def test_an_operator_without_an_entry_is_named_before_anything_is_read(llama):
 def test_an_attribute_without_an_entry_is_an_error_that_names_it(llama):
     graph = llama.graph()
     node = next(node for node in graph.graph if node.op_type == "Attention")
-    node.attributes.add(ir.AttrFloat32("softcap", 30.0))
-    with pytest.raises(UnsupportedError, match="softcap of Attention"):
+    node.attributes.add(ir.AttrInt64("is_causal", 1))
+    with pytest.raises(UnsupportedError, match="is_causal of Attention"):
         run(graph, [[1, 2]])
 
 
