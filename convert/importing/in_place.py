@@ -110,6 +110,8 @@ class InPlace:
 
     def _range(self, view: Any) -> tuple[int, int, int]:
         """Axis, start and stop of a range that a node takes out of its operand."""
+        if self._operator(view) != "aten.slice.Tensor":
+            raise _refused(self._operator(view))
         given = dict(zip(("self", "dim", "start", "end", "step"), view.args, strict=False))
         given |= view.kwargs
         sizes = given["self"].meta["val"].shape
@@ -118,7 +120,7 @@ class InPlace:
         bounds = [given.get("start") or 0, given.get("end"), given.get("step", 1)]
         known = [size if each is None else expression_of(each) for each in bounds]
         whole_numbers = isinstance(size, int) and all(isinstance(each, int) for each in known)
-        if self._operator(view) != "aten.slice.Tensor" or not whole_numbers or known[2] != 1:
+        if not whole_numbers or known[2] != 1:
             raise _refused(self._operator(view))
         start, stop = (each + size if each < 0 else min(each, size) for each in known[:2])
         return axis, start, stop

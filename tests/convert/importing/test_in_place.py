@@ -16,13 +16,13 @@ def test_pieces_side_by_side():
         y[..., 5:].copy_(x[..., 5:] - 1)
         z = x * 3
         z[..., 2:4] = x[..., :2]
-        z[..., 2:4] = z[..., 3:5]
+        z[..., 2:4] = z[..., 3:5].clone()
         return y + z
 
     assert_same(function)
 
 
-@pytest.mark.parametrize("kind", ["steps", "stale", "overlapping", "nested"])
+@pytest.mark.parametrize("kind", ["steps", "stale", "overlapping", "nested", "turned"])
 def test_what_is_no_range_is_refused(kind):
     def function(x, positions):
         y = x * 2
@@ -33,6 +33,8 @@ def test_what_is_no_range_is_refused(kind):
             y[..., 3:5] = x[..., :2]
         elif kind == "nested":
             y[..., :4][..., 1:2] = x[..., :1]
+        elif kind == "turned":
+            y.permute([2, 0, 1]).copy_(x.permute([2, 0, 1]))
         else:
             before = y[..., :3]
             y[..., 1:2] = x[..., :1]
