@@ -54,6 +54,10 @@ class ImportedIr:
         nodes = self._compiled.get_runtime_model().get_ops()
         return Counter(str(node.get_rt_info()["layerType"].value) for node in nodes)
 
+    def logits(self, ids: Any) -> Any:
+        """Of sequences of one length, without padding."""
+        return self._run(plain_feed(ids), (0, ids.shape[1]))
+
     def differences(self, seed: int = 0) -> dict[str, float]:
         """As `tests.support.imported.largest_differences`."""
         ids = np.random.default_rng(seed).integers(3, VOCAB, (2, 11))

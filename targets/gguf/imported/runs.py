@@ -67,6 +67,7 @@ class Runs:
         free_head_dim: Whether heads x head_dim may differ from the hidden size.
         mixing: What it makes of experts; None if it has none.
         needs: Biases that the file must hold; where a model has none they are zeros.
+        lacks: Biases that it has no place for, although gguf has names for them.
     """
 
     architecture: str
@@ -93,6 +94,7 @@ class Runs:
     free_head_dim: bool = True
     mixing: Mixing | None = None
     needs: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 _GEMMA = Runs("gemma", activation="gelu_tanh", embedding_scale="root", head="embedding")
@@ -177,7 +179,9 @@ RUNS: Mapping[str, Runs] = {
     ),
     "granite": _GRANITE,
     "granitemoe": replace(_GRANITE, architecture="granitemoe", mixing=Mixing(scaled=False)),
-    "hunyuan_v1_dense": Runs("hunyuan-dense", norm_after_rotation=True),
+    "hunyuan_v1_dense": Runs(
+        "hunyuan-dense", norm_after_rotation=True, lacks=("attn_output.bias",)
+    ),
     "hunyuan_v1_moe": Runs("hunyuan-moe", norm_after_rotation=True, mixing=Mixing(scaled=False)),
     "jais2": Runs("jais2", norm="layer", activation="relu_squared"),
     "llama": _LLAMA,

@@ -65,8 +65,9 @@ def stored_names(
     routers, experts = router_names(facts), expert_names(facts)
     for name in (name for name in parameters(model) if name not in experts):
         stored = routers.get(name) or known.get_name(name, try_suffixes=_SUFFIXES)
-        if stored is None or stored in taken:
-            again = "" if stored is None else f", but for {stored}, which it has already"
+        lacking = stored is None or stored.endswith(runs.lacks)
+        if stored is None or lacking or stored in taken:
+            again = "" if lacking else f", but for {stored}, which it has already"
             raise UnsupportedConfigError(
                 f"llama.cpp's architecture {runs.architecture!r} has no tensor for {name!r}{again}",
                 remedy="choose another target for this model",

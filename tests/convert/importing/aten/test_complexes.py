@@ -12,7 +12,7 @@ def test_rotations_by_complex_numbers():
     def function(x, positions):
         import torch
 
-        angles = positions.unsqueeze(-1) * torch.tensor([1.0, 0.5, 0.25, 0.1, 0.01, 0.001])
+        angles = positions.unsqueeze(-1) / (1.0 + torch.arange(6, device=positions.device))
         turns = torch.polar(torch.ones_like(angles), angles)
         pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
         turned = torch.view_as_real((pairs * turns * 2.0).unsqueeze(0)[0]).flatten(2)

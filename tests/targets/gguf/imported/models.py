@@ -88,7 +88,6 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "glm4_moe": _DEEPSEEK,
     "granite": _GRANITE,
     "granitemoe": {**_GRANITE, **_EXPERTS},
-    "hunyuan_v1_dense": {"attention_bias": True},
     "hunyuan_v1_moe": {**_EXPERTS, "moe_topk": 2, "num_shared_expert": 1},
     "llama": {"rope_parameters": _LLAMA3},
     "ministral": {"sliding_window": 64},

@@ -202,6 +202,14 @@ def test_a_tensor_that_the_map_does_not_cover_is_refused_by_name() -> None:
         stored_names(model.graph(), model.config, facts_of(model.graph(), model.config), LLAMA)
 
 
+def test_a_bias_without_a_place_is_refused() -> None:
+    model = small_model("qwen2", num_hidden_layers=1)
+    facts = facts_of(model.graph(), model.config)
+    lacking = replace(LLAMA, lacks=("attn_q.bias",))
+    with pytest.raises(UnsupportedConfigError, match=r"q_proj\.bias"):
+        stored_names(model.graph(), model.config, facts, lacking)
+
+
 def test_a_head_is_written_where_llama_cpp_wants_one() -> None:
     tied = small_model("llama", num_hidden_layers=1, tie_word_embeddings=True)
     graph, facts = tied.graph(), facts_of(tied.graph(), tied.config)
