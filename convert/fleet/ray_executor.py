@@ -238,8 +238,12 @@ class RayExecutor:
                 self._outputs[piece.folder].written(
                     piece.file, piece.offset, piece.size, piece.runs
                 )
-            self._tally.sent += len(chunks)
-            self._tally.workers[done.worker] += len(chunks)
+            # What was there already is only multiplied with the text again.
+            wanted = sum(bool(chunk.jobs) for chunk in chunks)
+            made = wanted if done.pieces else 0
+            self._tally.sent += made
+            self._tally.kept += wanted - made
+            self._tally.workers[done.worker] += made
             self._done(sum(chunk.nbytes for chunk in chunks if chunk.jobs))
 
         return finished
