@@ -24,7 +24,8 @@ class TriedType:
 
     Args:
         kind: ``model_type`` of a config.
-        name: Of its class of causal language models, as in ``architectures`` of a config.
+        name: Of its class of causal language models, as in ``architectures`` of a config; empty if
+            the type could not be tried.
         refused: Why it is not imported; None if it is.
         lacking: Why a target does not run it, by the target's name.
     """
@@ -76,7 +77,7 @@ def importable(written: Iterable[str]) -> Iterator[tuple[str, str]]:
         return
     known = {each.kind: each for each in tried.types}
     same = installed == tried.version
-    names = {kind: each.name for kind, each in known.items()} if same else _class_names()
+    names = {kind: each.name or kind for kind, each in known.items()} if same else _class_names()
     kinds: dict[str, list[str]] = {}
     for kind, name in names.items():
         kinds.setdefault(name, []).append(kind)

@@ -60,3 +60,9 @@ def test_the_packages_file_is_of_many_types():
     types = tried_types().types
     assert len({each.kind for each in types}) == len(types) > 100
     assert sum(each.refused is None for each in types) >= 60
+
+
+def test_a_type_that_could_not_be_tried_is_listed_by_its_type(monkeypatch):
+    untried = TriedTypes("5.0", (TriedType("four", "", "it needs a package", {}),))
+    monkeypatch.setattr(tried, "tried_types", lambda: untried)
+    assert dict(importable([])) == {"four": "refused: it needs a package"}
