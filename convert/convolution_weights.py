@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.errors import UnsupportedError
-from convert.weights import Floats, FloatType, Rows, Weight, read_float32
+from convert.weights import Floats, FloatType, Rows, Weight, WeightView, read_float32
 
 _BLOCK_BYTES = 32 << 20
 """Bytes of float32 that a product of weights takes in at a time."""
 
 
 @dataclass(frozen=True)
-class Taps(Weight):
+class Taps(WeightView):
     """``W [out, in, K, 1]`` as the matrix ``[out, K·in]`` whose columns go tap by tap.
 
     In the checkpoint the taps of one input channel are neighbours. Apart, each tap is a matrix
@@ -24,22 +24,10 @@ class Taps(Weight):
     differ in size.
     """
 
-    weight: Weight
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the convolution's weight."""
-        return self.weight.name
-
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """Rows, and all taps of all channels."""
         return (self.weight.rows, self.weight.columns)
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """Type of the convolution's weight."""
-        return self.weight.dtype
 
     def read_rows(self, start: int, stop: int) -> Rows:
         stored = self.weight.read_rows(start, stop)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.weight_views import ColumnRanges
-from convert.weights import Floats, FloatType, Rows, Weight
+from convert.weights import ComputedWeight, Floats, Rows, Weight
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LowRankUpdate:
 
 
 @dataclass(frozen=True)
-class MergedWeight(Weight):
+class MergedWeight(ComputedWeight):
     """A weight with updates; only the rows that are asked for are computed.
 
     The sum stays float32: rounded to the type of the checkpoint, most of an update that is smaller
@@ -59,23 +59,7 @@ class MergedWeight(Weight):
         updates: Added in this order.
     """
 
-    weight: Weight
     updates: tuple[LowRankUpdate, ...]
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name in the checkpoint."""
-        return self.weight.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Shape in the checkpoint."""
-        return self.weight.shape
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """float32."""
-        return FloatType.F32
 
     @property
     def identity(self) -> Hashable:

@@ -8,11 +8,11 @@ from hashlib import sha256
 
 import numpy as np
 
-from convert.weights import Floats, FloatType, Rows, Weight
+from convert.weights import ComputedWeight, Floats, Rows, Weight
 
 
 @dataclass(frozen=True, eq=False)
-class ScaledWeight(Weight):
+class ScaledWeight(ComputedWeight):
     """``W[i, j] · columns[j] / rows[i]`` in float32.
 
     Args:
@@ -21,24 +21,8 @@ class ScaledWeight(Weight):
         row_divisors: Positive, ``[rows]``; None for ones.
     """
 
-    weight: Weight
     column_factors: Floats | None = None
     row_divisors: Floats | None = None
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of W."""
-        return self.weight.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Shape of W."""
-        return self.weight.shape
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """Float32, in which the products are made."""
-        return FloatType.F32
 
     @property
     def identity(self) -> Hashable:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.errors import TruncatedFileError, UnsupportedError
-from convert.weights import FileWeight, Floats, FloatType, Rows, Weight
+from convert.weights import FileWeight, Floats, Rows, Weight, WeightView
 
 Range = tuple[int, int]
 """First index, and the one after the last."""
@@ -19,7 +19,7 @@ _SHORT_ROW_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class ColumnRanges(Weight):
+class ColumnRanges(WeightView):
     """Some columns of a matrix, side by side.
 
     Args:
@@ -27,23 +27,12 @@ class ColumnRanges(Weight):
         ranges: Columns of it, in the order of the result's.
     """
 
-    weight: Weight
     ranges: tuple[Range, ...]
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the matrix."""
-        return self.weight.name
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """All rows, the chosen columns."""
         return (self.weight.rows, sum(last - first for first, last in self.ranges))
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """Type of the matrix."""
-        return self.weight.dtype
 
     @property
     def identity(self) -> Hashable:
@@ -63,6 +52,9 @@ class ColumnRanges(Weight):
             whole = self.weight.read_rows(start, stop) if whole is None else whole
             rows[:, begin:end] = whole[:, first:last]
         return rows
+
+    def read_ahead(self, most: int) -> None:
+        return  # most of what lies in a row of it is not read
 
     def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
         raise UnsupportedError(

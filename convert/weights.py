@@ -189,6 +189,45 @@ class ArrayWeight(Weight):
         return self.array.reshape(self.rows, self.columns)[start:stop]
 
 
+@dataclass(frozen=True, eq=False)
+class WeightView(Weight):
+    """A weight that is read otherwise than it is stored; of its name, shape and type.
+
+    Args:
+        weight: As it is stored.
+    """
+
+    weight: Weight
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Name of the weight."""
+        return self.weight.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Shape of the weight."""
+        return self.weight.shape
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """Type of the weight."""
+        return self.weight.dtype
+
+    def read_ahead(self, most: int) -> None:
+        self.weight.read_ahead(most)
+
+
+@dataclass(frozen=True, eq=False)
+class ComputedWeight(WeightView):
+    """A weight that something is done to in float32."""
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """Float32: rounded to the type of the weight, small changes would be lost."""
+        return FloatType.F32
+
+
 @dataclass(frozen=True)
 class RowRange:
     """Rows ``start`` to ``stop`` of a weight."""

@@ -9,33 +9,21 @@ import numpy as np
 
 from convert.errors import UnsupportedError
 from convert.weight_views import ColumnRanges
-from convert.weights import Floats, FloatType, Rows, Weight
+from convert.weights import ComputedWeight, Floats, Rows, Weight, WeightView
 
 
 @dataclass(frozen=True, eq=False)
-class TurnedWeight(Weight):
+class TurnedWeight(WeightView):
     """The transpose of a matrix.
 
     Args:
         weight: The matrix.
     """
 
-    weight: Weight
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the matrix."""
-        return self.weight.name
-
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """Its columns, its rows."""
         return self.weight.shape[::-1]
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """Its type."""
-        return self.weight.dtype
 
     @property
     def identity(self) -> Hashable:
@@ -56,7 +44,7 @@ class TurnedWeight(Weight):
 
 
 @dataclass(frozen=True, eq=False)
-class RaisedWeight(Weight):
+class RaisedWeight(ComputedWeight):
     """``weight + number`` in float32: norms whose scale is stored as what it is above one.
 
     Args:
@@ -64,23 +52,7 @@ class RaisedWeight(Weight):
         number: Added to each element.
     """
 
-    weight: Weight
     number: float
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the weight."""
-        return self.weight.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Its shape."""
-        return self.weight.shape
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """Float32, in which models add."""
-        return FloatType.F32
 
     @property
     def identity(self) -> Hashable:
