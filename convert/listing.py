@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from convert.errors import ExtensionError, UsageError
@@ -86,7 +87,16 @@ def _architectures() -> Listing:
         except ExtensionError as error:
             said = _broken(error)
         yield name, said
-    yield from importable(architecture_names())
+    yield from importable(architecture_names(), dict(_chosen_types()))
+
+
+def _chosen_types() -> Iterator[tuple[str, frozenset[str]]]:
+    """The imported types that each target takes which writes no graphs."""
+    from targets import target, target_names
+
+    for name in target_names():
+        with suppress(ExtensionError):  # `convert list targets` says why
+            yield name, target(name).imported_families
 
 
 def _first_line(what: object) -> str:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from types import MappingProxyType
 
 FILE = "tried_types.json"
 """In the package `convert`."""
@@ -35,12 +36,18 @@ class TriedType:
     refused: str | None
     lacking: Mapping[str, str]
 
-    def meaning(self) -> str:
-        """For a list of architectures."""
+    def meaning(self, chosen: Mapping[str, Collection[str]]) -> str:
+        """For a list of architectures.
+
+        Args:
+            chosen: See `importable`.
+        """
         if self.refused is not None:
             return f"refused: {self.refused}"
+        also = [target for target, kinds in chosen.items() if self.kind in kinds]
+        further = f"; also for {', '.join(also)}" if also else ""
         lacking = "".join(f"; not for {target}: {why}" for target, why in self.lacking.items())
-        return f"imported from {_PACKAGE} ({self.kind}){lacking}"
+        return f"imported from {_PACKAGE} ({self.kind}){further}{lacking}"
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,14 @@ def tried_types() -> TriedTypes:
     return TriedTypes(kept["version"], tuple(TriedType(**each) for each in kept["types"]))
 
 
-def importable(written: Iterable[str]) -> Iterator[tuple[str, str]]:
+def importable(
+    written: Iterable[str], chosen: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> Iterator[tuple[str, str]]:
     """Classes of the installed transformers without a hand-written architecture.
 
     Args:
         written: Names of the classes that have one.
+        chosen: Types that targets take which write no graphs, by the target's name.
 
     Returns:
         Name of each class, and whether it is imported, as far as that is known.
@@ -82,7 +92,7 @@ def importable(written: Iterable[str]) -> Iterator[tuple[str, str]]:
     for kind, name in names.items():
         kinds.setdefault(name, []).append(kind)
     for name in sorted(kinds.keys() - set(written)):
-        found = [known[kind].meaning() for kind in kinds[name] if kind in known]
+        found = [known[kind].meaning(chosen) for kind in kinds[name] if kind in known]
         said = "; ".join(dict.fromkeys(found)) or f"not tried with {_PACKAGE} {installed}"
         yield name, said if same or not found else f"with {_PACKAGE} {tried.version}: {said}"
 

@@ -29,6 +29,12 @@ def test_a_target_shows_its_options():
     assert "options split_max_size" in dict(listing("targets"))["gguf"]
 
 
+def test_an_imported_type_shows_the_targets_that_take_it_by_name():
+    shown = dict(listing("architectures"))
+    assert "(granite); also for gguf" in shown["GraniteForCausalLM"]
+    assert "gguf" not in shown["BertLMHeadModel"]
+
+
 def test_bits_count_scales_that_rows_share_by_their_share():
     shown = dict(listing("encodings"))
     assert shown["nf4_dq"] == "4.127 bits a weight in rows of 4096"

@@ -31,6 +31,12 @@ def test_every_class_without_an_architecture_is_listed():
     }
 
 
+def test_targets_that_write_no_graphs_are_named_where_they_take_a_type():
+    found = dict(importable(["ThreeForCausalLM"], {"gguf": {"one", "three"}, "other": {"one"}}))
+    assert found["OneForCausalLM"] == "imported from transformers (one); also for gguf, other"
+    assert "also" not in found["TwoForCausalLM"]
+
+
 def test_what_was_not_tried_with_the_installed_version_is_said(monkeypatch):
     names = {"one": "OneForCausalLM", "new": "NewForCausalLM"}
     monkeypatch.setattr(tried, "_installed", lambda: "5.1")
