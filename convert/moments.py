@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convert.convolution_weights import CollapsedTaps, Taps
 from convert.scaled_weights import ScaledWeight
-from convert.weight_views import ColumnRanges
+from convert.weight_views import ColumnRanges, SpacedRows
 from convert.weights import Floats, RowRanges, Weight
 
 
@@ -32,6 +32,8 @@ class Moments:
         """Of each column of a matrix; None where they are not known."""
         if isinstance(weight, ScaledWeight):
             return _divided(self.of(weight.weight), weight.column_factors)
+        if isinstance(weight, SpacedRows):
+            return self.of(weight.weight)
         found = self._found.get(weight.identity)
         if found is None:
             found = self._of_view(weight)

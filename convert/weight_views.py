@@ -1,4 +1,4 @@
-"""Column ranges of lazy matrices, read without the rest of the row."""
+"""Columns of lazy matrices, read without the rest of the row, and rows at equal distances."""
 
 from __future__ import annotations
 
@@ -61,6 +61,53 @@ class ColumnRanges(WeightView):
             f"some columns of {self.name} are not a tensor of the checkpoint",
             expected="all of its columns",
         )
+
+
+@dataclass(frozen=True)
+class SpacedRows(Weight):
+    """Rows of a weight that lie at equal distances.
+
+    Args:
+        weight: Of which they are.
+        first: Number of the first of them.
+        step: From one to the next.
+        count: How many.
+    """
+
+    weight: Weight
+    first: int
+    step: int
+    count: int
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Name of the weight."""
+        return self.weight.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """So many rows, the other axes of the weight."""
+        return (self.count, *self.weight.shape[1:])
+
+    @property
+    def dtype(self) -> FloatType:  # type: ignore[override]
+        """Type of the weight."""
+        return self.weight.dtype
+
+    @property
+    def identity(self) -> Hashable:
+        """That of the weight, and the rows."""
+        return (SpacedRows, self.weight.identity, self.first, self.step, self.count)
+
+    def read_rows(self, start: int, stop: int) -> Rows:
+        if stop <= start:
+            return self.weight.read_rows(0, 0)
+        first, last = (self.first + self.step * number for number in (start, stop - 1))
+        return self.weight.read_rows(first, last + 1)[:: self.step]
+
+    def put_back(self, values: Floats, start: int = 0) -> Iterator[tuple[Weight, int, Floats]]:
+        for number, row in enumerate(values, start):
+            yield from self.weight.put_back(row[None], self.first + self.step * number)
 
 
 def _is_worth_seeking(weight: Weight) -> bool:

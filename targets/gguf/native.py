@@ -36,6 +36,7 @@ def load_model(path: Path, *, vocab_only: bool = False) -> Any:
         RunnerCrashedError: llama.cpp refuses the file.
     """
     module = llama_cpp()
+    _SAID.clear()
     module.llama_backend_init()
     parameters = module.llama_model_default_params()
     parameters.vocab_only = vocab_only
@@ -46,6 +47,7 @@ def load_model(path: Path, *, vocab_only: bool = False) -> Any:
     if not model:
         raise RunnerCrashedError(
             f"llama.cpp refuses {path.name}",
+            found=_complaint(),
             remedy="run llama-cli on it to see what it says",
         )
     return model
@@ -103,9 +105,28 @@ def stop_ids(model: Any) -> frozenset[int]:
     return frozenset(token for token in tokens if module.llama_vocab_is_eog(vocabulary, token))
 
 
+def _complaint() -> str | None:
+    """The first error that llama.cpp has logged since it was asked to load a model."""
+    return next((text for text in _SAID if text), None)
+
+
+_SAID: list[str] = []
+"""What llama.cpp has logged as errors."""
+
+_MOST = 20
+
+
 @functools.cache
 def _silent_callback() -> Any:
     # Cached because llama.cpp calls it later: it must not be collected.
     import llama_cpp as module
 
-    return module.llama_log_callback(lambda level, text, data: None)
+    def keep(level: int, text: bytes, data: Any) -> None:
+        if level == _ERROR and len(_SAID) < _MOST:
+            _SAID.append(text.decode("utf-8", "replace").strip())
+
+    return module.llama_log_callback(keep)
+
+
+_ERROR = 4
+"""``GGML_LOG_LEVEL_ERROR``."""

@@ -17,6 +17,14 @@ def test_layers_are_drawn_together():
     ]
 
 
+def test_experts_of_the_same_layers_are_drawn_together():
+    names = [f"layers.{n}.experts.{e}.up.weight" for n in (0, 1, 3) for e in (0, 1, 2)]
+    assert fallback_lines(map(tensor, [*names, "layers.0.experts.7.up.weight"])) == [
+        "layers.0-1,3.experts.0-2.up.weight: int4_g64, because too odd",
+        "layers.0.experts.7.up.weight: int4_g64, because too odd",
+    ]
+
+
 def test_other_reasons_and_encodings_have_their_own_lines():
     lines = fallback_lines(
         [

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.errors import TruncatedFileError, UnsupportedError
-from convert.weight_views import ColumnRanges
+from convert.moments import Moments
+from convert.weight_views import ColumnRanges, SpacedRows
 from convert.weights import ArrayWeight, FileWeight, FloatType, RowRange, RowRanges
 
 HEADER = 24
@@ -50,6 +51,22 @@ def test_columns_of_chosen_rows():
     rows = RowRanges("w", (RowRange(ArrayWeight("w", matrix), 4, 8),))
     view = ColumnRanges(rows, ((1, 3),))
     np.testing.assert_array_equal(view.read_rows(1, 4), matrix[5:8, 1:3])
+
+
+def test_rows_at_equal_distances():
+    matrix = np.arange(40, dtype=np.float32).reshape(8, 5)
+    whole = ArrayWeight("w", matrix)
+    odd = SpacedRows(whole, 1, 2, 4)
+    assert (odd.name, odd.shape, odd.dtype) == ("w", (4, 5), FloatType.F32)
+    np.testing.assert_array_equal(odd.read_rows(1, 4), matrix[3::2])
+    assert odd.read_rows(2, 2).shape == (0, 5)
+    assert [(start, row.tolist()) for _, start, row in odd.put_back(matrix[:2], 1)] == [
+        (3, matrix[:1].tolist()),
+        (5, matrix[1:2].tolist()),
+    ]
+    moments = Moments()
+    moments.put(whole, np.ones(5, np.float32))
+    assert moments.of(odd) is not None
 
 
 def test_of_long_rows_only_the_range_is_read(tmp_path):

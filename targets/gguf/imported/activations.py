@@ -15,8 +15,9 @@ from targets.gguf.imported.evaluating import evaluated
 from targets.gguf.imported.linears import Linear, sources
 
 Floats = NDArray[np.float64]
-_CLOSE = 1e-5
-_LARGEST = 6.0
+_CLOSE = 2e-6
+_LARGEST = 9.0
+"""Beyond the limits that some activations have."""
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -42,19 +43,50 @@ KNOWN: Mapping[str, Callable[[Floats], Floats]] = {
 }
 
 
+def _times(function: Callable[[Floats], Floats]) -> Callable[[Floats, Floats], Floats]:
+    return lambda gate, up: function(gate) * up
+
+
+def _clamped(gate: Floats, up: Floats) -> Floats:
+    """``swiglu_oai`` of ggml, with the numbers that llama.cpp gives it."""
+    limited = np.minimum(gate, 7)
+    return np.asarray(limited * _sigmoid(1.702 * limited) * (np.clip(up, -7, 7) + 1))
+
+
+GATED: Mapping[str, Callable[[Floats, Floats], Floats]] = {
+    **{name: _times(function) for name, function in KNOWN.items()},
+    "swiglu_oai": _clamped,
+}
+"""Of what is gated and what gates it, by name."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Every ``step``-th row of a layer that holds two, from the one numbered ``first`` on."""
+
+    first: int
+    step: int = 1
+
+    def indices(self, total: int) -> NDArray[np.int64]:
+        """Their numbers, half of all there are."""
+        return self.first + self.step * np.arange(total // 2, dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class Activation:
     """Between the linear layers of an MLP.
 
     Args:
-        name: One of `KNOWN`, or what stands for another.
+        name: One of `KNOWN` or `GATED`, or what stands for another.
         gate: The layer that the activation sits on, if there is another that it multiplies.
-        second_half: Whether one layer holds both, that with the activation below.
+        gate_rows: Where one layer holds both: those that the activation sits on.
+        up_rows: Those that are multiplied.
     """
 
     name: str
     gate: Linear | None = None
-    second_half: bool = False
+    gate_rows: Rows | None = None
+    up_rows: Rows | None = None
 
 
 def activation(down: Linear, by_output: Mapping[ir.Value, Linear]) -> Activation:
@@ -68,9 +100,9 @@ def activation(down: Linear, by_output: Mapping[ir.Value, Linear]) -> Activation
         return _of_one(down.x, found[0])
     if len(found) == 2:
         for gate, up in (found, found[::-1]):
-            x, one = _numbers(gate.rows), np.ones(up.rows)
-            name = _name(x, _computed(down.x, {gate: x, up: one}))
-            if name is not None and _multiplies(down.x, gate, up):
+            x, others = _numbers(gate.rows), _others(up.rows)
+            name = _name(GATED, (x, others), _computed(down.x, {gate: x, up: others}))
+            if name is not None:
                 return Activation(name, gate)
     return Activation(f"one of {len(found)} layers")
 
@@ -79,26 +111,28 @@ def _of_one(value: ir.Value, layer: Linear) -> Activation:
     x = _numbers(layer.rows)
     y = _computed(value, {layer: x})
     if len(y) == layer.rows:
-        return Activation(_name(x, y) or "an unknown one")
-    if 2 * len(y) != layer.rows:
+        return Activation(_name(KNOWN, (x,), y) or "an unknown one")
+    count = len(y)
+    if 2 * count != layer.rows:
         return Activation("one of another width")
-    x, one = _numbers(len(y)), np.ones(len(y))
-    for second_half in (False, True):
-        parts = (one, x) if second_half else (x, one)
-        name = _name(x, _computed(value, {layer: np.concatenate(parts)}))
+    halves, in_turn = (Rows(0), Rows(count)), (Rows(0, 2), Rows(1, 2))
+    for gates, ups in (halves, halves[::-1], in_turn, in_turn[::-1]):
+        x, others = _numbers(count), _others(count)
+        both = np.empty(layer.rows)
+        both[gates.indices(layer.rows)], both[ups.indices(layer.rows)] = x, others
+        name = _name(GATED, (x, others), _computed(value, {layer: both}))
         if name is not None:
-            return Activation(name, layer, second_half)
+            return Activation(name, layer, gates, ups)
     return Activation("an unknown one")
-
-
-def _multiplies(value: ir.Value, gate: Linear, up: Linear) -> bool:
-    x = _numbers(up.rows)
-    found = _computed(value, {gate: np.ones(gate.rows), up: x})
-    return bool(np.allclose(found, x * (found[-1] / x[-1]), atol=_CLOSE))
 
 
 def _numbers(count: int) -> Floats:
     return np.linspace(-_LARGEST, _LARGEST, count)
+
+
+def _others(count: int) -> Floats:
+    """As many numbers of the same kind in another order."""
+    return np.random.default_rng(0).permutation(_numbers(count))
 
 
 def _computed(value: ir.Value, given: Mapping[Linear, Floats]) -> Floats:
@@ -109,9 +143,11 @@ def _computed(value: ir.Value, given: Mapping[Linear, Floats]) -> Floats:
     return evaluated(value, arrays).reshape(-1).astype(np.float64)
 
 
-def _name(x: Floats, y: Floats) -> str | None:
-    if len(x) != len(y):
+def _name(
+    known: Mapping[str, Callable[..., Floats]], given: tuple[Floats, ...], y: Floats
+) -> str | None:
+    if len(given[0]) != len(y):
         return None
-    fitting = {name: float(np.abs(f(x) - y).max()) for name, f in KNOWN.items()}
+    fitting = {name: float(np.abs(f(*given) - y).max()) for name, f in known.items()}
     best = min(fitting, key=lambda name: fitting[name])
     return best if fitting[best] < _CLOSE * max(1.0, float(np.abs(y).max())) else None

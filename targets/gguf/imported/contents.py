@@ -7,9 +7,10 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from targets.base import LayoutRequest
+from targets.gguf.imported.experts import expert_pieces
 from targets.gguf.imported.facts import Facts, facts_of
 from targets.gguf.imported.metadata import add_hyperparameters, context_length, smallest_window
-from targets.gguf.imported.origins import add_origins
+from targets.gguf.imported.origins import add_origins, add_pieces
 from targets.gguf.imported.rotations import stated
 from targets.gguf.imported.runs import Runs, runs_of
 from targets.gguf.imported.tensors import stored_names, stored_tensors
@@ -37,6 +38,7 @@ def imported_contents(request: LayoutRequest) -> Contents:
     def add_keys(writer: Any) -> None:
         add_hyperparameters(writer, config, facts, runs, tensors)
         add_origins(writer, tensors, {stored: name for name, stored in names.items()})
+        add_pieces(writer, tuple(expert_pieces(facts, runs)))
 
     return Contents(
         runs.architecture,

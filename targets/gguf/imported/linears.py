@@ -25,6 +25,7 @@ class Linear:
         experts: Names of the weights, where each expert has one for its own rows of ``x``; the
             first is ``name``.
         router: What the numbers of these rows are computed from.
+        expert_biases: Names of their biases; none if they have none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Linear:
     rows: int
     experts: tuple[str, ...] = ()
     router: ir.Value | None = None
+    expert_biases: tuple[str, ...] = ()
 
 
 def linears(model: ir.Model) -> tuple[Linear, ...]:
@@ -59,16 +61,20 @@ def _linears(model: ir.Model) -> Iterator[Linear]:
 
 def _of_experts(split: ir.Node, y: ir.Value, weight: ir.Value) -> Linear:
     """The layer that all experts are together; ``y`` is what the first gives."""
-    names = []
-    for share in split.outputs:
-        found = [_weight(reader) for reader in share.consumers()]
-        names += [str(each.name) for each in found if each is not None]
+    names, biases = list[str](), list[str]()
+    for product in (reader for share in split.outputs for reader in share.consumers()):
+        found = _weight(product)
+        names += [str(found.name)] if found is not None else []
+        bias = _with_bias(product.outputs[0])[1]
+        biases += [bias] if bias is not None else []
     ends = [reader for reader in y.consumers() if reader.op_type == "Concat"]
     x, router = split.inputs
-    if len(ends) != 1 or len(names) != len(split.outputs) or x is None or weight.shape is None:
+    known = len(names) == len(split.outputs) and len(biases) in (0, len(names))
+    if len(ends) != 1 or not known or x is None or weight.shape is None:
         raise NotComputableError(f"{split.name} of experts that do not end together")
     rows = weight.shape.numpy()[0]
-    return Linear(names[0], None, x, ends[0].outputs[0], rows, tuple(names), router)
+    y = ends[0].outputs[0]
+    return Linear(names[0], None, x, y, rows, tuple(names), router, tuple(biases))
 
 
 def _weight(node: ir.Node) -> ir.Value | None:

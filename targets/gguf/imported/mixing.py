@@ -1,29 +1,18 @@
-"""Experts of an imported graph in the keys and tensors of llama.cpp."""
+"""How an imported graph mixes experts, in the keys of llama.cpp."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 
 from convert.architectures.base import DecoderConfig
-from convert.errors import UnsupportedConfigError, UnsupportedEncodingError
-from convert.parameter import Parameter
-from convert.weights import RowRange, RowRanges, Weight
-from passes.encodings import encoding
-from passes.encodings.base import Encoding
+from targets.gguf.imported.experts import layer_of, width_of
 from targets.gguf.imported.expressing import Key, refusal
 from targets.gguf.imported.facts import Facts, Mixture
 from targets.gguf.imported.routings import Routing
 from targets.gguf.imported.runs import Mixing, Runs
-from targets.gguf.tensors import StoredTensor
 
-_LAYER = re.compile(r"\.(\d+)\.")
-_ROUTER = "blk.{}.ffn_gate_inp.weight"
-_CORRECTION = "blk.{}.exp_probs_b.bias"
 _SHARED = "blk.{}.ffn_down_shexp.weight"
-
-Stack = tuple[tuple[Weight, Encoding], ...]
 
 
 def mixing_keys(facts: Facts, config: DecoderConfig, runs: Runs, shared: int | None) -> list[Key]:
@@ -54,7 +43,7 @@ def mixing_keys(facts: Facts, config: DecoderConfig, runs: Runs, shared: int | N
 
 
 def _sizes(mixture: Mixture, shared: int | None, mixing: Mixing) -> Iterator[Key]:
-    width = _width(mixture)
+    width = width_of(mixture)
     yield "expert_count", mixture.routing.count
     yield "expert_used_count", mixture.routing.used
     yield "expert_feed_forward_length", width
@@ -91,84 +80,6 @@ def _places(facts: Facts, config: DecoderConfig, runs: Runs, mixing: Mixing) -> 
         yield "leading_dense_block_count", first
     if mixing.step:
         yield "interleave_moe_layer_step", 1
-
-
-def layer_of(name: str) -> int:
-    """Number of the layer that a parameter is of."""
-    match = _LAYER.search(name)
-    if match is None:
-        raise UnsupportedConfigError(f"{name} is of no layer")
-    return int(match[1])
-
-
-def router_names(facts: Facts) -> dict[str, str]:
-    """Names in the GGUF of the weights that choose among experts, and what is added to choose."""
-    found = {}
-    for each in facts.mixtures.values():
-        layer = layer_of(each.down.name)
-        found[each.router.name] = _ROUTER.format(layer)
-        if each.correction is not None:
-            found[each.correction] = _CORRECTION.format(layer)
-    return found
-
-
-def expert_names(facts: Facts) -> frozenset[str]:
-    """Names of all parameters of experts."""
-    return frozenset(
-        name
-        for each in facts.mixtures.values()
-        for part in (*each.up, each.down)
-        for name in part.experts
-    )
-
-
-def expert_tensors(
-    facts: Facts, held: Mapping[str, Parameter], runs: Runs
-) -> Iterator[StoredTensor]:
-    """A tensor for each matrix that all experts of a layer have.
-
-    Raises:
-        UnsupportedConfigError: Experts are made of other matrices than llama.cpp's.
-        UnsupportedEncodingError: Experts of a layer are to be stored differently.
-    """
-    for mixture in facts.mixtures.values():
-        scope = f"blk.{layer_of(mixture.down.name)}.ffn"
-        act = facts.activations[mixture.down.name]
-        if len(mixture.up) != 1 or act.gate is None or act.second_half:
-            raise refusal(runs, "experts without a gate, or with one in another place")
-        up, width = mixture.up[0], _width(mixture)
-        gates, ups, downs = (
-            _halves(held, up.experts, 0, width),
-            _halves(held, up.experts, width, 2 * width),
-            _stack(held, mixture.down.experts),
-        )
-        for kind, stack in (("gate", gates), ("up", ups), ("down", downs)):
-            name = f"{scope}_{kind}_exps.weight"
-            if len({chosen.name for _, chosen in stack}) != 1:
-                raise UnsupportedEncodingError(
-                    f"llama.cpp has the experts of a layer in one tensor, {name}, of one type",
-                    found=", ".join(sorted({chosen.name for _, chosen in stack})),
-                    remedy="choose a pattern of names that matches all experts of the layer",
-                )
-            yield StoredTensor(name, *stack[0], stacked=stack)
-
-
-def _width(mixture: Mixture) -> int:
-    return mixture.up[0].rows // 2
-
-
-def _stack(held: Mapping[str, Parameter], names: tuple[str, ...]) -> Stack:
-    parts = [held[name] for name in names]
-    return tuple(
-        (each.weight, each.encoding or encoding(each.weight.dtype.value)) for each in parts
-    )
-
-
-def _halves(held: Mapping[str, Parameter], names: tuple[str, ...], start: int, stop: int) -> Stack:
-    return tuple(
-        (RowRanges(f"{weight.name}.{start}", (RowRange(weight, start, stop),)), chosen)
-        for weight, chosen in _stack(held, names)
-    )
 
 
 def shared_width(tensors: Mapping[str, tuple[int, ...]], layers: int) -> int | None:

@@ -16,8 +16,8 @@ from convert.graph import parameters
 from convert.parameter import Parameter
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
+from targets.gguf.imported.experts import expert_names, expert_tensors, router_names
 from targets.gguf.imported.facts import Attention, Facts
-from targets.gguf.imported.mixing import expert_names, expert_tensors, router_names
 from targets.gguf.imported.rotating import rotary_factors, rotated_rows
 from targets.gguf.imported.runs import Runs
 from targets.gguf.tensors import StoredTensor, name_map
@@ -127,8 +127,9 @@ def _orders(
     for attention in facts.attentions:
         found |= _attention_orders(attention, runs)
     for each in facts.activations.values():
-        if each.gate is not None and each.second_half:
-            order = np.roll(np.arange(each.gate.rows, dtype=np.int64), -each.gate.rows // 2)
+        if each.gate is not None and each.gate_rows and each.up_rows and not each.gate.experts:
+            shares = (each.gate_rows, each.up_rows)
+            order = np.concatenate([share.indices(each.gate.rows) for share in shares])
             found |= _with_bias(each.gate.name, each.gate.bias, order)
     for name, stored in names.items():
         match = _NORMS.fullmatch(stored)

@@ -8,7 +8,7 @@ import sys
 import html5lib
 import pytest
 
-from convert.manifest import GateRecord
+from convert.manifest import ExpertCoverage, GateRecord, WeightingRecord
 from convert.reporting import charts
 from convert.reporting.page import page
 from tests.support import reports
@@ -64,6 +64,21 @@ def test_it_tells_all_that_is_known(shown):
         "hash the checkpoint 0.3 s",
         "prompt 1, token 5",
     ):
+        assert told in text
+
+
+def test_it_tells_how_many_tokens_experts_saw():
+    seen = ExpertCoverage(experts=8, threshold=8, few={"model.layers.0.mlp.experts.3": 2})
+    for few, told in ((seen.few, "1 of 8 experts saw fewer than 8 tokens"), ({}, "at least 8 of")):
+        weighting = WeightingRecord(
+            text_sha256="ab",
+            tokens=128,
+            moments_sha256="cd",
+            experts=seen.model_copy(update={"few": few}),
+        )
+        made = reports.manifest(weighting=weighting)
+        text = words(parsed(page(made, reports.data(made))))
+        assert "weighted by 128 tokens" in text
         assert told in text
 
 

@@ -11,7 +11,7 @@ from convert.sources.gguf_file import read_gguf
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
 from targets.gguf.header import add_tensor_infos, header_bytes, new_writer
-from targets.gguf.imported.origins import add_origins, origins
+from targets.gguf.imported.origins import Piece, add_origins, add_pieces, origins, pieces_of
 from targets.gguf.tensors import StoredTensor
 
 
@@ -38,3 +38,13 @@ def test_names_and_orders_come_back(tmp_path: Path) -> None:
     assert found["b.weight"][1] is None
     assert all(found[name][1].tolist() == turned for name in ("a.weight", "c.weight"))
     assert told(tmp_path / "y.gguf", tensors, {}) == {}
+
+
+def test_pieces_come_back(tmp_path: Path) -> None:
+    pieces = [Piece("k", "kv.weight", 0, 1, 24, turned=True), Piece("g", "experts.{}.gate", 1, 2)]
+    writer = new_writer("llama")
+    add_pieces(writer, pieces)
+    (tmp_path / "x.gguf").write_bytes(header_bytes(writer) + bytes(4096))
+    assert pieces_of(read_gguf(tmp_path / "x.gguf")) == pieces
+    assert pieces[0].rows(2, 3).tolist() == [48, 49, 50]
+    assert pieces[1].rows(2, 3).tolist() == [1, 3, 5]
