@@ -5,7 +5,7 @@ Shapes: B batch, S new tokens, T all tokens (cached and new).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -89,3 +89,33 @@ def mask(b: GraphBuilder, at: Slots, window: int | None) -> ir.Value:
     own = boolean("Equal", at.key, at.query, "own", pairs)
     kept = boolean("Or", at.kept, own, "kept", all_pairs)
     return boolean("And", kept, reach, "allowed", all_pairs)
+
+
+def conjuncts(value: ir.Value) -> Iterator[ir.Value]:
+    """The conditions that all must hold where a mask allows."""
+    producer = value.producer()
+    if producer is None or producer.op_type != "And":
+        yield value
+        return
+    for operand in producer.inputs:
+        assert operand is not None
+        yield from conjuncts(operand)
+
+
+def is_only_causal(mask: ir.Value) -> bool:
+    """Whether a mask says no more than that a query sees what is behind and no padding."""
+    conditions = list(conjuncts(mask))
+    behind = [value for value in conditions if _is_behind(value)]
+    kept = [value for value in conditions if _kind(value) == "Or"]
+    return len(conditions) == 2 and len(behind) == len(kept) == 1
+
+
+def _is_behind(value: ir.Value) -> bool:
+    producer = value.producer()
+    key = producer.inputs[0] if producer is not None else None
+    return _kind(value) == "LessOrEqual" and key is not None and key.name == KEY_SLOTS
+
+
+def _kind(value: ir.Value) -> str:
+    producer = value.producer()
+    return producer.op_type if producer is not None else ""

@@ -13,6 +13,7 @@ from convert.importing.deriving import Derive
 from convert.importing.expert_writing import WriteExperts
 from convert.importing.masking import write_masks
 from convert.importing.raising.attention import RaiseAttention
+from convert.importing.raising.batched_experts import RaiseBatchedExperts
 from convert.importing.raising.layer_norm import RaiseLayerNorm
 from convert.importing.raising.linear_biases import RaiseLinearBiases
 from convert.importing.raising.partial_rotary import RaisePartialRotary
@@ -20,6 +21,7 @@ from convert.importing.raising.positions import RaisePositions
 from convert.importing.raising.rms_norm import RaiseRmsNorm
 from convert.importing.raising.rotary import RaiseRotary
 from convert.importing.raising.tidying import Tidy
+from convert.importing.raising.uniform import DropUniform
 from convert.importing.raising.written_masks import RaiseMasks
 from convert.importing.skeleton import Skeleton
 from convert.importing.tracing import trace
@@ -32,6 +34,7 @@ RAISING: tuple[type[Pass], ...] = (
     RaiseRotary,
     RaisePartialRotary,
     Tidy,
+    RaiseBatchedExperts,
     Derive,
     WriteExperts,
 )
@@ -39,6 +42,7 @@ RAISING: tuple[type[Pass], ...] = (
 
 ATTENTION: tuple[type[Pass], ...] = (
     Tidy,
+    DropUniform,
     RaisePositions,
     RaiseAttention,
     RaiseMasks,

@@ -21,9 +21,6 @@ _ATTENTION = (
 )
 _MASK = "(Tensor attention_mask, SymInt queries, int window) -> Tensor"
 
-_PROBED = 24
-"""Queries and keys at which a mask's function is tried out, besides the window's own edge."""
-
 # Tensors that models pass to every kind of attention, and that change nothing in ours.
 _HARMLESS = frozenset({"position_ids", "cache_position", "cu_seq_lens_q", "cu_seq_lens_k"})
 
@@ -97,39 +94,13 @@ def _mask(
     """What transformers calls instead of making a mask, see ``AttentionMaskInterface`` there."""
     import torch
 
+    from convert.importing.mask_functions import mask_of
+
     if attention_mask is None:  # for an encoder that is not there; attention refuses it
         return None
-    if not _is_causal(mask_function, local_size):
-        raise UnsupportedArchitectureError(
-            "the model has a mask of its own",
-            expected="causal attention, with a sliding window or without",
-            found=f"mask function {getattr(mask_function, '__qualname__', mask_function)}",
-        )
-    allowed = torch.ops.tricast.mask(attention_mask, q_length, local_size or 0)
+    allowed = mask_of(mask_function, attention_mask, q_length, local_size)
     # Added to scores, as models expect that write their attention out.
     return torch.where(allowed, 0.0, torch.finfo(torch.float32).min)
-
-
-def _is_causal(function: Callable[..., Any], window: int | None) -> bool:
-    """Whether a mask function says no more than ``query - window < key <= query``."""
-    import torch
-    from torch.utils._python_dispatch import _disable_current_modes
-
-    edge = window or 0
-    places = sorted({*range(_PROBED), *range(max(edge - 2, 0), edge + 3)})
-    with _disable_current_modes(), torch._C.DisableTorchFunction():
-        first = torch.zeros((), dtype=torch.int64, device="cpu")
-        for query in places:
-            for key in places:
-                pair = (first + query, first + key)
-                try:
-                    allowed = bool(function(first, first, *pair))
-                except Exception:
-                    return False
-                inside = key <= query and (window is None or key > query - window)
-                if allowed != inside:
-                    return False
-    return True
 
 
 def _refused(module: Any, reason: str) -> UnsupportedArchitectureError:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from openvino import Node
 from openvino.opset13 import concat
 
+from convert.architectures.masks import is_only_causal
 from convert.attention_sinks import sink_of
 from targets.openvino.alibi import biased_mask
 from targets.openvino.attention import attention, capped_attention, scores_to_add
@@ -77,14 +78,7 @@ def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     q, k, v, _, past_k, past_v = context.inputs(node)
     allowed = node.inputs[3]
     assert allowed is not None
-    pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
-    added = pageable is None and allowed.dtype != ir.DataType.BOOL
-    if added:
-        mask = context.node(allowed)
-    elif pageable is None:
-        mask = context.shared("scores", allowed, scores_to_add)
-    else:
-        mask = pageable
+    mask, pageable = _mask(context, allowed)
     keys, values = concat([past_k, k], axis=2), concat([past_v, v], axis=2)
     scale = given["scale"]
     if scale is None:
@@ -93,13 +87,23 @@ def lower_attention(context: Context, node: ir.Node) -> Sequence[Node]:
     refuse_unless(len(node.outputs) <= 3 or sink is not None, node, "scores as an output")
     if sink is not None:
         refuse_unless(not given["softcap"], node, "a sink beside a softcap")
-        refuse_unless(not added, node, "a sink beside added scores")
+        refuse_unless(pageable, node, "a sink beside added scores or a mask of its own")
         mixed = attention(q, keys, values, mask, scale=scale, sink=context.node(sink.scores))
         context.absorb(sink.steps, sink.result, mixed)
-    elif given["softcap"] or added:
-        # Said in full where paged attention would lose what is added.
+    elif given["softcap"] or not pageable:
+        # Said in full where paged attention would lose what is added, or the mask.
         cap = given["softcap"]
         mixed = capped_attention(q, keys, values, mask, scale=scale, softcap=cap)
     else:
         mixed = attention(q, keys, values, mask, scale=scale)
     return [mixed, keys, values]
+
+
+def _mask(context: Context, allowed: ir.Value) -> tuple[Node, bool]:
+    """What is added to scores, and whether paged attention knows all that it says."""
+    pageable = windowed_mask(context, allowed) or biased_mask(context, allowed)
+    if pageable is not None:
+        return pageable, True
+    if allowed.dtype != ir.DataType.BOOL:
+        return context.node(allowed), False
+    return context.shared("scores", allowed, scores_to_add), is_only_causal(allowed)

@@ -7,13 +7,12 @@ other mask compiles as well, and the window is silently lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx_ir as ir
 from openvino import Node
 from openvino import opset13 as ops
 
+from convert.architectures.masks import conjuncts
 from targets.openvino.attention import BLOCKED
 from targets.openvino.context import Context
 
@@ -25,7 +24,7 @@ def windowed_mask(context: Context, mask: ir.Value) -> Node | None:
         context: With the operands of ``mask`` lowered.
         mask: Conjunction of three conditions, one of them ``key > query - window``.
     """
-    conditions = list(_conjuncts(mask))
+    conditions = list(conjuncts(mask))
     windows = [value for value in conditions if _window(value) is not None]
     if len(windows) != 1 or len(conditions) != 3:
         return None
@@ -48,16 +47,6 @@ def windowed_mask(context: Context, mask: ir.Value) -> Node | None:
         return ops.slice(scores, *bounds)
 
     return context.shared("window", mask, build)
-
-
-def _conjuncts(value: ir.Value) -> Iterator[ir.Value]:
-    producer = value.producer()
-    if producer is None or producer.op_type != "And":
-        yield value
-        return
-    for operand in producer.inputs:
-        assert operand is not None
-        yield from _conjuncts(operand)
 
 
 def _window(value: ir.Value) -> tuple[ir.Value, ir.Value, int] | None:

@@ -1,28 +1,34 @@
 """arange(past, past + S)  =  position_ids: positions that a model counts by itself.
 
 It counts slots, and so the padding on the left too; what it is told counts tokens. Without padding
-both are the same. Values ``[S]`` or ``[1, S, ...]`` become ``[B, S, ...]`` on the way.
+both are the same. Values ``[S]`` or ``[1, S, ...]`` become ``[B, S, ...]`` on the way, until they
+meet what depends on the tokens; masks compare slots with slots and stay.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from convert.graph import BATCH, KEY_SLOTS, POSITION_IDS, QUERY_SLOTS, remove_dead_nodes
+from convert.importing.content import of_ids
 from convert.importing.raising.lengths import PAST, SLOTS, TOKENS, length_of
 from convert.importing.raising.patterns import Rewriter, Value, integers_of, orders, rank_of
 from passes.base import Pass
 
 _BY_ELEMENT = frozenset(
-    ("Add", "Sub", "Mul", "Div", "Cast", "Sin", "Cos", "Neg", "Max", "Min", "Exp", "Pow")
+    (
+        *("Add", "Sub", "Mul", "Div", "Cast", "Sin", "Cos", "Neg", "Max", "Min", "Exp", "Pow"),
+        *("Floor", "Log"),
+    )
 )
 
 
 class RaisePositions(Pass):
-    """Only in graphs that do not read ``position_ids`` so far."""
+    """In embeddings, rotations and factors of attention."""
 
     name = "raise_positions"
     exact = False  # with padding on the left it computes something else, which is the purpose
@@ -32,13 +38,14 @@ class RaisePositions(Pass):
 
     def rewrite(self, model: ir.Model) -> bool:
         told = next((value for value in model.graph.inputs if value.name == POSITION_IDS), None)
-        if told is None or told.uses():
+        if told is None:
             return False
-        changed = False
+        changed, said = False, of_ids(model)
         for node in list(model.graph):
             if _counts_slots(node) and node.outputs[0].name not in _OWN:
-                walk = _Walk(Rewriter(model), told)
-                changed = walk.widened(node.outputs[0]) or changed
+                for use in list(node.outputs[0].uses()):
+                    walk = _Walk(Rewriter(model), told, said)
+                    changed = walk.widened(*use, node.outputs[0]) or changed
         remove_dead_nodes(model)
         return changed
 
@@ -81,17 +88,17 @@ class _Wide:
 class _Walk:
     """From slots to where they meet what has the axis of the batch."""
 
-    def __init__(self, to: Rewriter, told: ir.Value) -> None:
-        self._to, self._told = to, told
+    def __init__(self, to: Rewriter, told: ir.Value, said: Collection[ir.Value]) -> None:
+        self._to, self._told, self._said = to, told, said
         self._met: list[tuple[ir.Node, int, ir.Value]] = []
         self._same: list[tuple[ir.Value, ir.Value]] = []
 
-    def widened(self, slots: ir.Value) -> bool:
-        """Let all that follows from slots follow from positions; False if something cannot."""
-        if not self._follow(slots, _Wide(self._told, longer=True)):
+    def widened(self, node: ir.Node, place: int, slots: ir.Value) -> bool:
+        """Let all that a node makes of slots follow from positions; False if something cannot."""
+        if not self._step(node, place, slots, _Wide(self._told, longer=True)):
             return False
-        for node, place, value in self._met:
-            node.replace_input_with(place, value)
+        for reader, index, value in self._met:
+            reader.replace_input_with(index, value)
         for old, new in self._same:
             self._to.replace(old, new)
         return True
@@ -106,18 +113,22 @@ class _Walk:
         if node.op_type in ("Expand", "Tile") and _text(result) == _text(wide.value):
             self._same.append((result, wide.value))
             return True
-        if node.op_type == "Unsqueeze":
-            return self._unsqueezed(node, wide)
+        if node.op_type in ("Unsqueeze", "Reshape"):
+            moved = self._unsqueezed if node.op_type == "Unsqueeze" else self._reshaped
+            return moved(node, wide)
         if node.op_type == "Gather" and place == 1 and rank_of(node.inputs[0]) == 2:
             shape = [*(wide.value.shape or ()), *(node.inputs[0].shape or ())[1:]]  # type: ignore[union-attr]
             made = self._to.op(node, "Gather", (node.inputs[0], wide.value), shape=shape)
             return self._follow(result, _Wide(made, wide.longer))
-        if node.op_type not in _BY_ELEMENT:
-            return False
-        if result.shape is not None and BATCH in _text(result)[:1]:
+        return node.op_type in _BY_ELEMENT and self._computed(node, place, old, wide)
+
+    def _computed(self, node: ir.Node, place: int, old: ir.Value, wide: _Wide) -> bool:
+        result = node.outputs[0]
+        if BATCH not in _text(result)[:1]:
+            return self._by_element(node, place, old, wide)
+        if result in self._said:
             self._met.append((node, place, wide.value))
-            return True
-        return self._by_element(node, place, old, wide)
+        return result in self._said
 
     def _by_element(self, node: ir.Node, place: int, old: ir.Value, wide: _Wide) -> bool:
         others = [each for index, each in enumerate(node.inputs) if index != place]
@@ -151,6 +162,19 @@ class _Walk:
             dtype=wide.value.dtype or ir.DataType.INT64,
         )
         return self._follow(node.outputs[0], _Wide(made, wide.longer))
+
+    def _reshaped(self, node: ir.Node, wide: _Wide) -> bool:
+        """Axes of length 1 added behind the tokens."""
+        sizes, own = _text(node.outputs[0]), _text(wide.value)
+        behind = sizes[1:] if sizes[:1] == ["1"] else sizes
+        if behind[:1] != own[1:2] or set(behind[1:]) | set(own[2:]) > {"1"}:
+            return False
+        target = [0, 0, *[1] * (len(behind) - 1)]
+        constant = self._to.constant(np.array(target), "constant_" + "_".join(map(str, target)))
+        shape = [*(wide.value.shape or ())[:2], *target[2:]]
+        dtype = wide.value.dtype or ir.DataType.INT64
+        made = self._to.op(node, "Reshape", (wide.value, constant), shape=shape, dtype=dtype)
+        return self._follow(node.outputs[0], _Wide(made, longer=behind == sizes))
 
 
 def _text(value: Value) -> list[str]:

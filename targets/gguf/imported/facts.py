@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from convert.architectures.base import DecoderConfig
+from convert.architectures.masks import is_only_causal
 from convert.errors import UnsupportedConfigError
 from convert.graph import attention_nodes
 from convert.importing.raising.patterns import size_of
@@ -169,6 +170,8 @@ def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Read
     mask = node.inputs[3]
     if mask is None or mask.dtype != ir.DataType.BOOL:
         raise NotComputableError(f"{node.name} of scores that something is added to")
+    if window is None and not is_only_causal(mask):
+        raise NotComputableError(f"{node.name} with a mask of its own, {mask.name}")
     rotated = [_rotation(each, reading.said) for each in (queries, keys)]
     one, other = rotated
     if (one is None) != (other is None) or (one and other and not one.equals(other)):

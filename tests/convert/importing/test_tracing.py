@@ -6,7 +6,6 @@ import pytest
 from convert.errors import BrokenInputError, UnsupportedArchitectureError
 from convert.importing.axes import Axes, expression_of
 from convert.importing.call import Call
-from convert.importing.operators import _is_causal, register
 from convert.importing.skeleton import skeleton
 from convert.importing.tracing import trace
 from convert.importing.translating import HANDLERS, _numbers
@@ -65,18 +64,6 @@ def test_buffers_have_the_values_that_they_have_after_loading():
     expected = 100.0 ** (-np.arange(0, 8, 2) / 8)
     np.testing.assert_allclose(made.buffers["model.rotary_emb.inv_freq"], expected, rtol=1e-6)
     assert all(each.is_meta for each in made.model.parameters())
-
-
-def test_masks_are_known_by_what_they_allow():
-    from transformers import masking_utils as masks
-
-    register()
-    assert _is_causal(masks.causal_mask_function, None)
-    assert _is_causal(masks.sliding_window_causal_mask_function(5), 5)
-    assert _is_causal(masks.sliding_window_causal_mask_function(4096), 4096)
-    assert not _is_causal(masks.sliding_window_causal_mask_function(5), 6)
-    assert not _is_causal(masks.sliding_window_causal_mask_function(5), None)
-    assert not _is_causal(masks.bidirectional_mask_function, None)
 
 
 def test_lengths_are_numbers_or_computed():

@@ -14,6 +14,10 @@ FLOAT = ir.TensorType(ir.DataType.FLOAT)
 
 
 def lowered(kind, lower, arrays, **attributes):
+    return evaluate(operator(kind, lower, arrays, **attributes))
+
+
+def operator(kind, lower, arrays, **attributes):
     dtypes = [ir.DataType.BOOL if each.dtype == bool else ir.DataType.FLOAT for each in arrays]
     values = [
         ir.Value(name=f"x{place}", type=ir.TensorType(dtype), shape=ir.Shape(each.shape))
@@ -24,7 +28,7 @@ def lowered(kind, lower, arrays, **attributes):
     context = Context()
     for value, array in zip(values, arrays, strict=True):
         context.bind(value, ops.constant(array), value.name)
-    return evaluate(lower(context, node)[0])
+    return lower(context, node)[0]
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])
@@ -91,3 +95,14 @@ def test_scores_are_bent_before_they_are_masked():
     shares = np.where(allowed, np.exp(scores), 0)
     expected = shares / shares.sum(-1, keepdims=True) @ values
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_that_paged_attention_does_not_know_is_said_in_full():
+    """It would be dropped together with the operator that it is an input of."""
+    q, k, v, past = (RNG.normal(size=(1, 2, 3, 8)).astype(np.float32) for _ in range(4))
+    allowed = RNG.random((1, 1, 3, 6)) < 0.7
+    made = operator("Attention", lower_attention, (q, k, v, allowed, past, past), scale=0.5)
+    assert made.get_type_name() == "MatMul"
+    scores = np.exp(q @ np.concatenate([past, k], 2).transpose(0, 1, 3, 2) * 0.5) * allowed
+    expected = scores / scores.sum(-1, keepdims=True) @ np.concatenate([past, v], 2)
+    np.testing.assert_allclose(evaluate(made), expected, rtol=1e-4, atol=1e-5)

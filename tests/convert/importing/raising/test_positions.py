@@ -107,3 +107,19 @@ def test_decoders_that_count_by_themselves(family):
     assert max(found.values()) < 1e-5, found
     kinds = operators(Imported(raw, raw["architectures"][0])._graph())
     assert kinds["Range"] == 2  # of queries and of keys, for the mask
+
+
+def test_slots_that_masks_compare_stay_beside_positions():
+    """What is scaled by its position is told it; what subtracts slots from lengths is not."""
+
+    def read(op, constant, slots, ids):
+        shape, column = constant(1, 3), op("Cast", slots, shape=("sequence",), to=7)
+        wide = op("Reshape", column, shape, shape=(1, "sequence", 1))
+        scaled = op("Mul", ids, wide, shape=("batch", "sequence", "sequence"))
+        padding = op("ReduceSum", constant(1, 2), shape=("batch", 1))
+        apart = op("Sub", slots, padding, shape=("batch", "sequence"))
+        return op("Add", scaled, apart, shape=("batch", "sequence", "sequence"))
+
+    changed, kinds = raised(read)
+    assert changed
+    assert kinds.count("Range") == 1 and kinds.count("Reshape") == 1

@@ -157,3 +157,15 @@ def test_what_depends_on_weights_cannot_be_computed(graph) -> None:
         evaluated(layers[0].y, {})
     assert sources(layers[-1].x, {each.y: each for each in layers})
     assert find_value(graph, str(layers[0].y.name)) is layers[0].y
+
+
+def test_a_mask_of_its_own_is_refused(llama, graph) -> None:
+    (node, *_) = attention_nodes(graph)
+    mask = node.inputs[3]
+    own = ir.Node("", "And", [mask, mask], name="own")
+    own.outputs[0].name, own.outputs[0].type, own.outputs[0].shape = "own", mask.type, mask.shape
+    graph.graph.insert_before(node, own)
+    node.replace_input_with(3, own.outputs[0])
+    with pytest.raises(UnsupportedConfigError, match=r"llama\.cpp") as refused:
+        facts_of(graph, llama.config)
+    assert "a mask of its own, own" in str(refused.value)
