@@ -13,10 +13,10 @@ from convert.errors import (
     MissingFileError,
     TensorMismatchError,
     UnavailableSourceError,
-    UnsupportedConfigError,
     UsageError,
 )
 from convert.expert_tensors import expert_by_expert
+from convert.quantized_already import require_unquantized
 from convert.sources import safetensors_files
 from convert.sources.downloads import Downloads
 from convert.sources.hub_urls import hub_id
@@ -330,7 +330,7 @@ def _open_folder(
     from convert.architectures import base_prefix, bound_weights, expert_names
 
     config = read_json_object(folder / "config.json")
-    _refuse_quantized(folder, config)
+    require_unquantized(config, str(folder))
     weights, files, downloads = _open_weights(folder, snapshot, remote)
     weights = with_base_prefix(weights, base_prefix(config))
     names = expert_names(config)
@@ -378,16 +378,3 @@ def _open_pickles(folder: Path) -> tuple[dict[str, Weight], Iterable[str]]:
 
 def _is_derived(name: str) -> bool:
     return name.endswith(_DERIVED_BUFFERS)
-
-
-def _refuse_quantized(folder: Path, config: Mapping[str, Any]) -> None:
-    for key in ("quantization_config", "compression_config"):
-        value = config.get(key)
-        if value:
-            method = value.get("quant_method") if isinstance(value, dict) else value
-            raise UnsupportedConfigError(
-                f"{folder} is quantized already",
-                expected="weights in F32, F16 or BF16",
-                found=f"{key} of method {method!r} in config.json",
-                remedy="convert from the original, unquantized checkpoint",
-            )

@@ -139,7 +139,8 @@ def _is_computed(value: ir.Value | None) -> bool:
 def _role(value: ir.Value) -> Role:
     consumers = value.consumers()
     if any(node.op_type == "Gather" for node in consumers):
-        return Role.EMBEDDING
+        # One number a row, such as a factor of each expert, is no embedding.
+        return Role.OTHER if value.shape is not None and len(value.shape) == 1 else Role.EMBEDDING
     products = [
         product
         for node in consumers

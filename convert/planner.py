@@ -16,6 +16,7 @@ from convert.planned_artifact import ArtifactPlan, by_encoding
 from convert.prediction.asked import Asked
 from convert.prediction.on_hardware import HardwarePlan, plan_on
 from convert.preparation import deployment_options, stored_graph
+from convert.quantized_already import require_unquantized
 from convert.recipe import Artifact, Recipe
 from convert.stream import CHUNK_BYTES
 from convert.unread_weights import unread_weights
@@ -38,6 +39,7 @@ class Planner:
 
     def __init__(self, raw_config: Mapping[str, Any], recipe: Recipe) -> None:
         architecture = architecture_of(raw_config)
+        require_unquantized(raw_config, "the checkpoint")
         self.config = architecture.parse(raw_config)
         self._raw, self._recipe = raw_config, recipe
         self._weights = unread_weights(architecture.parameters(self.config), raw_config)

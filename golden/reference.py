@@ -39,7 +39,8 @@ class Reference:
         text_config = model.config.get_text_config()
         self.vocab = int(text_config.vocab_size)
         self.max_positions = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
-        self.start_id = _first_id(model.config.bos_token_id, default=0)
+        stated = (getattr(each, "bos_token_id", None) for each in (model.config, text_config))
+        self.start_id = _first_id(next((each for each in stated if each is not None), None), 0)
         self.stop_ids = _stop_ids(model)
 
     @property
@@ -217,11 +218,17 @@ def _model_class(folder: Path) -> tuple[Any, dict[str, Any]]:
     module = OWN_CLASSES.get(names[0]) or _added_module(names[0])
     if module is not None:
         return getattr(import_module(module), names[0]), {}
-    from transformers import AutoModelForCausalLM
+    import transformers
+
+    from convert.importing.skeleton import class_name, class_names
 
     # Other ways to multiply with experts need rows that start at multiples of 16 bytes.
     eager = {"attn_implementation": "eager", "experts_implementation": "eager"}
-    return AutoModelForCausalLM, {**eager, "trust_remote_code": False}
+    name = class_name(config)
+    if name not in (None, class_names().get(config.get("model_type"))):
+        # One that sees or hears, too, or is made from a part of a config.
+        return getattr(transformers, str(name)), eager
+    return transformers.AutoModelForCausalLM, {**eager, "trust_remote_code": False}
 
 
 def _added_module(name: Any) -> str | None:

@@ -3,6 +3,7 @@
     python -m bench.architectures                       # all types, about 20 minutes
     python -m bench.architectures mpt falcon            # some types only
     python -m bench.architectures --failed --resume out/architectures.json   # those that failed
+    python -m bench.architectures --released            # models as they were released, 40 minutes
 
 Findings are kept in the file of ``--resume`` while they are made; types that it has are not tried
 again unless they are named. ``--trace`` tries the named types in this process and shows the whole
@@ -16,37 +17,46 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.architectures import kept
 from bench.architectures.children import Limits, Trial, trials
 from bench.architectures.findings import Finding
 from bench.architectures.page import failures, page, summary
+from bench.architectures.released_page import released_page
+from bench.architectures.releases import releases
 from bench.architectures.tried import tried_types
+
+_KEPT = ("out/architectures.json", "out/released.json")
+"""Of types, and of released models."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Try types out, and tell."""
     options = _parser().parse_args(arguments)
     _warm_up()
-    from convert.importing.skeleton import class_names
-
-    known = sorted(class_names())
+    known = sorted(_names(options.released))
     unknown = sorted(set(options.types) - set(known))
     if unknown:
-        sys.exit(f"transformers has no causal language model of type {', '.join(unknown)}")
+        sys.exit(f"there is no {', '.join(unknown)} among the names to try")
     if options.trace:
-        _in_this_process(options.types)
+        _in_this_process(options.types, options.released)
         return
+    options.resume = options.resume or Path(_KEPT[options.released])
     findings = kept.read(options.resume)
     failed = [kind for kind, each in findings.items() if options.failed and each.reasons]
     asked = options.types or failed or [kind for kind in known if kind not in findings]
-    for finding in trials(asked, options.jobs, _trial(), Limits(options.seconds)):
+    trial, limits = _trial(options.released), Limits(options.seconds)
+    for finding in trials(asked, options.jobs, trial, limits):
         findings[finding.kind] = finding
         kept.write(options.resume, findings)
         print(_line(finding), flush=True)
     whole = kept.by_name(findings.values())
+    if options.released:
+        if options.report:
+            options.report.write_text(released_page(whole, releases(), kept.versions()))
+        return
     if options.failures:
         options.failures.write_text(failures(whole))
     if options.report:
@@ -62,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("types", nargs="*", metavar="TYPE", help="default: all that are not kept")
     parser.add_argument("--jobs", type=int, default=1, help="types at a time")
     parser.add_argument("--seconds", type=float, default=Limits.seconds, help="for a type, at most")
-    parser.add_argument("--resume", type=Path, default=Path("out/architectures.json"))
+    parser.add_argument("--released", action="store_true", help="released models, not types")
+    parser.add_argument("--resume", type=Path, help=f"default: {' or '.join(_KEPT)}")
     parser.add_argument("--failed", action="store_true", help="those with a reason, again")
     parser.add_argument("--failures", type=Path, help="write those with a reason there")
     parser.add_argument("--report", type=Path, help="write the page there")
@@ -71,10 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _trial() -> Trial:
+def _names(released: bool) -> Iterable[str]:
+    from convert.importing.skeleton import class_names
+
+    return releases() if released else class_names()
+
+
+def _trial(released: bool) -> Trial:
+    from bench.architectures.release_trial import try_release
     from bench.architectures.trial import try_out
 
-    return try_out
+    return try_release if released else try_out
 
 
 def _warm_up() -> None:
@@ -98,7 +116,7 @@ def _warm_up() -> None:
     imported_graph(skeleton(raw))
 
 
-def _in_this_process(kinds: Sequence[str]) -> None:
+def _in_this_process(kinds: Sequence[str], released: bool) -> None:
     from bench.architectures import trial
 
     def shown(error: BaseException) -> str:
@@ -109,7 +127,7 @@ def _in_this_process(kinds: Sequence[str]) -> None:
     for kind in kinds:
         with tempfile.TemporaryDirectory() as folder:
             found: list[Finding] = []
-            trial.try_out(kind, Path(folder), found.append)
+            _trial(released)(kind, Path(folder), found.append)
             print(_line(found[-1]), flush=True)
 
 
@@ -124,6 +142,7 @@ def _line(each: Finding) -> str:
         f"{each.seconds:.1f}s",
         *(f"{stage}: {why}" for stage, why in each.reasons.items()),
     ]
+    said += [f"{to}: {plan};" for to, plan in each.plans.items()]
     return f"{each.kind:24} {' '.join(part for part in said if part)}"
 
 

@@ -18,7 +18,7 @@ class Finding:
     """One model type.
 
     Args:
-        kind: The type.
+        kind: The type, or the released model.
         name: Of its class.
         fast: Whether there is a hand-written architecture for the class, too.
         imported: Whether there is a graph, with every weight of a checkpoint bound.
@@ -29,6 +29,7 @@ class Finding:
         int8_kl: KL(original || int8 in OpenVINO) in nats.
         reasons: By stage, why it failed.
         seconds: All of it took.
+        plans: Of a released model at full size, by artifact: weights and seconds, or why not.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Finding:
     int8_kl: float | None = None
     reasons: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    plans: dict[str, str] = field(default_factory=dict)
 
     @property
     def equal_in_onnxruntime(self) -> bool:

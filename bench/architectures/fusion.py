@@ -33,6 +33,8 @@ def fused(compiled: Any, model: ir.Model, rotates: bool) -> tuple[list[int], lis
 
 def rotates(model: Any) -> bool:
     """Whether a model of transformers rotates queries and keys, by its modules and its config."""
+    if getattr(model.config, "alibi", False):
+        return False  # it has a module that rotates, and does without
     if any("rotary" in type(module).__name__.lower() for module in model.modules()):
         return True
     config = model.config.get_text_config()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.architectures.fusion import rotates
-from bench.architectures.small_configs import VOCAB, part_for, small_config, special_ids
+from bench.architectures.small_configs import VOCAB, part_for, special_ids
 
 _SEED = 0
 _TOKENS = 11
@@ -47,9 +47,15 @@ class Original:
         return float(self.logits.std())
 
 
-def make_original(kind: str, folder: Path) -> Original:
-    """Save a small model of a type below a folder, every weight random, norms and biases too."""
-    model = _random_model(kind)
+def make_original(config: Any, name: str, folder: Path) -> Original:
+    """Save a small model below a folder, every weight random, norms and biases too.
+
+    Args:
+        config: Of the model, or one that has it as a part.
+        name: Of its class.
+        folder: Where its checkpoint will be.
+    """
+    model = _random_model(config, name)
     model.save_pretrained(folder)
     usual = sorted(set(range(VOCAB)) - special_ids(model.config))
     ids = np.random.default_rng(_SEED).choice(usual, (2, _TOKENS)).astype(np.int64)
@@ -66,14 +72,12 @@ def make_original(kind: str, folder: Path) -> Original:
     )
 
 
-def _random_model(kind: str) -> Any:
+def _random_model(whole: Any, name: str) -> Any:
     import torch
     import transformers
 
-    from convert.importing.skeleton import class_names
-
-    model_class = getattr(transformers, class_names()[kind])
-    config = part_for(model_class, small_config(kind))
+    model_class = getattr(transformers, name)
+    config = part_for(model_class, whole)
     for part in {id(each): each for each in (config, config.get_text_config())}.values():
         part._experts_implementation = "eager"
     torch.manual_seed(_SEED)

@@ -77,7 +77,7 @@ def failures(findings: Sequence[Finding]) -> str:
         if each.reasons
     ]
     unfused = [
-        f"- {each.kind}: attention {_of(each.attention)}, RoPE {_of(each.rope)}"
+        f"- {each.kind}: attention {of(each.attention)}, RoPE {of(each.rope)}"
         for each in findings
         if each.imported and each.attention[1] and not each.is_fused
     ]
@@ -86,23 +86,26 @@ def failures(findings: Sequence[Finding]) -> str:
 
 def _row(each: Finding) -> str:
     kind = f"`{each.kind}`" + (" (fast path)" if each.fast else "")
-    numbers = (_difference(each.onnxruntime), _difference(each.openvino))
-    counts = (_of(each.attention), _of(each.rope))
+    numbers = (difference(each.onnxruntime), difference(each.openvino))
+    counts = (of(each.attention), of(each.rope))
     kl = "" if each.int8_kl is None else f"{each.int8_kl:.1e}"
-    cells = (kind, "yes" if each.imported else "no", *numbers, *counts, kl, _why(each))
+    cells = (kind, "yes" if each.imported else "no", *numbers, *counts, kl, why(each))
     return f"| {' | '.join(cells)} |"
 
 
-def _difference(value: float | None) -> str:
+def difference(value: float | None) -> str:
+    """Bold where it is too large."""
     if value is None:
         return ""
     return f"{value:.0e}" if value <= PARITY else f"**{value:.0e}**"
 
 
-def _of(counts: Sequence[int]) -> str:
+def of(counts: Sequence[int]) -> str:
+    """So many, of how many."""
     return f"{counts[0]}/{counts[1]}" if counts[1] else "-"
 
 
-def _why(each: Finding) -> str:
+def why(each: Finding) -> str:
+    """All reasons."""
     reasons = dict.fromkeys(each.reasons.values())
     return "; ".join(reasons).replace("|", "\\|").replace("<", "&lt;")

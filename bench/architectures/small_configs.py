@@ -49,6 +49,7 @@ _SIZES: tuple[tuple[str, int], ...] = (
     (r"n_group|zero_expert_num|.*_layer_period|.*_layer_interval|layer_group_size", 2),
     (r"first_k_dense_replace|num_dense_layers|.*_layer_offset|max_window_layers", 1),
     (r".*every_n_layers|.*sliding_window_pattern|n_layers_per_attn_res_block", 2),
+    (r"full_attention_interval", 2),
     (r"(.*_)?(sliding_window|window_size|sliding_window_size|window_len|index_topk)", 4),
     (r"local_attention|index_block_size|attention_chunk_size", 4),
     (r".*chunk_size", 8),

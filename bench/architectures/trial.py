@@ -19,9 +19,11 @@ from bench.architectures.originals import Original, make_original
 from bench.architectures.overrides import NOT_ALONE
 from bench.architectures.parity import largest_difference, mean_kl
 from bench.architectures.reasons import reason_of
+from bench.architectures.small_configs import small_config
 from convert.architectures import ARCHITECTURES, architecture_of
 from convert.checkpoint import Checkpoint, open_checkpoint
 from convert.errors import UnsupportedError
+from convert.importing.skeleton import class_names
 from convert.preparation import open_source, prepare, resolve_encoding
 from convert.recipe import parse_to
 from convert.stream import write_layouts
@@ -31,6 +33,8 @@ _THREADS = 2
 
 
 Note = Callable[[Finding], None]
+
+Stage = Callable[[str], AbstractContextManager[None]]
 
 
 def try_out(kind: str, folder: Path, note: Note) -> None:
@@ -49,19 +53,32 @@ def try_out(kind: str, folder: Path, note: Note) -> None:
         so_far.seconds = round(time.perf_counter() - started, 1)
         note(so_far)
 
-    cache = mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / "cache")})
-    with mock.patch("convert.architectures.ARCHITECTURES", ()), cache:
-        _try_out(finding, folder, partial(_stage, finding, timed))
+    def made(checkpoint: Path) -> Original:
+        if kind in NOT_ALONE:
+            raise UnsupportedError(NOT_ALONE[kind])
+        return make_original(small_config(kind), class_names()[kind], checkpoint)
+
+    with mock.patch("convert.architectures.ARCHITECTURES", ()), own_cache(folder):
+        hold(finding, folder, partial(in_stage, finding, timed), made)
 
 
-def _try_out(
-    finding: Finding, folder: Path, stage: Callable[[str], AbstractContextManager[None]]
-) -> None:
+def own_cache(folder: Path) -> AbstractContextManager[Any]:
+    """Nothing that was kept before is found."""
+    return mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / "cache")})
+
+
+def hold(finding: Finding, folder: Path, stage: Stage, made: Callable[[Path], Original]) -> None:
+    """Make a checkpoint, convert it and hold it to its original.
+
+    Args:
+        finding: Is told what was found.
+        folder: An empty one, where files are made.
+        stage: What a stage runs in.
+        made: Saves the checkpoint.
+    """
     checkpoint = folder / "checkpoint"
     with stage(TRIAL):
-        if finding.kind in NOT_ALONE:
-            raise UnsupportedError(NOT_ALONE[finding.kind])
-        original = make_original(finding.kind, checkpoint)
+        original = made(checkpoint)
         finding.name = original.name
         finding.fast = any(original.name in each.names for each in ARCHITECTURES)
     if finding.reasons:
@@ -85,7 +102,8 @@ def _try_out(
 
 
 @contextmanager
-def _stage(finding: Finding, note: Note, stage: str) -> Iterator[None]:
+def in_stage(finding: Finding, note: Note, stage: str) -> Iterator[None]:
+    """What goes wrong is a finding, too."""
     try:
         yield
     except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convert.architectures.base import Architecture
+from convert.architectures.base import Architecture, plain_name
 from convert.architectures.bloom import Bloom
 from convert.architectures.llama import Llama
 from convert.architectures.mistral import Mistral
@@ -23,6 +23,10 @@ from convert.weights import Weight
 ARCHITECTURES: tuple[Architecture, ...] = (
     *(Bloom(), Llama(), Mistral(), Mixtral(), Qwen2(), Qwen2Moe(), Qwen3(), Qwen3Moe(), Yuan()),
 )
+
+_OF_LOGITS = ("AutoConfig", "AutoModel", "AutoModelForCausalLM")
+"""Keys of ``auto_map`` whose classes say what logits are; others are tokenizers, and heads for
+other tasks."""
 
 _ADDED: Extensions[Architecture] = Extensions(
     "architectures",
@@ -60,7 +64,9 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
     name = _stated_name(config)
     known, found = architecture_names(), architecture_named(name) or _imported(config, name)
     accepted = frozenset() if found is None else found.remote_classes
-    if config.get("auto_map") and not _named_classes(config["auto_map"]) <= accepted:
+    if config.get("auto_map") and not _named_classes(config["auto_map"]) <= set(
+        map(plain_name, accepted)
+    ):
         raise UnsupportedArchitectureError(
             f"{name} comes with code of its own (auto_map in config.json)",
             expected=f"an architecture that is built in: {', '.join(known)}",
@@ -73,7 +79,7 @@ def architecture_of(config: Mapping[str, Any]) -> Architecture:
             f"the architecture {name} is not known",
             expected=f"one of {', '.join(known)}, or a causal language model that the installed "
             "transformers has under this name and model_type",
-            found=name,
+            found=f"{name} of model_type {config.get('model_type')!r}",
             remedy="see docs/architectures.md for how to add an architecture",
         )
     return found
@@ -123,10 +129,13 @@ def _imported(config: Mapping[str, Any], name: str) -> Architecture | None:
 
 
 def _named_classes(auto_map: Any) -> frozenset[str]:
-    """The classes of ``auto_map`` without their modules; a malformed one names itself."""
+    """The classes of ``auto_map`` that logits come from, as `plain_name` writes them and without
+    their modules; a malformed one names itself.
+    """
     if not isinstance(auto_map, Mapping):
         return frozenset({repr(auto_map)})
-    return frozenset(str(place).rpartition(".")[2] for place in auto_map.values())
+    places = [str(auto_map[key]) for key in _OF_LOGITS if key in auto_map]
+    return frozenset(plain_name(place.rpartition(".")[2]) for place in places)
 
 
 def _stated_name(config: Mapping[str, Any]) -> str:

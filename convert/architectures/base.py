@@ -109,6 +109,13 @@ class DecoderConfig:
     imported: bool = False
 
 
+def plain_name(name: str) -> str:
+    """A class's name, however it is spelled: code of a checkpoint calls ``MptForCausalLM`` of
+    transformers ``MPTForCausalLM``, and ``Ernie4_5ForCausalLM`` ``Ernie4_5_ForCausalLM``.
+    """
+    return name.replace("_", "").casefold()
+
+
 class Architecture(ABC):
     """A family of checkpoints: from a Hugging Face config to a graph in standard operators."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from convert.architectures.base import Architecture, DecoderConfig, Shape
+from convert.architectures.base import Architecture, DecoderConfig, Shape, plain_name
 from convert.graph import initializer
 from convert.importing import graph_cache
 from convert.importing.binding import bound
@@ -98,7 +98,10 @@ def imported(config: Mapping[str, Any], name: str) -> Imported | None:
         from convert.importing.skeleton import class_name
     except ImportError:
         return None
-    return Imported(config, name) if name == class_name(config) else None
+    known = class_name(config)
+    if known is None or plain_name(name) != plain_name(known):
+        return None
+    return Imported(config, name)
 
 
 def _numbers(value: ir.Value) -> Shape:

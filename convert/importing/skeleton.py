@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.architectures.base import plain_name
 from convert.errors import BrokenInputError, UnsupportedArchitectureError, UnsupportedConfigError
 from convert.importing.expert_operators import register_experts
 from convert.importing.operators import NAME, register
+
+_WRITING = ("ForConditionalGeneration", "ForCausalLM")
+"""What names of classes end in that continue a text, token by token."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,34 @@ def class_names() -> Mapping[str, str]:
     return {kind: str(name) for kind, name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items()}
 
 
+def wrapper_names() -> Mapping[str, str]:
+    """Name of the class of models that also see or hear and write on, for each model type that
+    has one.
+    """
+    from transformers.models.auto import modeling_auto as auto
+
+    found: Mapping[str, Any] = getattr(auto, "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES", {})
+    return {kind: str(name) for kind, name in found.items() if str(name).endswith(_WRITING)}
+
+
 def class_name(raw: Mapping[str, Any]) -> str | None:
     """Name of the class of causal language models for a config; None if there is none.
 
     Some classes are made from a part of the config of their type, which has a type of its own:
-    then the config has to name the class.
+    then the config has to name the class. It has to name one that sees or hears, too, whose
+    part for text is what is imported.
     """
     import transformers
 
     names, kind = class_names(), str(raw.get("model_type"))
     stated = raw.get("architectures")
-    if kind in names or not isinstance(stated, list) or len(stated) != 1:
+    if not isinstance(stated, list) or len(stated) != 1:
         return names.get(kind)
+    wrapper = wrapper_names().get(kind)
+    if wrapper is not None and plain_name(str(stated[0])) == plain_name(wrapper):
+        return wrapper
+    if kind in names:
+        return names[kind]
     if stated[0] not in names.values():
         return None
     made_from = getattr(getattr(transformers, stated[0]), "config_class", None)

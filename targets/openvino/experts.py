@@ -102,6 +102,9 @@ def _stack(values: Sequence[ir.Value]) -> tuple[str, StoredWeight] | None:
     parameters = [value.const_value for value in values]
     assert all(isinstance(each, Parameter) for each in parameters)
     pattern = common_pattern([str(value.name) for value in values])
+    if len(values) == 1:
+        # One expert needs no choice, and the plugin drops its axis and then misses it.
+        return None
     if pattern is None or not _can_stack(parameters):  # type: ignore[arg-type]
         return None
     return pattern.format(NUMBER), stored_stack(parameters)  # type: ignore[arg-type]

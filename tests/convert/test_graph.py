@@ -43,6 +43,13 @@ def test_a_tied_embedding_is_an_embedding():
     assert Role.HEAD not in found.values()
 
 
+def test_a_number_of_each_row_is_no_embedding(untied):
+    model = untied.graph()
+    norm, ids = model.graph.initializers["model.norm.weight"], model.graph.inputs[0]
+    model.graph.append(ir.Node("", "Gather", [norm, ids], name="factors"))
+    assert roles(model)["model.norm.weight"] is Role.OTHER
+
+
 def test_parameters_leave_out_constants(untied):
     model = untied.graph()
     assert set(parameters(model)) == set(untied.weights)

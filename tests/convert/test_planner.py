@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from convert.errors import UnsupportedConfigError
 from convert.planner import Planner
 from convert.prediction.asked import Asked
 from convert.preparation import resolve_encoding
@@ -20,6 +23,12 @@ def test_artifacts_are_planned_independently_of_each_other():
     assert first == again
     assert {part.encoding for part in other.weights} == {"int8", "f32"}
     assert planner.source_bytes == 2 * planner.parameters
+
+
+def test_a_quantized_checkpoint_is_refused_as_a_run_refuses_it():
+    raw = {**small_raw_config("llama"), "quantization_config": {"quant_method": "fp8"}}
+    with pytest.raises(UnsupportedConfigError, match="quantized already"):
+        Planner(raw, Recipe(name="x", artifacts=(Artifact(format="onnx", encoding="f32"),)))
 
 
 def test_weights_are_cut_into_chunks_of_8_mib():

@@ -7,7 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from bench.architectures.originals import make_original
+from bench.architectures.releases import releases
 from convert.errors import UnsupportedArchitectureError
+from convert.importing.skeleton import config_object
 from golden import reference
 from golden.format import read
 from golden.record import record
@@ -47,6 +50,17 @@ def test_any_other_code_is_refused(yuan, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, **foreign}))
     with pytest.raises(UnsupportedArchitectureError, match="never executed"):
         reference.load(tmp_path, 1)
+
+
+@pytest.mark.slow
+def test_a_model_that_sees_is_loaded_by_the_class_that_it_names(tmp_path):
+    small = releases()["mistralai/Devstral-Small-2-24B-Instruct-2512"].small()
+    name = small["architectures"][0]
+    original = make_original(config_object(small), name, tmp_path)
+    loaded = reference.load(tmp_path, 1)
+    assert type(loaded.model).__name__ == name
+    difference = np.abs(loaded.logits(original.ids[0].tolist()) - original.logits[0]).max()
+    assert difference < 1e-4 * original.sigma
 
 
 def test_without_a_cache_the_same_is_drawn_from_a_model(bare_checkpoint, monkeypatch):

@@ -144,6 +144,24 @@ def test_code_of_a_checkpoint_is_refused_unless_it_is_the_packages_own():
         architecture_of({**raw_config("phi3"), **other})
 
 
+def test_only_classes_that_logits_come_from_have_to_be_the_packages_own():
+    others = {
+        "AutoConfig": "configuration_phi3.Phi3Config",
+        "AutoTokenizer": "Somebody/tokenizer",
+        "AutoModelForSequenceClassification": "modeling_phi3.Other",
+    }
+    assert isinstance(architecture_of({**raw_config("phi3"), "auto_map": others}), Imported)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("mpt", "MPTForCausalLM"), ("ernie4_5", "Ernie4_5_ForCausalLM")]
+)
+def test_a_release_may_spell_the_name_of_its_class_otherwise(kind, name):
+    own = {"AutoModelForCausalLM": f"modeling.{name}"}
+    raw = {"model_type": kind, "architectures": [name], "auto_map": own}
+    assert isinstance(architecture_of(raw), Imported)
+
+
 def test_a_kept_graph_needs_no_transformers(monkeypatch):
     raw = raw_config("gemma2", sliding_window=4)
     expected = Imported(raw, raw["architectures"][0]).parse(raw)

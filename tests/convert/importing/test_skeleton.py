@@ -26,6 +26,12 @@ def test_what_is_no_number_is_refused():
         ("mllama_text_model", ["Gemma2ForCausalLM"], None),
         ("mllama_text_model", ["AutoModel"], None),
         ("mllama_text_model", None, None),
+        ("mllama", ["MllamaForConditionalGeneration"], "MllamaForConditionalGeneration"),
+        ("mllama", ["MllamaForCausalLM"], "MllamaForCausalLM"),
+        ("mistral3", ["Mistral3ForConditionalGeneration"], "Mistral3ForConditionalGeneration"),
+        ("mistral3", ["Mistral3Model"], None),
+        ("mistral3", None, None),
+        ("diffusion_gemma", ["DiffusionGemmaForBlockDiffusion"], None),
     ],
 )
 def test_a_class_may_be_made_from_a_part_of_a_config(kind, stated, name):

@@ -47,6 +47,23 @@ def test_matrices_of_experts_are_stored_one_behind_the_other(encoding_name, fami
     assert abs(ir.logits(ids) - expected).max() < 1e-4 * expected.std()
 
 
+@pytest.mark.slow
+def test_a_single_expert_is_multiplied_as_any_matrix(tmp_path):
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+    sizes = {"hidden_size": 64, "intermediate_size": 96}
+    one = {**RAW, "num_local_experts": 1, "num_experts_per_tok": 1}
+    raw = raw_config("mixtral", **sizes, **one, **rope)
+    ir = ImportedIr(raw, tmp_path, "int8")
+    assert ir.kinds["GatherMatmul"] == 0
+    graph = imported_graph_of(raw, original(raw))
+    stored = dict(stored_weights(tmp_path))
+    for name, parameter in parameters(graph).items():
+        parameter.weight = ArrayWeight(parameter.weight.name, stored[name])
+    ids = np.random.default_rng(0).integers(3, VOCAB, (2, 11))
+    expected = OrtGraph(graph)(**plain_feed(ids))["logits"]
+    assert abs(ir.logits(ids) - expected).max() < 1e-4 * expected.std()
+
+
 def test_hand_written_mixtures_are_one_product_for_each_kind_of_matrix(tmp_path):
     small = small_model("mixtral")
     folder = convert(small, tmp_path / "ir")
