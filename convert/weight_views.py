@@ -64,7 +64,7 @@ class ColumnRanges(WeightView):
 
 
 @dataclass(frozen=True)
-class SpacedRows(Weight):
+class SpacedRows(WeightView):
     """Rows of a weight that lie at equal distances.
 
     Args:
@@ -74,25 +74,14 @@ class SpacedRows(Weight):
         count: How many.
     """
 
-    weight: Weight
     first: int
     step: int
     count: int
 
     @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the weight."""
-        return self.weight.name
-
-    @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """So many rows, the other axes of the weight."""
         return (self.count, *self.weight.shape[1:])
-
-    @property
-    def dtype(self) -> FloatType:  # type: ignore[override]
-        """Type of the weight."""
-        return self.weight.dtype
 
     @property
     def identity(self) -> Hashable:

@@ -7,7 +7,9 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from targets.base import LayoutRequest
+from targets.gguf.imported.absorbing import latent_pieces, require_places
 from targets.gguf.imported.experts import expert_pieces
+from targets.gguf.imported.expressing import epsilon_of_most
 from targets.gguf.imported.facts import Facts, facts_of
 from targets.gguf.imported.metadata import add_hyperparameters, context_length, smallest_window
 from targets.gguf.imported.origins import add_origins, add_pieces
@@ -18,6 +20,10 @@ from targets.gguf.layout import Contents, window_note
 
 TANH_NOTE = (
     "llama.cpp computes this model's GELU by its tanh approximation, which differs by up to 0.0005"
+)
+
+EPSILON_NOTE = (
+    "some norms of this model have another epsilon than most; llama.cpp takes {:.2g} for all"
 )
 
 
@@ -31,6 +37,7 @@ def imported_contents(request: LayoutRequest) -> Contents:
     config = request.source.config
     runs = runs_of(config.family, config.layers)
     facts = facts_of(request.model, config, stated(request.source.raw_config))
+    require_places(facts, runs)
     names = stored_names(request.model, config, facts, runs)
     tensors = stored_tensors(request.model, config, names, facts, runs)
     length = context_length(config, facts, runs, tensors)
@@ -38,7 +45,7 @@ def imported_contents(request: LayoutRequest) -> Contents:
     def add_keys(writer: Any) -> None:
         add_hyperparameters(writer, config, facts, runs, tensors)
         add_origins(writer, tensors, {stored: name for name, stored in names.items()})
-        add_pieces(writer, tuple(expert_pieces(facts, runs)))
+        add_pieces(writer, (*latent_pieces(facts, runs), *expert_pieces(facts, runs)))
 
     return Contents(
         runs.architecture,
@@ -52,5 +59,7 @@ def _notes(config: DecoderConfig, facts: Facts, runs: Runs, length: int) -> Iter
     window = smallest_window(facts, runs)
     if window is not None and window < config.max_positions:
         yield window_note(window, length)
+    if len(facts.norms) > 1:
+        yield EPSILON_NOTE.format(epsilon_of_most(facts))
     if any(each.name == "gelu" for each in facts.activations.values()):
         yield TANH_NOTE

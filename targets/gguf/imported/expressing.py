@@ -8,13 +8,16 @@ from typing import Any
 
 from convert.architectures.base import DecoderConfig
 from convert.errors import UnsupportedConfigError
-from targets.gguf.imported.facts import Attention, Facts
+from targets.gguf.imported.attending import Attention
+from targets.gguf.imported.facts import Facts
 from targets.gguf.imported.runs import Runs
 
 Key = tuple[str, Any]
 """Name of what follows ``add_`` in the names of gguf.GGUFWriter's methods, and its argument."""
 
 _CLOSE = 1e-6
+_LARGE_EPSILON = 1e-5
+"""Beyond it, norms with another one than most would change what a model says."""
 _NORM_KINDS = {"rms": "RMSNormalization", "layer": "LayerNormalization"}
 _THREE_OF_FOUR = 4
 
@@ -53,25 +56,37 @@ def one_of(facts: Facts, what: Callable[[Attention], Any], feature: str, runs: R
 
 
 def _sizes(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]:
+    yield "block_count", config.layers
+    yield "embedding_length", config.hidden
+    yield "vocab_size", config.vocab
+    if runs.latent == "no":
+        yield from _head_sizes(facts, config, runs)
+
+
+def _head_sizes(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]:
     heads = one_of(facts, lambda each: each.queries.rows.shape, "a number of heads", runs)
     keys = one_of(facts, lambda each: each.keys.rows.shape, "a number of keys", runs)
     values = one_of(facts, lambda each: each.values.rows.shape, "a size of values", runs)
     if not runs.free_head_dim and heads[0] * heads[1] != config.hidden:
         raise refusal(runs, "heads x head_dim that is not the hidden size", heads)
-    yield "block_count", config.layers
-    yield "embedding_length", config.hidden
     yield "head_count", heads[0]
     yield "head_count_kv", keys[0]
     yield "key_length", keys[1]
     yield "value_length", values[1]
-    yield "vocab_size", config.vocab
 
 
 def _norm(facts: Facts, runs: Runs) -> Iterator[Key]:
-    if {kind for kind, _ in facts.norms} != {_NORM_KINDS[runs.norm]} or len(facts.norms) != 1:
+    if {kind for kind, _ in facts.norms} != {_NORM_KINDS[runs.norm]}:
         raise refusal(runs, "these norms", sorted(facts.norms))
-    ((_, epsilon),) = facts.norms
+    epsilon = epsilon_of_most(facts)
+    if any(max(each, epsilon) > _LARGE_EPSILON for _, each in facts.norms if each != epsilon):
+        raise refusal(runs, "these norms", sorted(facts.norms))
     yield "layer_norm_rms_eps" if runs.norm == "rms" else "layer_norm_eps", epsilon
+
+
+def epsilon_of_most(facts: Facts) -> float:
+    """What most norms add to a mean square; llama.cpp has one number for all."""
+    return max(facts.norms, key=lambda each: (facts.norms[each], each))[1]
 
 
 def _windows(facts: Facts, runs: Runs) -> Iterator[Key]:
@@ -113,6 +128,20 @@ def _head(facts: Facts, runs: Runs) -> Iterator[Key]:
 
 
 def _attention(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]:
+    if runs.latent != "split":
+        yield from _attention_scale(facts, config, runs)
+    cap = one_of(facts, lambda each: each.cap, "a cap of attention", runs)
+    if runs.attention_cap == "key" and cap:
+        yield "attn_logit_softcapping", cap
+    elif cap or runs.attention_cap == "key":
+        raise refusal(runs, "this cap of products of queries and keys", cap or None)
+    if any((each.sinks is not None) != runs.sinks for each in facts.attentions):
+        lacking = "the absence of attention sinks" if runs.sinks else "attention sinks"
+        raise refusal(runs, lacking)
+    yield from _clamp(facts, runs)
+
+
+def _attention_scale(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]:
     scale = one_of(facts, lambda each: each.scale, "a scale of attention", runs)
     heads, size = facts.attentions[0].queries.rows.shape
     if config.layers == runs.wide_scale_at:
@@ -121,12 +150,6 @@ def _attention(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]
         yield "attention_scale", scale
     elif not math.isclose(scale, size**-0.5, rel_tol=_CLOSE):
         raise refusal(runs, "what products of queries and keys are multiplied by", scale)
-    cap = one_of(facts, lambda each: each.cap, "a cap of attention", runs)
-    if runs.attention_cap == "key" and cap:
-        yield "attn_logit_softcapping", cap
-    elif cap or runs.attention_cap == "key":
-        raise refusal(runs, "this cap of products of queries and keys", cap or None)
-    yield from _clamp(facts, runs)
 
 
 def _clamp(facts: Facts, runs: Runs) -> Iterator[Key]:

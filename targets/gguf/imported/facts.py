@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import onnx_ir as ir
 
 from convert.architectures.base import DecoderConfig
-from convert.architectures.masks import is_only_causal
 from convert.errors import UnsupportedConfigError
 from convert.graph import attention_nodes
-from convert.importing.raising.patterns import size_of
 from targets.gguf.imported.activations import Activation, activation
-from targets.gguf.imported.evaluating import NotComputableError, evaluated
-from targets.gguf.imported.heads import LIMITS, NORMS, Heads, heads_of, without_repeats
+from targets.gguf.imported.attending import Attention, Reading, attention_of, layer_behind
+from targets.gguf.imported.evaluating import NotComputableError
+from targets.gguf.imported.heads import NORMS
 from targets.gguf.imported.linears import Linear, linears, sources
-from targets.gguf.imported.rotations import Rotation, Stated, rotation
+from targets.gguf.imported.rotations import Stated
 from targets.gguf.imported.routings import Routing, correction, router_of, routing
 from targets.gguf.imported.scalars import Head, added_scale, embedding_scale, head_of
-
-
-@dataclass(frozen=True, eq=False)
-class Attention:
-    """A layer's attention.
-
-    Args:
-        queries: Where they come from.
-        keys: Likewise.
-        values: Likewise.
-        output: The layer behind it.
-        scale: What products of queries and keys are multiplied by.
-        cap: What caps them; 0 if nothing does.
-        window: Tokens that are seen; None for all.
-        rotation: Of queries and keys; None if they are not rotated.
-    """
-
-    queries: Heads
-    keys: Heads
-    values: Heads
-    output: Linear
-    scale: float
-    cap: float
-    window: int | None
-    rotation: Rotation | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +47,7 @@ class Facts:
     Args:
         attentions: One for each layer.
         activations: Of each MLP, by the name of the weight of its last layer.
-        norms: Kind and epsilon of all norms.
+        norms: How many norms there are of each kind and epsilon.
         parallel: Whether attention and MLP of a layer read the same.
         embedding_scale: What embeddings are multiplied by.
         residual_scales: What the outputs of attention and MLP are multiplied by.
@@ -83,7 +57,7 @@ class Facts:
 
     attentions: tuple[Attention, ...]
     activations: Mapping[str, Activation]
-    norms: frozenset[tuple[str, float]]
+    norms: Mapping[tuple[str, float], int]
     parallel: frozenset[bool]
     embedding_scale: float
     residual_scales: frozenset[float]
@@ -116,12 +90,12 @@ def _facts(model: ir.Model, config: DecoderConfig, said: Stated | None) -> Facts
     layers = linears(model)
     by_output = {each.y: each for each in layers}
     nodes = attention_nodes(model)
-    behind = [_behind(node, layers) for node in nodes]
+    behind = [layer_behind(node, layers) for node in nodes]
     attentions = tuple(
-        _attention(node, window, output, _Reading(by_output, said))
+        attention_of(node, window, output, Reading(by_output, said))
         for node, window, output in zip(nodes, config.windows, behind, strict=True)
     )
-    own = {each.linear.name for a in attentions for each in (a.queries, a.keys, a.values)}
+    own = {each.name for attention in attentions for each in attention.layers}
     outputs = {each.name for each in behind}
     head = layers[-1]
     routers = {each.name: router_of(each, by_output) for each in layers if each.experts}
@@ -148,72 +122,9 @@ def _mixture(down: Linear, router: Linear, by_output: Mapping[ir.Value, Linear])
     return Mixture(router, routing(down, router), up, down, correction(down, router))
 
 
-def _norms(model: ir.Model) -> frozenset[tuple[str, float]]:
+def _norms(model: ir.Model) -> Counter[tuple[str, float]]:
     found = (node for node in model.graph if node.op_type in NORMS)
-    return frozenset((node.op_type, node.attributes["epsilon"].as_float()) for node in found)
-
-
-@dataclass(frozen=True, eq=False)
-class _Reading:
-    """What is known while attentions are looked at: layers by what they give, and the config."""
-
-    by_output: Mapping[ir.Value, Linear]
-    said: Stated | None
-
-
-def _attention(node: ir.Node, window: int | None, output: Linear, reading: _Reading) -> Attention:
-    parts = []
-    for value in node.inputs[:3]:
-        assert value is not None
-        parts.append(heads_of(value, reading.by_output))
-    queries, keys, values = parts[0], *map(without_repeats, parts[1:])
-    mask = node.inputs[3]
-    if mask is None or mask.dtype != ir.DataType.BOOL:
-        raise NotComputableError(f"{node.name} of scores that something is added to")
-    if window is None and not is_only_causal(mask):
-        raise NotComputableError(f"{node.name} with a mask of its own, {mask.name}")
-    rotated = [_rotation(each, reading.said) for each in (queries, keys)]
-    one, other = rotated
-    if (one is None) != (other is None) or (one and other and not one.equals(other)):
-        raise NotComputableError(f"{node.name} of queries and keys that are rotated differently")
-    if any(kind not in LIMITS for kind in values.way) or queries.way != keys.way:
-        raise NotComputableError(f"{node.name} of {queries.way}, {keys.way} and {values.way}")
-    cap = node.attributes.get("softcap")
-    scale = node.attributes["scale"].as_float()
-    return Attention(
-        queries, keys, values, output, scale, cap.as_float() if cap else 0.0, window, one
-    )
-
-
-def _rotation(heads: Heads, said: Stated | None) -> Rotation | None:
-    return None if heads.rotary is None else rotation(heads.rotary, said)
-
-
-def _behind(node: ir.Node, layers: tuple[Linear, ...]) -> Linear:
-    """The linear layer that reads an attention, head after head."""
-    result = node.outputs[0]
-    for layer in layers:
-        if not _reads(layer.x, result):
-            continue
-        heads, size = size_of(result, 1) or 0, size_of(result, 3) or 0
-        numbers = np.arange(heads * size, dtype=np.int64).reshape(1, heads, 1, size)
-        found = evaluated(layer.x, {result: numbers}).reshape(-1)
-        if np.array_equal(found, np.arange(heads * size)):
-            return layer
-        raise NotComputableError(f"{layer.name} reads heads in another order")
-    raise NotComputableError(f"nothing reads {node.name} alone")
-
-
-def _reads(value: ir.Value, result: ir.Value) -> bool:
-    """Whether a value is another, moved about."""
-    while value is not result:
-        node = value.producer()
-        if node is None or node.op_type not in ("Reshape", "Transpose", "Identity", "Squeeze"):
-            return False
-        first = node.inputs[0]
-        assert first is not None
-        value = first
-    return True
+    return Counter((node.op_type, node.attributes["epsilon"].as_float()) for node in found)
 
 
 def _mlps(others: list[Linear], by_output: Mapping[ir.Value, Linear]) -> list[Linear]:

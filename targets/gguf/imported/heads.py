@@ -28,6 +28,7 @@ class Heads:
         way: Kinds of operators between the layer and the attention, from the layer on.
         rotary: The node that rotates them.
         limits: Numbers that they are clamped by.
+        rotated_from: Place in a head of the first element that is rotated.
     """
 
     linear: Linear
@@ -35,6 +36,7 @@ class Heads:
     way: tuple[str, ...]
     rotary: ir.Node | None
     limits: tuple[float, ...]
+    rotated_from: int = 0
 
 
 def heads_of(value: ir.Value, by_output: Mapping[ir.Value, Linear]) -> Heads:
@@ -61,13 +63,32 @@ def heads_of(value: ir.Value, by_output: Mapping[ir.Value, Linear]) -> Heads:
         raise NotComputableError(f"{value.name} of shape {found.shape}")
     ordered = met[::-1]
     limits = tuple(limit for node in ordered if (limit := _limit(node)) is not None)
-    return Heads(
-        linear,
-        found[0, :, 0].astype(np.int64),
-        tuple(node.op_type for node in ordered),
-        next((node for node in ordered if node.op_type == ROTARY), None),
-        limits,
-    )
+    rotary = next((node for node in ordered if node.op_type == ROTARY), None)
+    heads = found[0, :, 0].astype(np.int64)
+    start = 0
+    if rotary is not None:
+        read = rotary.inputs[0]
+        assert read is not None
+        turned = evaluated(read, {linear.y: rows}, passed=passed)
+        start = _place(heads, turned.reshape(-1).astype(np.int64))
+    return Heads(linear, heads, tuple(node.op_type for node in ordered), rotary, limits, start)
+
+
+def _place(heads: NDArray[np.int64], turned: NDArray[np.int64]) -> int:
+    """Where in a head those rows begin that are rotated.
+
+    Args:
+        heads: Rows ``[heads, head size]``.
+        turned: Rows that are rotated, those of all heads.
+
+    Raises:
+        NotComputableError: They lie differently in each.
+    """
+    size = len(turned) // len(heads)
+    for start in range(heads.shape[1] - size + 1):
+        if np.array_equal(np.sort(heads[:, start : start + size], axis=None), np.sort(turned)):
+            return start
+    raise NotComputableError("elements that are rotated here and there in a head")
 
 
 def without_repeats(heads: Heads) -> Heads:

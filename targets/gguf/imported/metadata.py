@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convert.architectures.base import DecoderConfig
+from targets.gguf.imported.absorbing import latent_sizes
 from targets.gguf.imported.expressing import keys_of
 from targets.gguf.imported.facts import Facts
 from targets.gguf.imported.mixing import mixing_keys, shared_width
@@ -38,6 +39,7 @@ def add_hyperparameters(
     writer.add_feed_forward_length(_widths(config, shapes))
     keys = (
         *keys_of(facts, config, runs),
+        *(latent_sizes(facts, runs) if runs.latent != "no" else ()),
         *mixing_keys(facts, config, runs, shared_width(shapes, config.layers)),
         *rotation_keys(facts, runs),
     )

@@ -29,7 +29,7 @@ def mixing_keys(facts: Facts, config: DecoderConfig, runs: Runs, shared: int | N
     """
     found = list(facts.mixtures.values())
     if not found:
-        return []
+        return list(_none(config, runs))
     if runs.mixing is None:
         raise refusal(runs, "a mixture of experts")
     routings = {each.routing for each in found}
@@ -40,6 +40,14 @@ def mixing_keys(facts: Facts, config: DecoderConfig, runs: Runs, shared: int | N
         *_routing(routings.pop(), runs, runs.mixing),
         *_places(facts, config, runs, runs.mixing),
     ]
+
+
+def _none(config: DecoderConfig, runs: Runs) -> Iterator[Key]:
+    """What is said of experts where there are none."""
+    if runs.mixing is not None and runs.mixing.always:
+        yield "leading_dense_block_count", config.layers
+        yield "expert_feed_forward_length", config.ffn
+        yield "expert_shared_count", 0
 
 
 def _sizes(mixture: Mixture, shared: int | None, mixing: Mixing) -> Iterator[Key]:
@@ -65,6 +73,9 @@ def _routing(routing: Routing, runs: Runs, mixing: Mixing) -> Iterator[Key]:
     elif mixing.normalized != routing.normalized:
         sums = "sum to 1" if routing.normalized else "do not sum to 1"
         raise refusal(runs, f"weights of experts that {sums}")
+    if routing.groups > 1:
+        yield "expert_group_count", routing.groups
+        yield "expert_group_used_count", routing.groups_used
     if mixing.scaled:
         yield "expert_weights_scale", routing.scale
     elif not math.isclose(routing.scale, 1, rel_tol=1e-6):

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.gguf.imported.absorbing import scale_keys
+from targets.gguf.imported.attending import Attention
 from targets.gguf.imported.expressing import Key, refusal
-from targets.gguf.imported.facts import Attention, Facts
+from targets.gguf.imported.facts import Facts
 from targets.gguf.imported.heads import NORMS, ROTARY
 from targets.gguf.imported.rotations import Rotation
 from targets.gguf.imported.runs import Runs
@@ -30,6 +32,8 @@ def rotation_keys(facts: Facts, runs: Runs) -> list[Key]:
     main = whole or windowed
     if main is None:
         raise refusal(runs, "positions that are not rotated")
+    if runs.latent == "split":
+        return [*_main_keys(main, runs, scaled=False), *scale_keys(facts, main, runs)]
     return [*_main_keys(main, runs), *_window_keys(main, windowed, runs)]
 
 
@@ -42,16 +46,23 @@ def rotary_factors(facts: Facts, runs: Runs) -> NDArray[np.float32] | None:
 
 
 def rotated_rows(
-    rows: NDArray[np.int64], rotation: Rotation | None, runs: Runs
+    rows: NDArray[np.int64], rotation: Rotation | None, runs: Runs, start: int = 0
 ) -> NDArray[np.int64]:
-    """Rows of heads, ``[heads, head size]``, with both of a pair where llama.cpp has them."""
+    """Rows of heads, ``[heads, head size]``, with both of a pair where llama.cpp has them.
+
+    Args:
+        rows: Of the layer that makes them.
+        rotation: Of some of the elements of a head.
+        runs: What llama.cpp computes.
+        start: The first of these elements.
+    """
     if rotation is None or rotation.in_turn == (runs.rotation == "in_turn"):
         return rows
     count = rotation.size
     pairs = (count // 2, 2) if rotation.in_turn else (2, count // 2)
-    turned = rows[:, :count].reshape(len(rows), *pairs).swapaxes(1, 2)
+    turned = rows[:, start : start + count].reshape(len(rows), *pairs).swapaxes(1, 2)
     result: NDArray[np.int64] = rows.copy()
-    result[:, :count] = turned.reshape(len(rows), count)
+    result[:, start : start + count] = turned.reshape(len(rows), count)
     return result
 
 
@@ -90,7 +101,7 @@ def _rotations(facts: Facts, runs: Runs) -> tuple[Rotation | None, Rotation | No
     return kinds.get(False), kinds.get(True)
 
 
-def _main_keys(rotation: Rotation, runs: Runs) -> Iterator[Key]:
+def _main_keys(rotation: Rotation, runs: Runs, *, scaled: bool = True) -> Iterator[Key]:
     import gguf
 
     yield "rope_dimension_count", rotation.size
@@ -102,12 +113,13 @@ def _main_keys(rotation: Rotation, runs: Runs) -> Iterator[Key]:
         yield "rope_scaling_type", gguf.RopeScalingType.YARN
         yield "rope_scaling_factor", stretch.factor
         yield "rope_scaling_orig_ctx_len", stretch.original
-        yield "rope_scaling_attn_factors", rotation.factor / stretch.inherent
+        if scaled:
+            yield "rope_scaling_attn_factors", rotation.factor / stretch.inherent
         return
     if rotation.divisor is not None and rotation.divisor != 1:
         yield "rope_scaling_type", gguf.RopeScalingType.LINEAR
         yield "rope_scaling_factor", rotation.divisor
-    if rotation.factor != 1:
+    if scaled and rotation.factor != 1:
         yield "rope_scaling_attn_factors", rotation.factor
 
 

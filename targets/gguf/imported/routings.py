@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,9 @@ class Routing:
         gate: One of `GATES`: what makes weights of the router's output.
         normalized: Whether the weights of the chosen are made to sum to 1.
         scale: What they are multiplied by then.
+        groups: How many groups of neighbours they are in, of which some are chosen first: those
+            whose best two sum to most.
+        groups_used: How many.
     """
 
     count: int
@@ -45,6 +48,8 @@ class Routing:
     gate: str
     normalized: bool
     scale: float
+    groups: int = 1
+    groups_used: int = 1
 
 
 def router_of(experts: Linear, by_output: Mapping[ir.Value, Linear]) -> Linear:
@@ -75,21 +80,53 @@ def routing(down: Linear, router: Linear) -> Routing:
     width = size_of(down.y, -1)
     if used is None or width is None or width < used or router.rows != count:
         raise NotComputableError(f"{total.name} of {used} experts out of {router.rows}")
-    spread = np.random.default_rng(0).permutation(np.linspace(-1, 1, count))
-    rounds = [(x, _weights(x, total, down, router, used)) for x in (spread, 2 * spread[::-1])]
+    rounds = [(x, _weights(x, total, down, router, used)) for x in _router_outputs(count)]
     for gate, function in GATES.items():
-        chosen = [function(x)[np.sort(np.argsort(x)[-used:])] for x, _ in rounds]
-        for normalized in (False, True):
-            wanted = [each / each.sum() if normalized else each for each in chosen]
-            scales = [found[0] / each[0] for each, (_, found) in zip(wanted, rounds, strict=True)]
-            fits = [
-                np.allclose(found, each * scales[0], rtol=_CLOSE, atol=0)
-                for each, (_, found) in zip(wanted, rounds, strict=True)
-            ]
-            if all(fits):
-                scale = 1.0 if abs(scales[0] - 1) < _CLOSE else float(f"{scales[0]:.6g}")
-                return Routing(count, used, gate, normalized, scale)
+        given = [(function(x), found) for x, found in rounds]
+        for groups, groups_used in _groupings(count, used):
+            chosen = [_chosen(x, used, groups, groups_used) for x, _ in given]
+            for normalized in (False, True):
+                scale = _scale(chosen, [found for _, found in given], normalized=normalized)
+                if scale is not None:
+                    return Routing(count, used, gate, normalized, scale, groups, groups_used)
     raise NotComputableError(f"{router.name} that chooses in a way that is not known")
+
+
+def _router_outputs(count: int) -> list[Floats]:
+    """Numbers in several orders, none twice."""
+    rng = np.random.default_rng(0)
+    spread = np.linspace(-1, 1, count)
+    return [size * rng.permutation(spread) for size in (1, 2, 1, 1.5, 1, 2, 1.5, 1)]
+
+
+def _groupings(count: int, used: int) -> Iterator[tuple[int, int]]:
+    """Numbers of groups, and of those that are chosen, that are possible."""
+    yield 1, 1
+    for groups in range(2, count // 2 + 1):
+        if count % groups == 0:
+            least = -(-used * groups // count)
+            yield from ((groups, kept) for kept in range(least, groups))
+
+
+def _chosen(x: Floats, used: int, groups: int, groups_used: int) -> Floats:
+    """Weights of the chosen, in the order of experts."""
+    best = np.sort(x.reshape(groups, -1), axis=1)[:, -2:].sum(axis=1)
+    kept = np.isin(np.arange(groups), np.argsort(best)[-groups_used:])
+    left = np.where(np.repeat(kept, len(x) // groups), x, -np.inf)
+    return x[np.sort(np.argsort(left)[-used:])]
+
+
+def _scale(chosen: list[Floats], found: list[Floats], *, normalized: bool) -> float | None:
+    """What weights are multiplied by to give those that were found; None if it is no number."""
+    wanted = [each / each.sum() if normalized else each for each in chosen]
+    scale = found[0][0] / wanted[0][0]
+    fits = [
+        np.allclose(given, each * scale, rtol=_CLOSE, atol=0)
+        for each, given in zip(wanted, found, strict=True)
+    ]
+    if not all(fits):
+        return None
+    return 1.0 if abs(scale - 1) < _CLOSE else float(f"{scale:.6g}")
 
 
 def _weights(x: Floats, total: ir.Node, down: Linear, router: Linear, used: int) -> Floats:

@@ -25,6 +25,7 @@ class Mixing:
         shared_count: Whether it wants to know how many experts wide that one is that all tokens
             visit.
         step: Whether it wants to know that each layer behind those has experts.
+        always: Whether it wants to know sizes of experts although there are none.
     """
 
     gate: Literal["softmax", "sigmoid"] | None = "softmax"
@@ -33,6 +34,7 @@ class Mixing:
     dense_first: bool = False
     shared_count: bool = False
     step: bool = False
+    always: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,12 @@ class Runs:
         final_cap: Whether a key caps the logits.
         clamp: Whether a key clamps queries, keys and values.
         free_head_dim: Whether heads x head_dim may differ from the hidden size.
+        latent: Whether keys and values are made of a short vector, and if so whether the matrices
+            for keys and for values are split.
+        plain_queries_at: Numbers of layers at which queries are not made of a short vector.
+        sinks: Whether scores of no key compete with those of keys.
         mixing: What it makes of experts; None if it has none.
         needs: Biases that the file must hold; where a model has none they are zeros.
-        lacks: Biases that it has no place for, although gguf has names for them.
     """
 
     architecture: str
@@ -92,9 +97,11 @@ class Runs:
     final_cap: Literal["none", "key", "always"] = "none"
     clamp: bool = False
     free_head_dim: bool = True
+    latent: Literal["no", "split", "whole"] = "no"
+    plain_queries_at: tuple[int, ...] = ()
+    sinks: bool = False
     mixing: Mixing | None = None
     needs: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
 
 
 _GEMMA = Runs("gemma", activation="gelu_tanh", embedding_scale="root", head="embedding")
@@ -125,6 +132,13 @@ _GRANITE = Runs(
 )
 _LLAMA = Runs("llama", rotation="in_turn", factors=True)
 _DEEPSEEK_ROUTER = Mixing(gate=None, normalized=None, dense_first=True, shared_count=True)
+_DEEPSEEK = Runs(
+    "deepseek2",
+    rotation="in_turn",
+    latent="split",
+    plain_queries_at=(26, 27),
+    mixing=replace(_DEEPSEEK_ROUTER, always=True),
+)
 _OLMO2 = Runs("olmo2", windows=True, window_base="unscaled", head="own", free_head_dim=False)
 
 RUNS: Mapping[str, Runs] = {
@@ -133,6 +147,8 @@ RUNS: Mapping[str, Runs] = {
     "cohere2": replace(
         _COHERE, architecture="cohere2", windows=True, needs_windows=True, rotated="windowed"
     ),
+    "deepseek_v2": _DEEPSEEK,
+    "deepseek_v3": _DEEPSEEK,
     "dots1": Runs("dots1", head="own", mixing=_DEEPSEEK_ROUTER),
     "ernie4_5": Runs("ernie4_5", rotation="in_turn"),
     "ernie4_5_moe": Runs(
@@ -166,6 +182,7 @@ RUNS: Mapping[str, Runs] = {
     "glm": Runs("chatglm", rotation="in_turn", free_head_dim=False),
     "glm4": Runs("glm4", rotation="in_turn"),
     "glm4_moe": Runs("glm4moe", mixing=_DEEPSEEK_ROUTER),
+    "glm4_moe_lite": _DEEPSEEK,
     "gpt2": _GPT2,
     "gpt_bigcode": replace(_GPT2, architecture="starcoder"),
     "gpt_neox": Runs(
@@ -177,11 +194,18 @@ RUNS: Mapping[str, Runs] = {
         free_head_dim=False,
         needs=("attn_qkv.bias", "attn_output.bias"),
     ),
+    "gpt_oss": Runs(
+        "gpt-oss",
+        activation="swiglu_oai",
+        windows=True,
+        needs_windows=True,
+        head="own",
+        sinks=True,
+        mixing=Mixing(scaled=False),
+    ),
     "granite": _GRANITE,
     "granitemoe": replace(_GRANITE, architecture="granitemoe", mixing=Mixing(scaled=False)),
-    "hunyuan_v1_dense": Runs(
-        "hunyuan-dense", norm_after_rotation=True, lacks=("attn_output.bias",)
-    ),
+    "hunyuan_v1_dense": Runs("hunyuan-dense", norm_after_rotation=True),
     "hunyuan_v1_moe": Runs("hunyuan-moe", norm_after_rotation=True, mixing=Mixing(scaled=False)),
     "jais2": Runs("jais2", norm="layer", activation="relu_squared"),
     "llama": _LLAMA,
@@ -214,6 +238,7 @@ RUNS: Mapping[str, Runs] = {
     "qwen3_moe": Runs("qwen3moe", mixing=Mixing(scaled=False)),
     "seed_oss": Runs("seed_oss"),
     "smollm3": Runs("smollm3", rotation="in_turn", rotated="three_of_four"),
+    "youtu": _DEEPSEEK,
     "stablelm": Runs("stablelm", norm="layer", head="own", free_head_dim=False),
     "starcoder2": Runs(
         "starcoder2",

@@ -16,8 +16,12 @@ from convert.graph import parameters
 from convert.parameter import Parameter
 from convert.weights import ArrayWeight
 from passes.encodings import encoding
+from targets.gguf.imported.absorbing import latent_names, latent_tensors
+from targets.gguf.imported.attending import Attention
+from targets.gguf.imported.biases import is_read
 from targets.gguf.imported.experts import expert_names, expert_tensors, router_names
-from targets.gguf.imported.facts import Attention, Facts
+from targets.gguf.imported.facts import Facts
+from targets.gguf.imported.latent import Latent
 from targets.gguf.imported.rotating import rotary_factors, rotated_rows
 from targets.gguf.imported.runs import Runs
 from targets.gguf.tensors import StoredTensor, name_map
@@ -27,6 +31,7 @@ _SUFFIXES = (".weight", ".bias")
 _EMBEDDING, _HEAD, _POSITIONS = "token_embd.weight", "output.weight", "position_embd.weight"
 _FACTORS = "rope_freqs.weight"
 _ROUTER = ".ffn_gate_inp.weight"
+_SINKS = "blk.{}.attn_sinks.weight"
 _NORMS = re.compile(r"blk\.(\d+)\.attn_([qk])_norm\.(?:weight|bias)")
 
 
@@ -48,7 +53,8 @@ def stored_tensors(
     held = parameters(model)
     orders = _orders(facts, names, held, runs)
     kept = [_stored(names[name], held[name], orders.get(name)) for name in names]
-    stored = [*kept, *expert_tensors(facts, held, runs)]
+    made = (*latent_tensors(facts, held, runs), *expert_tensors(facts, held, runs))
+    stored = [*kept, *made]
     return (*_with_head(stored, runs), *_zeros(stored, runs, config), *_rotary(facts, runs))
 
 
@@ -62,10 +68,11 @@ def stored_names(
     """
     known = name_map(runs.architecture, config.layers)
     found, taken = dict[str, str](), set[str]()
-    routers, experts = router_names(facts), expert_names(facts)
-    for name in (name for name in parameters(model) if name not in experts):
-        stored = routers.get(name) or known.get_name(name, try_suffixes=_SUFFIXES)
-        lacking = stored is None or stored.endswith(runs.lacks)
+    named = router_names(facts) | _sink_names(facts)
+    apart = expert_names(facts) | latent_names(facts, runs)
+    for name in (name for name in parameters(model) if name not in apart):
+        stored = named.get(name) or known.get_name(name, try_suffixes=_SUFFIXES)
+        lacking = stored is None or not is_read(runs.architecture, stored)
         if stored is None or lacking or stored in taken:
             again = "" if lacking else f", but for {stored}, which it has already"
             raise UnsupportedConfigError(
@@ -75,6 +82,11 @@ def stored_names(
         found[name] = stored
         taken.add(stored)
     return found
+
+
+def _sink_names(facts: Facts) -> dict[str, str]:
+    sinks = (each.sinks for each in facts.attentions)
+    return {name: _SINKS.format(number) for number, name in enumerate(sinks) if name is not None}
 
 
 def _stored(name: str, parameter: Parameter, order: Order | None) -> StoredTensor:
@@ -143,6 +155,8 @@ def _orders(
 
 def _attention_orders(attention: Attention, runs: Runs) -> dict[str, Order]:
     queries, keys, values = attention.queries, attention.keys, attention.values
+    if attention.latent is not None:
+        return _latent_orders(attention, attention.latent, runs)
     turned = [rotated_rows(each.rows, attention.rotation, runs) for each in (queries, keys)]
     rows: dict[str, list[Order]] = {}
     layers = {}
@@ -159,6 +173,16 @@ def _attention_orders(attention: Attention, runs: Runs) -> dict[str, Order]:
             )
         found |= _with_bias(name, layer.bias, order)
     return found
+
+
+def _latent_orders(attention: Attention, latent: Latent, runs: Runs) -> dict[str, Order]:
+    queries, rotation = attention.queries, attention.rotation
+    order = rotated_rows(queries.rows, rotation, runs, queries.rotated_from).reshape(-1)
+    shared = rotated_rows(latent.shared, rotation, runs).reshape(-1)
+    inner = np.concatenate((np.arange(latent.rank, dtype=np.int64), shared))
+    return _with_bias(queries.linear.name, queries.linear.bias, order) | _with_bias(
+        latent.inner.name, latent.inner.bias, inner
+    )
 
 
 def _with_bias(name: str, bias: str | None, order: Order) -> dict[str, Order]:

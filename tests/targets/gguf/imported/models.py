@@ -53,6 +53,11 @@ _DEEPSEEK = {
     **{"n_group": 1, "topk_group": 1, "num_hidden_layers": 3, "norm_topk_prob": True},
     "routed_scaling_factor": 1.5,
 }
+_LATENT: dict[str, Any] = {
+    **_DEEPSEEK,
+    **{"head_dim": ..., "num_key_value_heads": 6, "q_lora_rank": 24, "kv_lora_rank": 16},
+    **{"qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12},
+}
 _GRANITE = {
     "embedding_multiplier": 3.0,
     "logits_scaling": 2.0,
@@ -65,6 +70,13 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "arcee": {"rope_parameters": _LLAMA3, "tie_word_embeddings": True},
     "cohere": {"logit_scale": 0.3},
     "cohere2": {"logit_scale": 0.3, "sliding_window": WINDOW, "num_hidden_layers": 4},
+    "deepseek_v2": {**_LATENT, "q_lora_rank": None},
+    "deepseek_v3": {
+        **_LATENT,
+        **{**dict.fromkeys(("n_routed_experts", "num_experts", "num_local_experts"), 8)},
+        **{"n_group": 4, "topk_group": 2, "num_experts_per_tok": 3},
+        "rope_parameters": {**_YARN, "mscale": 1.0, "mscale_all_dim": 1.0},
+    },
     "dots1": {**_DEEPSEEK, "num_key_value_heads": 6},
     "ernie4_5_moe": {
         **{"moe_num_experts": 6, "moe_k": 2, "moe_num_shared_experts": 1},
@@ -86,6 +98,13 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "gpt_bigcode": _GPT2,
     "gpt_neox": {"rotary_pct": 0.5, "num_key_value_heads": ..., "head_dim": ...},
     "glm4_moe": _DEEPSEEK,
+    "glm4_moe_lite": {**_LATENT, "rms_norm_eps": 1e-6},
+    "gpt_oss": {
+        **_EXPERTS,
+        **{"sliding_window": WINDOW, "num_hidden_layers": 3},
+        "layer_types": [_SLIDING, _FULL, _SLIDING],
+        "rope_parameters": _YARN,
+    },
     "granite": _GRANITE,
     "granitemoe": {**_GRANITE, **_EXPERTS},
     "hunyuan_v1_moe": {**_EXPERTS, "moe_topk": 2, "num_shared_expert": 1},
@@ -99,6 +118,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "qwen3_moe": {**_EXPERTS, "norm_topk_prob": True},
     "seed_oss": {"rope_parameters": _YARN},
     "smollm3": {"num_hidden_layers": 4},
+    "youtu": {key: value for key, value in _LATENT.items() if "expert" not in key},
     "stablelm": {"use_qkv_bias": True},
     "starcoder2": {"sliding_window": None},
 }

@@ -100,11 +100,20 @@ def test_keys_are_those_of_the_hand_written_architecture(llama, tmp_path) -> Non
         ({"final_cap": "always"}, "cap of the logits"),
         ({"attention_cap": "key"}, "cap of products"),
         ({"parallel": "yes"}, "one behind the other"),
+        ({"sinks": True}, "absence of attention sinks"),
     ],
 )
 def test_what_an_architecture_computes_otherwise_is_refused(llama, facts, changes, feature) -> None:
     with pytest.raises(UnsupportedConfigError, match=feature):
         keys_of(facts, llama.config, replace(LLAMA, **changes))
+
+
+def test_norms_with_another_small_epsilon_than_most_are_taken_for_the_same(llama, facts) -> None:
+    ((kind, epsilon),) = facts.norms
+    several = replace(facts, norms={(kind, epsilon): 3, (kind, 1e-5): 1})
+    assert dict(keys_of(several, llama.config, LLAMA))["layer_norm_rms_eps"] == epsilon
+    with pytest.raises(UnsupportedConfigError, match="norms"):
+        keys_of(replace(facts, norms={(kind, epsilon): 3, (kind, 1e-3): 1}), llama.config, LLAMA)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +142,8 @@ def test_attention_that_an_architecture_has_no_key_for_is_refused(llama, facts) 
     limited = replace(facts.attentions[0].queries, limits=(-2.0, 2.0))
     with pytest.raises(UnsupportedConfigError, match="limits"):
         keys_of(attention_with(facts, queries=limited), llama.config, LLAMA)
+    with pytest.raises(UnsupportedConfigError, match="attention sinks"):
+        keys_of(attention_with(facts, sinks="sinks"), llama.config, LLAMA)
     with pytest.raises(UnsupportedConfigError, match="heads x head_dim"):
         keys_of(facts, wide, replace(LLAMA, free_head_dim=False))
 
@@ -205,7 +216,7 @@ def test_a_tensor_that_the_map_does_not_cover_is_refused_by_name() -> None:
 def test_a_bias_without_a_place_is_refused() -> None:
     model = small_model("qwen2", num_hidden_layers=1)
     facts = facts_of(model.graph(), model.config)
-    lacking = replace(LLAMA, lacks=("attn_q.bias",))
+    lacking = replace(LLAMA, architecture="deepseek2")
     with pytest.raises(UnsupportedConfigError, match=r"q_proj\.bias"):
         stored_names(model.graph(), model.config, facts, lacking)
 

@@ -38,6 +38,15 @@ def test_keys_say_how_experts_are_chosen(llama, facts) -> None:
         **{"expert_weights_scale": 1.5, "leading_dense_block_count": 0},
     }
     assert mixing_keys(replace(facts, mixtures={}), llama.config, RUNS["llama"], None) == []
+    grouped = with_experts(facts, groups=4, groups_used=2)
+    keys = dict(mixing_keys(grouped, llama.config, RUNS["mixtral"], None))
+    assert (keys["expert_group_count"], keys["expert_group_used_count"]) == (4, 2)
+    none = replace(facts, mixtures={})
+    assert dict(mixing_keys(none, llama.config, RUNS["deepseek_v3"], None)) == {
+        "leading_dense_block_count": 1,
+        "expert_feed_forward_length": 72,
+        "expert_shared_count": 0,
+    }
     assert shared_width({"blk.1.ffn_down_shexp.weight": (6, 8)}, 2) == 8
 
 
@@ -70,6 +79,8 @@ def test_experts_where_an_architecture_has_none_are_refused(llama, facts) -> Non
         ("olmoe", Routing(6, 2, "softmax", False, 1.0)),
         ("granitemoe", Routing(6, 2, "softmax", True, 1.0)),
         ("dots1", Routing(6, 2, "sigmoid", True, 1.5)),
+        ("deepseek_v3", Routing(8, 3, "sigmoid", True, 1.5, 4, 2)),
+        ("gpt_oss", Routing(6, 2, "softmax", True, 1.0)),
     ],
 )
 def test_how_a_graph_chooses_is_found_by_letting_it(model_type: str, expected: Routing) -> None:

@@ -60,7 +60,7 @@ def test_logits_are_those_of_transformers(model_type: str, tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("proven_once")
-@pytest.mark.parametrize("model_type", ["gpt2", "granite", "olmoe", "phi3"])
+@pytest.mark.parametrize("model_type", ["deepseek_v3", "gpt2", "gpt_oss", "granite", "phi3"])
 def test_stored_weights_are_read_back_as_the_graph_has_them(
     model_type: str, tmp_path: Path
 ) -> None:
