@@ -34,11 +34,12 @@ class ChunkWorker:
 
     Args:
         outputs: By artifact's folder.
+        memory: Of each thread, if it is to outlive this.
     """
 
-    def __init__(self, outputs: Mapping[Path, Output]) -> None:
+    def __init__(self, outputs: Mapping[Path, Output], memory: local | None = None) -> None:
         self._outputs = outputs
-        self._memory = local()
+        self._memory = memory if memory is not None else local()
 
     def process(self, chunk: Chunk) -> int:
         """Read, encode and write one chunk; its bytes in the source."""
@@ -54,13 +55,18 @@ class ChunkWorker:
         taken()
         return self.process_rows(chunk, rows)
 
-    def multiply(self, chunk: Chunk, take: Take) -> Rows:
+    def multiply(self, chunk: Chunk, take: Take, place: int = 0) -> Rows:
         """Hand the rows of a chunk over, as stored, cell by cell.
 
+        Args:
+            chunk: Of a weight.
+            take: Takes in each cell.
+            place: Number of this thread's memory in which the rows are put.
+
         Returns:
-            All of them; they are lost when this thread reads the next chunk.
+            All of them; they are lost when this thread reads something else into the same place.
         """
-        rows = self._read(chunk, chunk.start, chunk.stop)
+        rows = self._read(chunk, chunk.start, chunk.stop, place)
         for start, stop in chunk.cells():
             cell = rows[start - chunk.start : stop - chunk.start]
             with np.errstate(all="ignore"):
@@ -83,9 +89,9 @@ class ChunkWorker:
         for start, stop in chunk.blocks():
             yield start, self._read(chunk, start, stop)
 
-    def _read(self, chunk: Chunk, start: int, stop: int) -> Rows:
+    def _read(self, chunk: Chunk, start: int, stop: int, place: int = 0) -> Rows:
         size = (stop - start) * chunk.weight.columns * chunk.weight.dtype.itemsize
-        return chunk.weight.read_rows_into(start, stop, self._buffer("source", size))
+        return chunk.weight.read_rows_into(start, stop, self._buffer(f"source {place}", size))
 
     def _encode(
         self, chunk: Chunk, jobs: Sequence[PlacedJob], blocks: Iterator[tuple[int, Rows]]

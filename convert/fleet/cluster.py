@@ -6,11 +6,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from convert.errors import OutOfMemoryError, UnavailableWorkersError, UsageError
+from convert.errors import UnavailableWorkersError, UsageError
 from convert.fleet.address import Address, cluster_of_this_machine, require_answer
-from convert.fleet.ray_errors import explained, no_workers
+from convert.fleet.ray_errors import explained, no_room, no_workers
 
 RETRIES = 8
 """Of a task whose worker or machine is lost."""
@@ -27,6 +28,14 @@ _LOOK = 1.0
 """Seconds after which a wait is broken off, to see signals and lost machines."""
 
 
+@dataclass(frozen=True)
+class MachineSize:
+    """What a machine has for tasks: CPUs, and bytes of memory."""
+
+    cores: int
+    memory: int
+
+
 class Cluster:
     """A connection to Ray. Leaves it, and ends it if it was started here, on `close`.
 
@@ -40,7 +49,7 @@ class Cluster:
     """
 
     def __init__(self, address: Address, cores: int) -> None:
-        self._ray = _imported()
+        self._ray = imported_ray()
         self._joined_before = self._ray.is_initialized()
         if not self._joined_before:
             _connect(self._ray, address, cores)
@@ -58,6 +67,15 @@ class Cluster:
         """Those that are there now."""
         return sum(bool(node["Alive"]) for node in self._ray.nodes())
 
+    def sizes(self) -> list[MachineSize]:
+        """Of the machines that are there now and have a CPU."""
+        found = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return [
+            MachineSize(int(each["CPU"]), int(each.get("memory", 0)))
+            for each in found
+            if each.get("CPU", 0) >= 1
+        ]
+
     def require_room(self, memory: int) -> None:
         """Refuse a task that Ray would never start.
 
@@ -67,44 +85,68 @@ class Cluster:
         Raises:
             OutOfMemoryError: No machine has so much.
         """
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        most = max((node.get("memory", 0) for node in nodes if node.get("CPU", 0) >= 1), default=0)
-        if nodes and most < memory:
-            raise OutOfMemoryError(
-                "no machine of the cluster has the memory for a task",
-                expected=f"{memory:,} bytes on one machine that has a CPU to offer",
-                found=f"{int(most):,} bytes",
-                remedy="allow less with --memory, or start Ray with more (--memory of `ray start`)",
-            )
+        most = max((size.memory for size in self.sizes()), default=memory)
+        if most < memory:
+            raise no_room(memory, most)
 
     def put(self, value: object) -> Any:
         """Lay something down that many tasks are given."""
         return self._ray.put(value)
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: object, memory: int, results: int = 1
-    ) -> Any:
-        """Have a task done.
+    def submit(self, function: Callable[..., Any], *arguments: object, memory: int) -> Any:
+        """Have a task done on a CPU; again, if it is lost.
 
         Args:
             function: Importable, or small.
             arguments: Can be pickled, or what `put` gave.
             memory: Bytes that it needs.
-            results: More than one are yielded by ``function``, one after another. Such a task is
-                not done again if it is lost: Ray would keep its arguments and results until the
-                end, for tasks that might be needed again.
 
         Returns:
-            What `ready` and `value` are asked about: for several results they come in order.
+            What `ready` and `value` are asked about.
         """
-        key = (function, results)
-        if key not in self._tasks:
-            returns: int | str = "streaming" if results > 1 and not self.is_client else results
-            retries = RETRIES if results == 1 else 0
-            remote = self._ray.remote(num_cpus=1, max_retries=retries, num_returns=returns)
-            self._tasks[key] = remote(function)
+        if function not in self._tasks:
+            self._tasks[function] = self._ray.remote(num_cpus=1, max_retries=RETRIES)(function)
         spread = {"memory": memory, "scheduling_strategy": "SPREAD"}
-        return self._tasks[key].options(**spread).remote(*arguments)
+        return self._tasks[function].options(**spread).remote(*arguments)
+
+    def start(self, kind: type, *arguments: object, cores: int, memory: int) -> Any:
+        """Start a process as soon as a machine has room for it.
+
+        Args:
+            kind: Class of which it holds an instance; as many calls at once as it has cores.
+            arguments: For the instance.
+            cores: CPUs that are its own.
+            memory: Bytes that are its own.
+
+        Returns:
+            What `ask` and `end` are asked about.
+        """
+        place = {"num_cpus": cores, "memory": memory, "scheduling_strategy": "SPREAD"}
+        made = self._ray.remote(max_concurrency=cores, max_restarts=0)(kind)
+        return made.options(**place).remote(*arguments)
+
+    def ask(self, process: Any, method: str, *arguments: object, results: int = 1) -> Any:
+        """Have a process do a task; it is lost if the process is.
+
+        Args:
+            process: What `start` returned.
+            method: Of its instance.
+            arguments: Can be pickled, or what `put` gave.
+            results: More than one are yielded by the method, one after another.
+
+        Returns:
+            What `ready` and `value` are asked about: several results come in order. Through Ray's
+            client it is a list of them.
+        """
+        returns: int | str = "streaming" if results > 1 and not self.is_client else results
+        return getattr(process, method).options(num_returns=returns).remote(*arguments)
+
+    def end(self, process: Any) -> None:
+        """End a process, whatever it does."""
+        try:
+            self._ray.kill(process)
+        except Exception:
+            logging.getLogger(__name__).debug("a process was not ended", exc_info=True)
 
     def ready(self, waiting: Sequence[Any]) -> list[Any]:
         """Those of several results that are there; none after a second without any.
@@ -137,21 +179,18 @@ class Cluster:
         except Exception as error:
             raise explained(error) from None
 
-    def cancel(self, results: Sequence[Any]) -> None:
-        """Have tasks that have not begun not done at all."""
-        for result in results:
-            try:
-                self._ray.cancel(result)
-            except Exception:
-                logging.getLogger(__name__).debug("a task was not cancelled", exc_info=True)
-
     def close(self) -> None:
         """Leave the cluster."""
         if not self._joined_before:
             self._ray.shutdown()
 
 
-def _imported() -> Any:
+def imported_ray() -> Any:
+    """Ray itself.
+
+    Raises:
+        UsageError: The extra is not installed.
+    """
     # Nothing is to be reported to anybody, and no accelerator is hidden from a task.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

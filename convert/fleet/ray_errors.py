@@ -34,6 +34,16 @@ def explained(error: Exception) -> Exception:
     return error
 
 
+def no_room(needed: int, most: int) -> OutOfMemoryError:
+    """The error of a task that needs more bytes than any process can have."""
+    return OutOfMemoryError(
+        "no machine of the cluster has the memory for a task",
+        expected=f"{needed:,} bytes on one machine that has a CPU to offer",
+        found=f"{most:,} bytes",
+        remedy="allow less with --memory, or start Ray with more (--memory of `ray start`)",
+    )
+
+
 def no_workers(seconds: float) -> UnavailableWorkersError:
     """The error of a cluster of which nothing is left."""
     return UnavailableWorkersError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,17 +13,20 @@ from typing import Any
 from convert.artifact import holder
 from convert.chunk_worker import ChunkWorker, Output
 from convert.chunks import Chunk, PlacedJob
+from convert.fleet.actors import Actor, Actors
 from convert.fleet.agreement import of_this_process
 from convert.fleet.cluster import RETRIES, Cluster
 from convert.fleet.ray_errors import LostTaskError
-from convert.fleet.remote_chunk import Done, Piece, Terms, encode, multiply_and_encode
+from convert.fleet.remote_chunk import Done, Piece, Terms
 from convert.fleet.task_memory import task_bytes
 from convert.weights import Floats
 from passes.calibration.products import Intake, PortableProduct
 from passes.calibration.reading import Take
 
-_IN_FLIGHT = 3
-"""Tasks for each core of the cluster: one in work, others on their way to it or back."""
+_OVERTAKING = 8
+"""Weights that may be handed out before chunks that wait for others: what is hashed in the order of
+a file must not wait for them long.
+"""
 
 _TOGETHER = 32 << 20
 """Bytes of the source in a task: to hand one out takes as long as to encode a megabyte or two."""
@@ -53,30 +57,37 @@ class Tally:
 
 @dataclass
 class _Task:
-    """Chunks in work: what their next results are for, in order."""
+    """Chunks on their way.
 
-    results: list[Any]
+    Args:
+        method: Of `convert.fleet.worker_process.WorkerProcess`.
+        arguments: For it.
+        memory: Bytes that it needs.
+        next_steps: What its next results are for, in order.
+    """
+
+    method: str
+    arguments: tuple[object, ...]
+    memory: int
     next_steps: list[Callable[[Any], None]]
-    again: Callable[[], list[Any]] | None = None
-    """Has it done once more, for one that Ray itself does not."""
     retries: int = RETRIES
     taken_in: int = 0
+    actor: Actor | None = None
+    results: list[Any] = field(default_factory=list)
+
+    def begin(self, actors: Actors) -> None:
+        """Give it to a process."""
+        count = self.taken_in + len(self.next_steps)
+        self.actor, result = actors.submit(self.method, *self.arguments, results=count)
+        self.results = list(result) if isinstance(result, list) else [result] * count
+        self.next_steps = [_pass_over] * self.taken_in + self.next_steps
+        self.taken_in = 0
 
     def take_in(self, value: object) -> None:
         """What the next result is."""
         self.results.pop(0)
         self.taken_in += 1
         self.next_steps.pop(0)(value)
-
-    def retry(self) -> bool:
-        """Begin anew after a loss, if that is possible; what was taken in is passed over."""
-        if self.again is None or not self.retries:
-            return False
-        self.retries -= 1
-        self.results = self.again()
-        self.next_steps = [_pass_over] * self.taken_in + self.next_steps
-        self.taken_in = 0
-        return True
 
 
 def _pass_over(value: object) -> None:
@@ -88,6 +99,7 @@ class RayExecutor:
 
     Args:
         cluster: Where.
+        actors: Who does them.
         say: Told, at the end, what was done by whom.
         outputs: By artifact's folder.
         done: Told of the source bytes of chunks that are done.
@@ -97,21 +109,23 @@ class RayExecutor:
     def __init__(
         self,
         cluster: Cluster,
+        actors: Actors,
         say: Callable[[str], None],
         outputs: Mapping[Path, Output],
         done: Callable[[int], None],
         abandon: Callable[[], None],
     ) -> None:
-        self._cluster, self._say, self._outputs = cluster, say, outputs
+        self._cluster, self._actors, self._say, self._outputs = cluster, actors, say, outputs
         self._done, self._abandon = done, abandon
         self._here = ChunkWorker(outputs)
-        terms = Terms(of_this_process(), {folder: holder(folder) for folder in outputs})
-        self._terms = cluster.put(terms)
-        self._most = _IN_FLIGHT * cluster.cores
+        self._terms = Terms(of_this_process(), {folder: holder(folder) for folder in outputs})
         self._gathered: list[Chunk] = []
+        self._overtaken = 0
         self._working: dict[Any, _Task] = {}
+        self._lost: list[_Task] = []
+        self._laid_down: tuple[PortableProduct, object] | None = None
         self._tally = Tally()
-        self._memory = 0
+        actors.open()
 
     def submit(self, chunk: Chunk) -> None:
         """See `convert.executors.Executor`."""
@@ -130,10 +144,15 @@ class RayExecutor:
         if product is None:
             self._take_here(chunks, take)
             return lambda: None
-        laid_down, left = self._cluster.put(product.portable()), set[int]()
-        for chunk in chunks:
-            left.add(chunk.start)
-            self._submit_with(chunk, product, laid_down, left)
+        self._let_pass()
+        given, left = list(chunks), set[int]()
+        # Each process is given a part of the weight, since what comes after it waits for it.
+        most = max(1, _TOGETHER // max(chunk.nbytes for chunk in given))
+        count = min(-(-len(given) // self._actors.threads), most)
+        for first in range(0, len(given), count):
+            left.add(first)
+            done = partial(left.remove, first)
+            self._submit_with(given[first : first + count], product, done)
 
         def wait() -> None:
             while left:
@@ -144,7 +163,7 @@ class RayExecutor:
     def finish(self) -> None:
         """See `convert.executors.Executor`."""
         self._send_gathered()
-        while self._working:
+        while self._working or self._lost:
             self._collect()
 
     def __enter__(self) -> RayExecutor:
@@ -160,43 +179,42 @@ class RayExecutor:
             if error is None:
                 self.finish()
         finally:
-            if self._working:
+            if self._working or self._lost:
                 self._abandon()
-                self._cluster.cancel(list(self._working))
+                self._actors.close()
                 self._working.clear()
             self._say(f"fleet: {self._tally.line()}")
 
-    def _room(self, memory: int) -> int:
-        """The memory of a task, which the cluster has."""
-        if memory > self._memory:
-            self._cluster.require_room(memory)
-            self._memory = memory
-        return memory
+    def _let_pass(self) -> None:
+        self._overtaken += bool(self._gathered)
+        if self._overtaken > _OVERTAKING:
+            self._send_gathered()
 
     def _send_gathered(self) -> None:
-        chunks, self._gathered = self._gathered, []
+        chunks, self._gathered, self._overtaken = self._gathered, [], 0
         if chunks:
             own = tuple(chunk.alone(chunk.missing) for chunk in chunks)
-            memory = self._room(task_bytes(*own))
-            result = self._cluster.submit(encode, self._terms, own, memory=memory)
-            self._begin(_Task([result], [self._finished(*chunks)]))
+            given = (self._terms, own)
+            self._begin(_Task("encode", given, task_bytes(*own), [self._finished(*chunks)]))
 
     def _submit_with(
-        self, chunk: Chunk, product: PortableProduct, laid_down: object, left: set[int]
+        self, chunks: Sequence[Chunk], product: PortableProduct, done: Callable[[], None]
     ) -> None:
         def taken(computed: Floats) -> None:
-            product.put(chunk.start, computed)
-            left.remove(chunk.start)
+            product.put(chunks[0].start, computed)
+            done()
 
-        own = chunk.alone(self._missing(chunk))
-        given = (self._terms, laid_down, own)
-        memory = self._room(task_bytes(own) + product.nbytes)
+        own = tuple(chunk.alone(self._missing(chunk)) for chunk in chunks)
+        given = (self._terms, self._lay_down(product), own)
+        memory = task_bytes(*own) + sum(chunk.nbytes for chunk in own) + product.nbytes
+        self._begin(_Task("multiply_and_encode", given, memory, [taken, self._finished(*chunks)]))
 
-        def submitted() -> list[Any]:
-            result = self._cluster.submit(multiply_and_encode, *given, memory=memory, results=2)
-            return list(result) if isinstance(result, list) else [result, result]
-
-        self._begin(_Task(submitted(), [taken, self._finished(chunk)], submitted))
+    def _lay_down(self, product: PortableProduct) -> object:
+        """Where workers find the inputs; several weights in a row may have the same."""
+        if self._laid_down is None or not product.has_inputs_of(self._laid_down[0]):
+            portable = product.portable()
+            self._laid_down = portable, self._cluster.put(portable)
+        return self._laid_down[1]
 
     def _missing(self, chunk: Chunk) -> Sequence[PlacedJob]:
         """What is to be done of a chunk; of the rest the artifact's files are told."""
@@ -208,21 +226,32 @@ class RayExecutor:
         return missing
 
     def _begin(self, task: _Task) -> None:
-        self._working[task.results[0]] = task
-        while len(self._working) > self._most:
+        while not self._actors.has_room(task.memory):
             self._collect()
+        task.begin(self._actors)
+        self._working[task.results[0]] = task
 
     def _collect(self) -> None:
         """Take in what is ready, perhaps nothing yet."""
-        for result in self._cluster.ready(list(self._working)):
+        for result in self._actors.ready(list(self._working)):
             task = self._working.pop(result)
+            assert task.actor is not None
             try:
                 task.take_in(self._cluster.value(result))
             except LostTaskError:
-                if not task.retry():
+                if not task.retries:
                     raise
+                self._actors.lost(task.actor)
+                self._lost.append(replace(task, retries=task.retries - 1))
+                continue
             if task.results:
                 self._working[task.results[0]] = task
+            else:
+                task.actor.tasks -= 1
+        while self._lost and self._actors.has_room(self._lost[0].memory):
+            task = self._lost.pop(0)
+            task.begin(self._actors)
+            self._working[task.results[0]] = task
 
     def _finished(self, *chunks: Chunk) -> Callable[[Done], None]:
         journals = {placed.folder: placed.journal for chunk in chunks for placed in chunk.jobs}

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from convert.chunk_worker import Output
 from convert.executors import Executing, Executor
+from convert.fleet.actors import Actors
 from convert.fleet.address import Address
 from convert.fleet.agreement import Agreement, of_this_process
-from convert.fleet.cluster import Cluster
+from convert.fleet.cluster import Cluster, imported_ray
 from convert.fleet.ray_executor import RayExecutor
 from convert.fleet.task_memory import WORKER_BYTES
 from convert.progress import Reporter
@@ -33,16 +34,22 @@ class RayWorkers:
 
     def __init__(self, address: Address, cores: int, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._connected: Future[Cluster] = Future()
+        self._connected: Future[tuple[Cluster, Actors]] = Future()
         self._leaving = Event()
-        # It takes seconds, in which the driver opens the checkpoint.
+        # While workers start, the driver opens the checkpoint. On the thread that starts them, the
+        # import would share its core with all else that the driver imports, and they come late.
+        imported_ray()
         self._thread = Thread(target=self._live, args=(address, cores), daemon=True)
         self._thread.start()
 
     @property
     def cluster(self) -> Cluster:
         """The cluster, as soon as it is there."""
-        return self._connected.result()
+        return self._connected.result()[0]
+
+    @property
+    def _actors(self) -> Actors:
+        return self._connected.result()[1]
 
     @property
     def count(self) -> int:
@@ -60,6 +67,7 @@ class RayWorkers:
         """See `convert.workers.Workers`."""
         memory += WORKER_BYTES
         self.cluster.require_room(memory)
+        self._actors.close()  # their cores are wanted
         laid_down = self.cluster.put(function)
         agreement, left = of_this_process(), deque(items)
         working: deque[Any] = deque()
@@ -82,14 +90,14 @@ class RayWorkers:
         """Be connected until it is left: what Ray starts ends with the thread that started it."""
         try:
             cluster = Cluster(address, cores)
+            actors = Actors(cluster, of_this_process())
+            actors.open()
         except BaseException as error:
             self._connected.set_exception(error)
             return
-        self._connected.set_result(cluster)
-        agreement = of_this_process()
-        for _ in range(cluster.cores):
-            cluster.submit(_prepare, agreement, memory=WORKER_BYTES)
+        self._connected.set_result((cluster, actors))
         self._leaving.wait()
+        actors.close()
         cluster.close()
 
     def _execute(
@@ -101,16 +109,9 @@ class RayWorkers:
     ) -> Executor:
         cores, machines = self.cluster.cores, self.cluster.machines
         self._reporter.say(f"fleet: {cores} cores on {machines} machines")
-        return RayExecutor(self.cluster, self._reporter.say, outputs, done, abandon)
+        return RayExecutor(self.cluster, self._actors, self._reporter.say, outputs, done, abandon)
 
 
 def _call(agreement: Agreement, function: Callable[[Any], Any], item: Any) -> Any:
     agreement.require_versions()
     return function(item)
-
-
-def _prepare(agreement: Agreement) -> None:
-    """Let a worker import what it will need, while the driver has other things to do."""
-    import convert.fleet.remote_chunk  # noqa: F401
-
-    agreement.require_versions()

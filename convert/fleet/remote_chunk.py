@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import local
 
 import numpy as np
 
@@ -71,11 +72,12 @@ class Done:
     worker: str
 
 
-def encode(terms: Terms, chunks: Sequence[Chunk]) -> Done:
+def encode(terms: Terms, chunks: Sequence[Chunk], memory: local | None = None) -> Done:
     """Do chunks, one after the other.
 
     Args:
         chunks: Every job of them is to be done; see `Chunk.alone`.
+        memory: See `ChunkWorker`.
 
     Raises:
         UnavailableWorkersError: This machine cannot do it.
@@ -83,7 +85,7 @@ def encode(terms: Terms, chunks: Sequence[Chunk]) -> Done:
     """
     terms.agreement.require_versions()
     deliveries = _deliveries(terms, chunks)
-    worker = ChunkWorker(deliveries)
+    worker = ChunkWorker(deliveries, memory)
     for chunk in chunks:
         with _checkpoint_seen(chunk):
             worker.process(chunk)
@@ -91,30 +93,33 @@ def encode(terms: Terms, chunks: Sequence[Chunk]) -> Done:
 
 
 def multiply_and_encode(
-    terms: Terms, product: PortableProduct, chunk: Chunk
+    terms: Terms, product: PortableProduct, chunks: Sequence[Chunk], memory: local | None = None
 ) -> Iterator[Floats | Done]:
-    """As `encode`, but what a text gives with the chunk's rows comes first.
+    """As `encode`, but what a text gives with the rows of all chunks comes first.
 
     Args:
+        terms: See `Terms`.
         product: See `Product.portable`.
+        chunks: Of one weight, one behind the other.
+        memory: See `ChunkWorker`.
 
     Yields:
         See `Product.computed`; then as `encode`.
     """
     terms.agreement.require_versions()
     terms.agreement.require_arithmetic()
-    deliveries = _deliveries(terms, [chunk])
-    worker, part = ChunkWorker(deliveries), product.of_rows(chunk.start, chunk.stop)
+    deliveries = _deliveries(terms, chunks)
+    worker, start = ChunkWorker(deliveries, memory), chunks[0].start
+    part = product.of_rows(start, chunks[-1].stop, memory)
 
     def take(block: Block) -> None:
-        part.multiply(
-            Block(block.weight, block.start - chunk.start, block.stop - chunk.start, block.values)
-        )
+        part.multiply(Block(block.weight, block.start - start, block.stop - start, block.values))
 
-    with _checkpoint_seen(chunk), one_thread_each(), np.errstate(all="ignore"):
-        rows = worker.multiply(chunk, take)
+    with _checkpoint_seen(chunks[0]), one_thread_each(), np.errstate(all="ignore"):
+        read = [worker.multiply(chunk, take, place) for place, chunk in enumerate(chunks)]
     yield part.computed()
-    worker.process_rows(chunk, rows)
+    for chunk, rows in zip(chunks, read, strict=True):
+        worker.process_rows(chunk, rows)
     yield _done(deliveries)
 
 

@@ -15,7 +15,9 @@ _LARGEST_GROWTH = 4
 
 
 def task_bytes(*chunks: Chunk) -> int:
-    """Bytes that a worker needs at most for chunks one after the other, all of them sent back."""
+    """Bytes that a thread of a worker needs at most for chunks one after the other, all of them
+    sent back.
+    """
     read = max(chunk.nbytes for chunk in chunks) * _COPIES
     made = sum(chunk.nbytes * len(chunk.jobs) for chunk in chunks) * _LARGEST_GROWTH
-    return WORKER_BYTES + read + made
+    return read + made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import copy
+from threading import local
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -56,9 +57,24 @@ class PortableProduct(Product):
             delattr(light, name)
         return light
 
+    def has_inputs_of(self, other: PortableProduct) -> bool:
+        """Whether `portable` gives the same for both."""
+        mine, others = self.tokens, other.tokens
+        return (
+            type(self) is type(other)
+            and mine.ctypes.data == others.ctypes.data
+            and (mine.shape, mine.strides) == (others.shape, others.strides)
+        )
+
     @abstractmethod
-    def of_rows(self, start: int, stop: int) -> PortableProduct:
-        """The same inputs, for rows ``start`` to ``stop`` of the weight alone; prepared."""
+    def of_rows(self, start: int, stop: int, memory: local | None = None) -> PortableProduct:
+        """The same inputs, for rows ``start`` to ``stop`` of the weight alone; prepared.
+
+        Args:
+            start: First row.
+            stop: The one after the last.
+            memory: This thread's, to be used again and again.
+        """
 
     @abstractmethod
     def computed(self) -> Floats:
@@ -96,7 +112,7 @@ class Intake:
 class LinearProduct(PortableProduct):
     """``Y = X Wᵀ``: ``X [..., in]``, ``W [out, in]``, ``Y [..., out]``; one for all texts."""
 
-    stays = frozenset({"_turned"})
+    stays = frozenset({"_turned", "_rows"})
 
     def __init__(self, weight: Weight, inputs: Sequence[Floats]) -> None:
         self._rows = weight.rows
@@ -111,7 +127,7 @@ class LinearProduct(PortableProduct):
     def multiply(self, block: Block) -> None:
         np.matmul(block.values, self.tokens.T, out=self._turned[block.start : block.stop])
 
-    def of_rows(self, start: int, stop: int) -> PortableProduct:
+    def of_rows(self, start: int, stop: int, memory: local | None = None) -> PortableProduct:
         part = copy(self)
         part._rows = stop - start
         part.prepare()
@@ -138,7 +154,7 @@ class ConvolutionProduct(PortableProduct):
     ``Y [1, out, S, 1]``. What comes before the first token of a text is no input of its own.
     """
 
-    stays = frozenset({"_found"})
+    stays = frozenset({"_found", "_rows"})
 
     def __init__(self, weight: Weight, inputs: Sequence[Floats]) -> None:
         self._rows, self._taps = weight.rows, weight.shape[2]
@@ -157,7 +173,7 @@ class ConvolutionProduct(PortableProduct):
                 rows = found[0, block.start : block.stop, :, 0]
                 rows += part @ image[:, tap : tap + rows.shape[1]]
 
-    def of_rows(self, start: int, stop: int) -> PortableProduct:
+    def of_rows(self, start: int, stop: int, memory: local | None = None) -> PortableProduct:
         part = copy(self)
         part._rows = stop - start
         part.prepare()

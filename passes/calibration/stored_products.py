@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import local
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.weights import Floats, FloatType, Rows, Weight
 from passes.calibration.processor import has_matrix_tiles
-from passes.calibration.products import LinearProduct
+from passes.calibration.products import LinearProduct, PortableProduct
 from passes.calibration.reading import Block, as_float32
 
 SIDE = 32
@@ -41,14 +40,17 @@ class WidenedProduct(LinearProduct):
         values = as_float32(block.values, held["values"][:size])
         super().multiply(Block(block.weight, block.start, block.stop, values))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _memory=local())
+    def of_rows(self, start: int, stop: int, memory: local | None = None) -> PortableProduct:
+        part = super().of_rows(start, stop, memory)
+        assert isinstance(part, WidenedProduct)
+        part._memory = memory if memory is not None else local()
+        return part
 
 
 class TiledProduct(LinearProduct):
     """Multiplies bfloat16 rows as they are."""
 
-    stays = frozenset({"_products"})
+    stays = frozenset({"_products", "_rows"})
 
     inputs: Bits
     """What `split` makes of `tokens`."""

@@ -1,16 +1,15 @@
-"""The executor against a cluster of pretence, which does every task at once; slow tests have a real
-one.
-"""
+"""The executor against a cluster of pretence; slow tests have a real one."""
 
 from __future__ import annotations
-
-import pickle
 
 import numpy as np
 import pytest
 
+from convert import chunks
 from convert.executors import ThreadExecutor
 from convert.fleet import ray_executor
+from convert.fleet.actors import Actors
+from convert.fleet.agreement import of_this_process
 from convert.fleet.ray_errors import LostTaskError
 from convert.fleet.ray_executor import RayExecutor, Tally
 from convert.journal import Journal
@@ -19,79 +18,9 @@ from convert.weights import ArrayWeight
 from passes.calibration.products import Intake, LinearProduct
 from passes.encodings import encoding
 from targets.base import Layout, OutputFile, Placement, WriteJob
+from tests.support.pretended_cluster import PretendedCluster
 
 CHUNK = 16 * 32 * 4
-
-
-class Pretence:
-    """A cluster whose tasks are done when somebody waits for them, the last one first.
-
-    Args:
-        lost: Number of the task that ends in an error.
-        lost_after: Results of every second task after which it is lost, once.
-        as_list: Give several results as a list, as Ray's client does.
-    """
-
-    cores = 1
-
-    def __init__(self, lost=None, as_list=False, lost_after=None):
-        self.lost_after = lost_after
-        self.lost, self.as_list, self.tasks, self.cancelled, self.needed = lost, as_list, [], 0, []
-
-    def put(self, value):
-        return Laid(pickle.dumps(value))
-
-    def submit(self, function, *arguments, memory, results=1):
-        self.needed.append(memory)
-        self.tasks.append((function, pickle.dumps(arguments)))
-        task = Result(len(self.tasks) - 1, self)
-        if results > 1 and self.as_list:
-            return [task, Second(task)]
-        return task
-
-    def require_room(self, memory):
-        pass
-
-    def ready(self, waiting):
-        return waiting[-1:]
-
-    def value(self, result):
-        return result.next()
-
-    def cancel(self, results):
-        self.cancelled = len(results)
-
-
-class Laid:
-    def __init__(self, data):
-        self.data = data
-
-
-class Result:
-    def __init__(self, number, cluster):
-        self.number, self.cluster, self.values = number, cluster, None
-        self.given = 0
-
-    def next(self):
-        if self.values is None:
-            if self.number == self.cluster.lost:
-                raise ConnectionError("the task is lost")
-            function, data = self.cluster.tasks[self.number]
-            given = [
-                pickle.loads(each.data) if isinstance(each, Laid) else each
-                for each in pickle.loads(data)
-            ]
-            made = function(*given)
-            self.values = made if hasattr(made, "__next__") else iter([made])
-        if self.given == self.cluster.lost_after and self.number % 2 == 0:
-            raise LostTaskError("gone", expected="a worker")
-        self.given += 1
-        return pickle.loads(pickle.dumps(next(self.values)))
-
-
-class Second:
-    def __init__(self, first):
-        self.next = first.next
 
 
 def layout():
@@ -112,9 +41,9 @@ LAYOUT = layout()
 
 def on(cluster, said=None):
     def execute(outputs, threads, done, abandon):
-        return RayExecutor(
-            cluster, (said if said is not None else []).append, outputs, done, abandon
-        )
+        actors = Actors(cluster, of_this_process())
+        say = (said if said is not None else []).append
+        return RayExecutor(cluster, actors, say, outputs, done, abandon)
 
     return execute
 
@@ -153,32 +82,86 @@ def chunk_by_chunk(monkeypatch):
 @pytest.mark.parametrize("together", [1, 2 * CHUNK, 1 << 20])
 def test_bytes_hashes_and_progress_are_those_of_threads(tmp_path, monkeypatch, together):
     monkeypatch.setattr(ray_executor, "_TOGETHER", together)
-    assert write(tmp_path / "a", on(Pretence())) == write(tmp_path / "b", ThreadExecutor)
+    assert write(tmp_path / "a", on(PretendedCluster())) == write(tmp_path / "b", ThreadExecutor)
 
 
 @pytest.mark.parametrize("as_list", [False, True])
 def test_a_text_is_multiplied_by_workers(tmp_path, as_list):
     by_threads, by_workers = Text(), Text()
-    assert write(tmp_path / "a", on(Pretence(as_list=as_list)), calibration=by_workers) == write(
-        tmp_path / "b", ThreadExecutor, calibration=by_threads
-    )
+    assert write(
+        tmp_path / "a", on(PretendedCluster(as_list=as_list)), calibration=by_workers
+    ) == write(tmp_path / "b", ThreadExecutor, calibration=by_threads)
     assert np.array_equal(by_threads.outputs, by_workers.outputs)
 
 
 @pytest.mark.parametrize("after", [0, 1])
-def test_a_lost_task_with_a_text_is_done_again(tmp_path, after):
-    by_threads, by_workers, cluster = Text(), Text(), Pretence(lost_after=after)
+def test_a_lost_process_with_a_text_is_replaced(tmp_path, after):
+    by_threads, by_workers = Text(), Text()
+    cluster = PretendedCluster(lost=1, lost_after=after)
     assert write(tmp_path / "a", on(cluster), calibration=by_workers) == write(
         tmp_path / "b", ThreadExecutor, calibration=by_threads
     )
     assert np.array_equal(by_threads.outputs, by_workers.outputs)
-    assert len(cluster.tasks) == 2 * len(LAYOUT.jobs[::2])
+    assert cluster.ended == 1
+    assert len(cluster.tasks) > len(by_threads.outputs)
+
+
+def test_a_lost_process_is_replaced(tmp_path, chunk_by_chunk):
+    cluster = PretendedCluster(lost=2)
+    assert write(tmp_path / "a", on(cluster)) == write(tmp_path / "b", ThreadExecutor)
+    assert cluster.ended == 1
+    assert len(cluster.tasks) > 12
+
+
+def test_parts_of_a_weight_go_to_all_processes_and_its_inputs_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "CELL_BYTES", 1)
+    monkeypatch.setattr(chunks, "FEWEST_CELL_ROWS", 16)
+    cluster = PretendedCluster(machines=2)
+    text = Text()
+    write(tmp_path / "a", on(cluster), calibration=text)
+    assert len(text.outputs) == 3
+    assert len(cluster.tasks) == 2 * len(text.outputs)
+    assert {len(given[-1]) for _, given in cluster.tasks} == {2}
+    assert cluster.laid_down == len(text.outputs)
+
+
+def test_weights_with_the_same_inputs_share_them(tmp_path):
+    class Shared(Text):
+        def run(self, pass_weight):
+            inputs = [np.ones((3, 32), np.float32)]
+            for job in LAYOUT.jobs[::2]:
+                product = LinearProduct(job.weight, inputs)
+                product.prepare()
+                pass_weight(job.weight, Intake(product, []))()
+
+    cluster = PretendedCluster()
+    write(tmp_path / "a", on(cluster), calibration=Shared())
+    assert cluster.laid_down == 1
+
+
+def test_what_waits_for_others_is_not_overtaken_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_executor, "_OVERTAKING", 1)
+
+    class Later(Text):
+        def run(self, pass_weight):
+            first, *others = LAYOUT.jobs[::2]
+            pass_weight(first.weight, None)
+            for job in others:
+                product = LinearProduct(job.weight, [np.ones((3, 32), np.float32)])
+                product.prepare()
+                pass_weight(job.weight, Intake(product, []))()
+
+    cluster = PretendedCluster()
+    write(tmp_path / "a", on(cluster), calibration=Later())
+    methods = [method for method, _ in cluster.tasks]
+    assert methods.index("encode") < len(methods) - 1
 
 
 def test_a_task_that_is_lost_again_and_again_ends_the_run(tmp_path):
-    class Broken(Pretence):
+    class Broken(PretendedCluster):
         def value(self, result):
-            raise LostTaskError("gone", expected="a worker")
+            if result.method != "prepare":
+                raise LostTaskError("gone", expected="a worker")
 
     cluster = Broken()
     with pytest.raises(LostTaskError):
@@ -194,7 +177,7 @@ def test_what_looks_at_weights_is_done_by_the_driver(tmp_path):
             for job in LAYOUT.jobs[::2]:
                 pass_weight(job.weight, lambda block: seen.append(block.start))
 
-    cluster = Pretence()
+    cluster = PretendedCluster()
     found = write(tmp_path / "a", on(cluster), calibration=Watching())
     assert found[:2] == write(tmp_path / "b", ThreadExecutor)[:2]
     assert seen
@@ -205,15 +188,15 @@ def test_what_was_done_is_kept_and_the_rest_is_told(tmp_path, chunk_by_chunk):
     whole = write(tmp_path / "whole", ThreadExecutor)
     folder, path = tmp_path / "resumed", tmp_path / "journal"
     folder.mkdir()
-    said, cluster = [], Pretence(lost=2)
+    said, cluster = [], PretendedCluster(broken=4)
     with (
         Journal(path, folder) as journal,
         pytest.raises(ConnectionError),
     ):
         journal.begin({"run": 1})
         write(folder, on(cluster, said), journals={folder: journal})
-    assert cluster.cancelled
-    said, again = [], Pretence()
+    assert cluster.ended
+    said, again = [], PretendedCluster()
     with Journal(path, folder) as journal:
         assert write(folder, on(again, said), journals={folder: journal}) == whole
     kept = 12 - len(again.tasks)
@@ -222,7 +205,7 @@ def test_what_was_done_is_kept_and_the_rest_is_told(tmp_path, chunk_by_chunk):
 
 
 def test_few_tasks_wait(tmp_path, chunk_by_chunk):
-    cluster = Pretence()
+    cluster = PretendedCluster()
     waiting = []
     ready = cluster.ready
     cluster.ready = lambda results: (waiting.append(len(results)), ready(results))[1]

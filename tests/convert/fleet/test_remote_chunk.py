@@ -72,7 +72,7 @@ def test_the_product_with_a_text_comes_first(tmp_path):
     whole = LinearProduct(WEIGHT, inputs)
     whole.prepare()
     for chunk in chunks(tmp_path):
-        agreed, product, alone = travelled(terms(tmp_path, None), whole.portable(), chunk)
+        agreed, product, alone = travelled(terms(tmp_path, None), whole.portable(), [chunk])
         computed, done = multiply_and_encode(agreed, product, alone)
         whole.put(chunk.start, computed)
         assert len(done.pieces) == 1
