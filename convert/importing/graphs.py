@@ -24,6 +24,8 @@ from convert.importing.raising.tidying import Tidy
 from convert.importing.raising.uniform import DropUniform
 from convert.importing.raising.written_masks import RaiseMasks
 from convert.importing.skeleton import Skeleton
+from convert.importing.tokens_apart import require_tokens_apart
+from convert.importing.told_values import require_told
 from convert.importing.tracing import trace
 from convert.importing.translating import translate
 from passes.base import Pass
@@ -36,7 +38,6 @@ RAISING: tuple[type[Pass], ...] = (
     Tidy,
     RaiseBatchedExperts,
     Derive,
-    WriteExperts,
 )
 """In order, after attention was found."""
 
@@ -56,8 +57,9 @@ def imported_graph(skeleton: Skeleton) -> ir.Model:
     """Trace, translate and raise.
 
     Raises:
-        UnsupportedArchitectureError: The model cannot be traced for any length, or has operators
-            without a form.
+        UnsupportedArchitectureError: The model cannot be traced for any length, has operators
+            without a form, or mixes tokens elsewhere than in attention; or its masks or positions
+            depend on how a text is cut into runs.
     """
     model = _with_attention(skeleton, remembers=True)
     if any(node.op_type == CACHED for node in model.graph):
@@ -65,6 +67,9 @@ def imported_graph(skeleton: Skeleton) -> ir.Model:
         model = _with_attention(skeleton, remembers=False)
     for step in RAISING:
         step()(model)
+    require_tokens_apart(model)
+    require_told(model)
+    WriteExperts()(model)
     return model
 
 

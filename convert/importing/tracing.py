@@ -20,6 +20,9 @@ _FIXED_BELOW = 1 << 20
 the model takes no longer ones.
 """
 
+_SHORTEST = 2
+"""What `torch.export` says of every axis; a trace that asks for more chose a branch, too."""
+
 _LONGEST = ("max_position_embeddings", "max_target_positions", "n_positions", "max_seq_len")
 """Fields of configs that say how many positions there are."""
 
@@ -97,14 +100,19 @@ def _axes(program: Any, axes: Mapping[str, tuple[str, ...]], skeleton: Skeleton)
     for node in program.graph.nodes:
         if node.op != "placeholder" or node.name not in axes:
             continue
-        for size, axis in zip(node.meta["val"].shape, axes[node.name], strict=True):
+        for size, name in zip(node.meta["val"].shape, axes[node.name], strict=True):
             if isinstance(size, int) or not size.node.expr.is_Symbol:
-                raise _fixed(skeleton, axis, f"its length is {size}")
-            found.setdefault(str(size.node.expr), axis)
+                raise _fixed(skeleton, name, f"its length is {size}")
+            found.setdefault(str(size.node.expr), name)
     longest = _longest(skeleton.model)
     for symbol, bounds in program.range_constraints.items():
-        if str(symbol) in found and bounds.upper.is_Integer and bounds.upper < longest:
-            raise _fixed(skeleton, found[str(symbol)], f"its length is at most {bounds.upper}")
+        if str(symbol) not in found:
+            continue
+        axis = found[str(symbol)]
+        if bounds.upper.is_Integer and bounds.upper < longest:
+            raise _fixed(skeleton, axis, f"its length is at most {bounds.upper}")
+        if bounds.lower > _SHORTEST:
+            raise _fixed(skeleton, axis, f"its length is at least {bounds.lower}")
     return found
 
 
