@@ -53,3 +53,13 @@ NOT_ALONE: Mapping[str, str] = {
     "gemma4_unified_assistant": _DRAFTER,
 }
 """Types whose models are no language models by themselves, and why."""
+
+_CODEBOOKS = "tried with one codebook; with the four of released models it is refused"
+
+UNLIKE_RELEASED: Mapping[str, str] = {
+    "lfm2": "tried with layers of attention alone; released models have convolutions between them"
+    " and are refused",
+    "musicgen": _CODEBOOKS,
+    "musicgen_melody": _CODEBOOKS,
+}
+"""Types whose small config differs from released models in more than sizes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.architectures.findings import PARITY, Finding
+from bench.architectures.overrides import UNLIKE_RELEASED
 
 _HEAD = """# Imported architectures
 
@@ -106,6 +107,7 @@ def of(counts: Sequence[int]) -> str:
 
 
 def why(each: Finding) -> str:
-    """All reasons."""
-    reasons = dict.fromkeys(each.reasons.values())
+    """All reasons, and what else is to be known."""
+    said = (UNLIKE_RELEASED[each.kind],) if each.kind in UNLIKE_RELEASED else ()
+    reasons = dict.fromkeys((*each.reasons.values(), *said))
     return "; ".join(reasons).replace("|", "\\|").replace("<", "&lt;")

@@ -1,4 +1,6 @@
-"""Tensors that a program writes to piece by piece, as pieces side by side along an axis."""
+"""Tensors that a program writes to piece by piece, as pieces side by side along an axis, or as a
+choice between what was there and what is written at equal distances.
+"""
 
 from __future__ import annotations
 
@@ -63,12 +65,17 @@ class InPlace:
             self._refuse_stale(node, target, target)
             values[target] = made
             return
-        whole, (axis, start, stop) = target.args[0], self._range(target)
-        if self._is_view(whole):
+        whole, (axis, places) = target.args[0], self._places(target)
+        if self._is_view(whole) and not self._is_alone(whole, node):
             raise _refused(self._operator(node))
         self._refuse_stale(node, whole, target)
         values[target] = made
-        values[whole] = self._with_piece(whole, values, axis, _Piece(start, stop, made))
+        if places.step == 1:
+            piece = _Piece(places.start, places.stop, made)
+            values[whole] = self._with_piece(whole, values, axis, piece)
+        else:
+            self._wholes.pop(whole, None)
+            values[whole] = self._scattered(whole, values[whole], axis, places, made)
 
     def _with_piece(
         self, whole: Any, values: Mapping[Any, Any], axis: int, piece: _Piece
@@ -108,8 +115,27 @@ class InPlace:
             "Concat", *parts, shape=shape, dtype=base.dtype, attributes={"axis": axis}
         )
 
-    def _range(self, view: Any) -> tuple[int, int, int]:
-        """Axis, start and stop of a range that a node takes out of its operand."""
+    def _scattered(
+        self, whole: Any, base: ir.Value, axis: int, places: range, made: ir.Value
+    ) -> ir.Value:
+        """``base`` with what is written at places of an axis that do not lie side by side."""
+        shape = list(whole.meta["val"].shape)
+        chosen, order = np.zeros(shape[axis], bool), np.zeros(shape[axis], INT64.numpy())
+        chosen[places], order[places] = True, np.arange(len(places))
+        chosen = chosen.reshape(-1, *[1] * (len(shape) - axis - 1))
+        spread = self._to.op(
+            "Gather",
+            made,
+            self._to.constant(order),
+            shape=shape,
+            dtype=base.dtype,
+            attributes={"axis": axis},
+        )
+        condition = self._to.constant(chosen)
+        return self._to.op("Where", condition, spread, base, shape=shape, dtype=base.dtype)
+
+    def _places(self, view: Any) -> tuple[int, range]:
+        """Axis and places along it that a node takes out of its operand."""
         if self._operator(view) != "aten.slice.Tensor":
             raise _refused(self._operator(view))
         given = dict(zip(("self", "dim", "start", "end", "step"), view.args, strict=False))
@@ -120,10 +146,10 @@ class InPlace:
         bounds = [given.get("start") or 0, given.get("end"), given.get("step", 1)]
         known = [size if each is None else expression_of(each) for each in bounds]
         whole_numbers = isinstance(size, int) and all(isinstance(each, int) for each in known)
-        if not whole_numbers or known[2] != 1:
+        if not whole_numbers:
             raise _refused(self._operator(view))
         start, stop = (each + size if each < 0 else min(each, size) for each in known[:2])
-        return axis, start, stop
+        return axis, range(start, stop, known[2])
 
     def _refuse_stale(self, node: Any, whole: Any, written: Any) -> None:
         """Parts taken out before are what they were; torch would show what is written."""
@@ -131,6 +157,19 @@ class InPlace:
             stale = user is not written and user < node and self._is_view(user)
             if stale and any(reader > node for reader in user.users):
                 raise _refused(self._operator(user))
+
+    def _is_alone(self, row: Any, node: Any) -> bool:
+        """Whether a view is one row of a tensor of which other rows alone are read from now on."""
+        if self._operator(row) != "aten.select.int" or self._is_view(row.args[0]):
+            return False
+        for user in row.args[0].users:
+            if user is row or (user < node and not self._is_view(user)):
+                continue
+            if self._operator(user) != "aten.select.int" or user.args[1] != row.args[1]:
+                return False
+            if user.args[2] == row.args[2]:
+                return False
+        return True
 
     def _is_view(self, node: Any) -> bool:
         return node.op == "call_function" and self._operator(node) in VIEWS

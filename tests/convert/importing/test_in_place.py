@@ -1,6 +1,7 @@
 """Tensors that are written piece by piece."""
 
 import pytest
+import torch
 
 from convert.errors import UnsupportedArchitectureError
 from convert.importing.in_place import VIEWS
@@ -22,13 +23,37 @@ def test_pieces_side_by_side():
     assert_same(function)
 
 
-@pytest.mark.parametrize("kind", ["steps", "stale", "overlapping", "nested", "turned"])
+def test_places_at_equal_distances():
+    def function(x, positions):
+        y = x * 2
+        y[..., 1:11:3] = x[..., :4]
+        y[..., 2:12:5] = x[..., 4:6] - 1
+        y[..., :2] = 3 * x[..., :2]
+        return y
+
+    assert_same(function)
+
+
+def test_a_row_of_a_tensor_of_which_other_rows_are_read():
+    def function(x, positions):
+        rows = torch.stack([x, 2 * x, 3 * x])
+        first = rows[0]
+        first[..., 1:11:3] = rows[1][..., 1:11:3]
+        first[..., 2:12:3] = rows[2][..., 2:12:3]
+        return first
+
+    assert_same(function)
+
+
+@pytest.mark.parametrize("kind", ["stale", "overlapping", "nested", "turned", "whole", "again"])
 def test_what_is_no_range_is_refused(kind):
     def function(x, positions):
         y = x * 2
-        if kind == "steps":
-            y[..., ::2] = x[..., ::2]
-        elif kind == "overlapping":
+        if kind in {"whole", "again"}:
+            rows = torch.stack([x, y])
+            rows[0][..., 1:3] = x[..., :2]
+            return rows.sum(0) if kind == "whole" else rows[0]
+        if kind == "overlapping":
             y[..., :4] = x[..., :4]
             y[..., 3:5] = x[..., :2]
         elif kind == "nested":
