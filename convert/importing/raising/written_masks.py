@@ -18,6 +18,7 @@ from convert.importing.raising.scores import (
     simplest,
     without_conditions,
 )
+from convert.importing.raising.uniform import uniform_of
 from passes.base import Pass
 
 _BOOL = ir.DataType.BOOL
@@ -52,6 +53,8 @@ def mask_of(to: Rewriter, before: ir.Node, scores: Scores, heads: int) -> ir.Val
     """The mask of scores ``[B, H, S, T]``: bool, or what is added; None if there is none."""
     conditions, terms = list(scores.conditions), []
     for term in scores.terms:
+        if uniform_of(term.value, {}) == 0:
+            continue  # such as what a product of torch is added to
         found = allowed_by(term.value)
         if found is None:
             rest, held = without_conditions(term.value)

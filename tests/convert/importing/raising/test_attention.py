@@ -95,6 +95,16 @@ def one_key(x, positions):
     return joined(scores.softmax(-1) @ v)
 
 
+def onto_zeros(x, positions):
+    """Scores are added to zeros of their own shape."""
+    k, v = remembered(heads_of(x.sin())), remembered(heads_of(x.cos()))
+    zeros = x.new_zeros(x.shape[0] * HEADS, x.shape[1], x.shape[1])
+    queries = heads_of(x).reshape(-1, *heads_of(x).shape[2:])
+    scores = zeros.baddbmm(queries, k.reshape(-1, *k.shape[2:]).transpose(1, 2), alpha=0.5)
+    scores = scores.view(x.shape[0], HEADS, x.shape[1], -1).masked_fill(ahead(x), LOWEST)
+    return joined(scores.softmax(-1) @ v)
+
+
 def capped(x, positions):
     k, v = remembered(heads_of(x.sin())), remembered(heads_of(x.cos()))
     scores = (heads_of(x) @ k.transpose(-1, -2) * 0.5 / 3.0).tanh() * 3.0
@@ -115,7 +125,7 @@ def raised(function):
 
 
 @slow
-@pytest.mark.parametrize("function", [added, chosen, groups, one_key, capped])
+@pytest.mark.parametrize("function", [added, chosen, groups, one_key, onto_zeros, capped])
 def test_forms_of_attention(function):
     assert raised(function).inputs[3].dtype.name == "BOOL"
 
