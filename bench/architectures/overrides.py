@@ -14,6 +14,7 @@ _QWEN4 = {
 }
 
 OVERRIDES: Mapping[str, Mapping[str, Any]] = {
+    "doge": {"keep_window_size": 256},
     "mamba2": {"num_heads": 8},
     "recurrent_gemma": {"num_hidden_layers": 3},
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2},

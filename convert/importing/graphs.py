@@ -14,6 +14,7 @@ from convert.importing.expert_writing import WriteExperts
 from convert.importing.masking import write_masks
 from convert.importing.raising.attention import RaiseAttention
 from convert.importing.raising.batched_experts import RaiseBatchedExperts
+from convert.importing.raising.key_terms import RaiseKeyTerms
 from convert.importing.raising.layer_norm import RaiseLayerNorm
 from convert.importing.raising.linear_biases import RaiseLinearBiases
 from convert.importing.raising.partial_rotary import RaisePartialRotary
@@ -46,6 +47,7 @@ ATTENTION: tuple[type[Pass], ...] = (
     DropUniform,
     RaisePositions,
     RaiseAttention,
+    RaiseKeyTerms,
     RaiseMasks,
     Tidy,
     RaiseLinearBiases,

@@ -65,6 +65,9 @@ class InPlace:
             self._refuse_stale(node, target, target)
             values[target] = made
             return
+        if self._is_left_alone(node, target):
+            values[target] = made
+            return
         whole, (axis, places) = target.args[0], self._places(target)
         if self._is_view(whole) and not self._is_alone(whole, node):
             raise _refused(self._operator(node))
@@ -170,6 +173,24 @@ class InPlace:
             if user.args[2] == row.args[2]:
                 return False
         return True
+
+    def _is_left_alone(self, node: Any, target: Any) -> bool:
+        """Whether nothing reads what a part was taken out of, once a node has written to it."""
+        view = target
+        while self._is_view(view):
+            whole = view.args[0]
+            others = (user for user in whole.users if user is not view)
+            if any(self._is_read_behind(user, node) for user in others):
+                return False
+            view = whole
+        return bool(view.op == "call_function")
+
+    def _is_read_behind(self, user: Any, node: Any) -> bool:
+        if user > node:
+            return True
+        return self._is_view(user) and any(
+            self._is_read_behind(reader, node) for reader in user.users
+        )
 
     def _is_view(self, node: Any) -> bool:
         return node.op == "call_function" and self._operator(node) in VIEWS

@@ -32,7 +32,7 @@ _SIZES: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("Pad", "Squeeze", "Unsqueeze", "Trilu", "CumSum"), (1, 2, 3)),
     EXPERT_LINEAR: (1,),
 }
-"""Operands that say how long axes are, or which rows are whose: they may differ between the ways."""
+"""Operands that say how long axes are, or which rows are whose: they may differ between ways."""
 
 _ROTATION, _ANGLES = "RotaryEmbedding", (1, 2)
 

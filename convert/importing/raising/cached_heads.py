@@ -95,5 +95,15 @@ def _repeated(node: ir.Node) -> Heads | None:
     return found if found and kept == [str(size) for size in node.outputs[0].shape[-2:]] else None  # type: ignore[index]
 
 
+def repeated_heads(value: Value) -> ir.Value | None:
+    """The heads ``[B, Hkv, S, T]`` that a value has several times in a row; None if it has not."""
+    joined = made_by(value, "Reshape")
+    expand = made_by(joined.inputs[0], "Expand") if joined is not None else None
+    column = made_by(expand.inputs[0], "Unsqueeze") if expand is not None else None
+    if column is None or integers_of(column.inputs[1]) != [2] or rank_of(value) != 4:
+        return None
+    return column.inputs[0]
+
+
 def _same(x: Value, y: Value) -> bool:
     return x is not None and y is not None and str(x.shape) == str(y.shape)

@@ -109,16 +109,20 @@ def without_conditions(value: ir.Value) -> tuple[ir.Value, list[Condition]]:
 
 
 def simplest(condition: Condition) -> Condition:
-    """Not whether (0 where it holds, else something forbidding) is below 0, or anything but 0,
-    but what holds.
+    """Not whether (0 where it holds, else something forbidding) is below 0, or 0, or anything but
+    0, but what holds.
     """
-    node = made_by(condition.value, "Less", "Cast")
+    node = made_by(condition.value, "Less", "Cast", "Equal", "Not")
     if node is None or node.inputs[0] is None:
         return condition
+    if node.op_type == "Not":
+        return simplest(Condition(node.inputs[0], not condition.holds))
     edge = -1.0 if node.op_type == "Cast" else scalar_of(node.inputs[1])
     said = allowed_by(node.inputs[0])
     if said is None or edge is None or not FORBIDDEN < edge <= 0:
         return condition
+    if node.op_type == "Equal":
+        return Condition(said.value, said.holds == condition.holds) if edge == 0 else condition
     return Condition(said.value, said.holds != condition.holds)
 
 

@@ -62,12 +62,9 @@ def mask_of(to: Rewriter, before: ir.Node, scores: Scores, heads: int) -> ir.Val
             conditions.extend(held)
         else:
             conditions.append(found)
-    allowed = None
-    for each in map(simplest, conditions):
-        one = _four_axes(to, before, _bool(to, before, each), heads, _BOOL)
-        if one is None:
-            return None
-        allowed = one if allowed is None else _both(to, before, allowed, one)
+    allowed = all_of(to, before, conditions, heads)
+    if conditions and allowed is None:
+        return None
     if not terms:
         return allowed
     added = _sum(to, before, terms, heads)
@@ -76,6 +73,19 @@ def mask_of(to: Rewriter, before: ir.Node, scores: Scores, heads: int) -> ir.Val
     lowest = to.constant(_LOWEST, "forbidden")
     shape = _broadcast(allowed.shape or (), added.shape or ())
     return to.op(before, "Where", (allowed, added, lowest), shape=shape)
+
+
+def all_of(
+    to: Rewriter, before: ir.Node, conditions: Iterable[Condition], heads: int
+) -> ir.Value | None:
+    """Where all conditions hold, bool with four axes; None if there is none, or one has others."""
+    allowed = None
+    for each in map(simplest, conditions):
+        one = _four_axes(to, before, _bool(to, before, each), heads, _BOOL)
+        if one is None:
+            return None
+        allowed = one if allowed is None else _both(to, before, allowed, one)
+    return allowed
 
 
 def _bool(to: Rewriter, before: ir.Node, condition: Condition) -> ir.Value:

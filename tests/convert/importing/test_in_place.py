@@ -45,6 +45,15 @@ def test_a_row_of_a_tensor_of_which_other_rows_are_read():
     assert_same(function)
 
 
+def test_a_part_whose_whole_nobody_reads_again():
+    def turned(x, positions):
+        y = (x * 2).permute([0, 2, 1])
+        y += x.transpose(1, 2)
+        return y.transpose(1, 2)
+
+    assert_same(turned)
+
+
 @pytest.mark.parametrize("kind", ["stale", "overlapping", "nested", "turned", "whole", "again"])
 def test_what_is_no_range_is_refused(kind):
     def function(x, positions):
