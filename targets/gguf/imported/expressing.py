@@ -10,7 +10,7 @@ from convert.architectures.base import DecoderConfig
 from convert.errors import UnsupportedConfigError
 from targets.gguf.imported.attending import Attention
 from targets.gguf.imported.facts import Facts
-from targets.gguf.imported.runs import Runs
+from targets.gguf.imported.runs import Runs, Scales
 
 Key = tuple[str, Any]
 """Name of what follows ``add_`` in the names of gguf.GGUFWriter's methods, and its argument."""
@@ -101,25 +101,26 @@ def _windows(facts: Facts, runs: Runs) -> Iterator[Key]:
 
 
 def _scales(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key]:
+    fixed = Scales() if runs.fixed is None else runs.fixed(config)
     scale = facts.embedding_scale
-    fixed = math.sqrt(config.hidden) if runs.embedding_scale == "root" else 1.0
+    own = math.sqrt(config.hidden) if runs.embedding_scale == "root" else fixed.embedding
     if runs.embedding_scale == "key":
         yield "embedding_scale", scale
-    elif not math.isclose(scale, fixed, rel_tol=_CLOSE):
+    elif not math.isclose(scale, own, rel_tol=_CLOSE):
         raise refusal(runs, "what embeddings are multiplied by", scale)
-    yield from _head(facts, runs)
+    yield from _head(facts, runs, fixed.logits)
     residual = facts.residual_scales
     if runs.residual_scale and len(residual) == 1:
         yield "residual_scale", next(iter(residual))
-    elif residual != {1.0}:
+    elif not all(math.isclose(each, fixed.residual, rel_tol=_CLOSE) for each in residual):
         raise refusal(runs, "what outputs of layers are multiplied by", sorted(residual))
 
 
-def _head(facts: Facts, runs: Runs) -> Iterator[Key]:
+def _head(facts: Facts, runs: Runs, fixed: float) -> Iterator[Key]:
     head = facts.head
     if runs.logit_scale != "none":
         yield "logit_scale", head.scale if runs.logit_scale == "times" else 1 / head.scale
-    elif not math.isclose(head.scale, 1, rel_tol=_CLOSE):
+    elif not math.isclose(head.scale, fixed, rel_tol=_CLOSE):
         raise refusal(runs, "what logits are multiplied by", head.scale)
     if runs.final_cap != "none" and head.cap is not None:
         yield "final_logit_softcapping", head.cap

@@ -6,11 +6,15 @@ against the model's own graph: whatever the graph computes otherwise is refused 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from convert.errors import UnsupportedArchitectureError
+
+if TYPE_CHECKING:
+    from convert.architectures.base import DecoderConfig
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,25 @@ class Mixing:
     shared_count: bool = False
     step: bool = False
     always: bool = False
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What a model is multiplied by.
+
+    Args:
+        embedding: Embeddings.
+        residual: What layers add.
+        logits: Logits.
+    """
+
+    embedding: float = 1.0
+    residual: float = 1.0
+    logits: float = 1.0
+
+
+def _minicpm3_scales(config: DecoderConfig) -> Scales:
+    return Scales(12.0, 1.4 / math.sqrt(config.layers), 256 / config.hidden)
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,7 @@ class Runs:
         plain_queries_at: Numbers of layers at which queries are not made of a short vector.
         sinks: Whether scores of no key compete with those of keys.
         mixing: What it makes of experts; None if it has none.
+        fixed: By what embeddings, what layers add and logits are multiplied, if no key says so.
         needs: Biases that the file must hold; where a model has none they are zeros.
     """
 
@@ -101,6 +125,7 @@ class Runs:
     plain_queries_at: tuple[int, ...] = ()
     sinks: bool = False
     mixing: Mixing | None = None
+    fixed: Callable[[DecoderConfig], Scales] | None = None
     needs: tuple[str, ...] = ()
 
 
@@ -147,6 +172,7 @@ RUNS: Mapping[str, Runs] = {
     "cohere2": replace(
         _COHERE, architecture="cohere2", windows=True, needs_windows=True, rotated="windowed"
     ),
+    "cwm": _LLAMA,
     "deepseek_v2": _DEEPSEEK,
     "deepseek_v3": _DEEPSEEK,
     "dots1": Runs("dots1", head="own", mixing=_DEEPSEEK_ROUTER),
@@ -157,6 +183,14 @@ RUNS: Mapping[str, Runs] = {
         mixing=Mixing(scaled=False, dense_first=True, step=True),
     ),
     "exaone4": Runs("exaone4", windows_at=64, factors=True, free_head_dim=False),
+    "exaone_moe": Runs(
+        "exaone-moe",
+        windows=True,
+        needs_windows=True,
+        rotated="windowed",
+        factors=True,
+        mixing=_DEEPSEEK_ROUTER,
+    ),
     "falcon": Runs(
         "falcon", norm="layer", activation="gelu_tanh", parallel="yes", free_head_dim=False
     ),
@@ -205,10 +239,13 @@ RUNS: Mapping[str, Runs] = {
     ),
     "granite": _GRANITE,
     "granitemoe": replace(_GRANITE, architecture="granitemoe", mixing=Mixing(scaled=False)),
+    "helium": _LLAMA,
     "hunyuan_v1_dense": Runs("hunyuan-dense", norm_after_rotation=True),
     "hunyuan_v1_moe": Runs("hunyuan-moe", norm_after_rotation=True, mixing=Mixing(scaled=False)),
     "jais2": Runs("jais2", norm="layer", activation="relu_squared"),
     "llama": _LLAMA,
+    "minicpm3": Runs("minicpm3", latent="whole", fixed=_minicpm3_scales),
+    "minimax_m2": Runs("minimax-m2", head="own", mixing=Mixing(gate=None, scaled=False)),
     "ministral": _LLAMA,
     "mistral": _LLAMA,
     "mixtral": replace(_LLAMA, mixing=Mixing(scaled=False)),
@@ -233,12 +270,20 @@ RUNS: Mapping[str, Runs] = {
         free_head_dim=False,
     ),
     "phi3": Runs("phi3", free_head_dim=False),
+    "phi4_multimodal": Runs("phi3", free_head_dim=False),
     "qwen2": Runs("qwen2", free_head_dim=False),
+    "qwen2_moe": Runs(
+        "qwen2moe",
+        head="own",
+        free_head_dim=False,
+        mixing=Mixing(normalized=False, scaled=False),
+    ),
     "qwen3": Runs("qwen3"),
     "qwen3_moe": Runs("qwen3moe", mixing=Mixing(scaled=False)),
     "seed_oss": Runs("seed_oss"),
     "smollm3": Runs("smollm3", rotation="in_turn", rotated="three_of_four"),
     "youtu": _DEEPSEEK,
+    "solar_open": Runs("glm4moe", mixing=_DEEPSEEK_ROUTER),
     "stablelm": Runs("stablelm", norm="layer", head="own", free_head_dim=False),
     "starcoder2": Runs(
         "starcoder2",

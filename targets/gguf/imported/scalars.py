@@ -17,10 +17,10 @@ _MOVED = ("Reshape", "Squeeze", "Identity")
 
 @dataclass(frozen=True)
 class Head:
-    """What happens behind the last linear layer.
+    """What happens around the last linear layer.
 
     Args:
-        scale: What the logits are multiplied by.
+        scale: What the logits are multiplied by, or what they are computed from.
         cap: What they are capped by; None if they are not.
     """
 
@@ -68,14 +68,25 @@ def head_of(model: ir.Model, head: Linear) -> Head:
             raise NotComputableError(f"{node.op_type if node else 'nothing'} before {LOGITS}")
         if node.op_type == "Tanh" or found is not None:
             steps.append(found)
-        before = next(one for one in node.inputs if one is not None and scalar_of(one) is None)
-        value = before
-    return _head(steps[::-1])
+        value = _other_input(node)
+    return _head(steps[::-1], _scale_before(head.x))
 
 
-def _head(steps: list[float | None]) -> Head:
+def _scale_before(value: ir.Value) -> float:
+    """What a value was multiplied by last."""
+    node = value.producer()
+    found = None if node is None else multiplied(node)
+    return 1.0 if node is None or found is None else found * _scale_before(_other_input(node))
+
+
+def _other_input(node: ir.Node) -> ir.Value:
+    """What a number is multiplied with."""
+    return next(one for one in node.inputs if one is not None and scalar_of(one) is None)
+
+
+def _head(steps: list[float | None], before: float) -> Head:
     if None not in steps:
-        scale = 1.0
+        scale = before
         for step in steps:
             scale *= step or 1.0
         return Head(scale)
@@ -85,7 +96,7 @@ def _head(steps: list[float | None]) -> Head:
         if step is None:
             raise NotComputableError("two caps of the logits")
         cap *= step
-    inner = _head(steps[:tanh]).scale
+    inner = _head(steps[:tanh], before).scale
     return Head(inner * cap, cap)
 
 

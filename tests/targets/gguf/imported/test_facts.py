@@ -143,6 +143,11 @@ def test_numbers_on_the_way_are_found(graph) -> None:
     assert head_of(graph, layers[-1]).cap is None
 
 
+def test_a_number_before_the_head_counts_as_one_behind_it(graph) -> None:
+    scaled(graph, linears(graph)[-1].x, 0.25)
+    assert head_of(graph, linears(graph)[-1]).scale == 0.25
+
+
 def test_a_number_before_an_output_projection_is_refused(llama, graph) -> None:
     node = attention_nodes(graph)[0]
     scaled(graph, node.outputs[0], 2.0)
