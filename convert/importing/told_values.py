@@ -280,8 +280,8 @@ def _equal(value: ir.Value, found: Array, whole: Array, way: _Way) -> bool:
     count = min(way.new, _TOKENS)
     parts = []
     for array in (found, whole):
-        last = np.moveaxis(array, axes.index(SEQUENCE), -1)[..., -count:]
-        parts.append(last[0] if axes[0] == BATCH else last)
+        first = np.take(array, [0], axes.index(BATCH)) if BATCH in axes else array
+        parts.append(np.moveaxis(first, axes.index(SEQUENCE), -1)[..., -count:])
     return _close(*parts)
 
 

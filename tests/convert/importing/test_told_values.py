@@ -72,6 +72,22 @@ def test_slots_are_no_positions():
     assert "Cast" in found
 
 
+def test_the_batch_may_be_any_axis():
+    """Positions of height, width and time are the first axis of some models."""
+    model = small_model("llama").graph()
+    norm = next(node for node in model.graph if node.op_type == "RMSNormalization")
+    (told,) = (value for value in model.graph.inputs if value.name == "position_ids")
+    to, shape = Rewriter(model), ("batch", "sequence", 1)
+    last = to.constant(np.array([2]), "axis_of_features")
+    column = to.op(norm, "Unsqueeze", (told, last), shape=shape, dtype=INT64)
+    cast = to.op(norm, "Cast", (column,), shape=shape, attributes={"to": 1})
+    three = to.constant(np.ones((3, 1, 1, 1), np.float32), "three")
+    wide = to.op(norm, "Mul", (cast, three), shape=(3, *shape))
+    to.op(norm, "Mul", (norm.inputs[0], wide), shape=(3, "batch", "sequence", 48))
+    require_told(model)
+    assert "with padding" in refusal(by_slots(model, [column.producer()]))
+
+
 def test_a_mask_that_looks_ahead():
     def everything(to, node, mask):
         return to.op(node, "Equal", (mask, mask), shape=mask.shape, dtype=BOOL)
