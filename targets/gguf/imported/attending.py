@@ -60,10 +60,13 @@ class Attention:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What is known while attentions are looked at: layers by what they give, and the config."""
+    """What is known while attentions are looked at: layers by what they give, what the config
+    says of rotations, and tokens of the longest text.
+    """
 
     by_output: Mapping[ir.Value, Linear]
     said: Stated | None
+    longest: int = 2
 
 
 def attention_of(node: ir.Node, window: int | None, output: Linear, reading: Reading) -> Attention:
@@ -88,7 +91,9 @@ def attention_of(node: ir.Node, window: int | None, output: Linear, reading: Rea
     if window is None and not is_only_causal(mask):
         raise NotComputableError(f"{node.name} with a mask of its own, {mask.name}")
     turning = (queries.rotary, keys.rotary if latent is None else latent.rotary)
-    one, other = (None if each is None else rotation(each, reading.said) for each in turning)
+    one, other = (
+        None if each is None else rotation(each, reading.said, reading.longest) for each in turning
+    )
     if (one is None) != (other is None) or (one and other and not one.equals(other)):
         raise NotComputableError(f"{node.name} of queries and keys that are rotated differently")
     if any(kind not in LIMITS for kind in values.way) or queries.way != keys.way:

@@ -22,6 +22,10 @@ TANH_NOTE = (
     "llama.cpp computes this model's GELU by its tanh approximation, which differs by up to 0.0005"
 )
 
+LONG_NOTE = (
+    "llama.cpp rotates by the factors for long texts whenever its context is longer than {} tokens,"
+    " transformers when the text is"
+)
 EPSILON_NOTE = (
     "some norms of this model have another epsilon than most; llama.cpp takes {:.2g} for all"
 )
@@ -59,6 +63,9 @@ def _notes(config: DecoderConfig, facts: Facts, runs: Runs, length: int) -> Iter
     window = smallest_window(facts, runs)
     if window is not None and window < config.max_positions:
         yield window_note(window, length)
+    longer = [each.rotation.longer for each in facts.attentions if each.rotation]
+    if longer and longer[0] is not None:
+        yield LONG_NOTE.format(longer[0].tokens)
     if len(facts.norms) > 1:
         yield EPSILON_NOTE.format(epsilon_of_most(facts))
     if any(each.name == "gelu" for each in facts.activations.values()):

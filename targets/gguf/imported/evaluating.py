@@ -24,23 +24,23 @@ def evaluated(
     wanted: ir.Value,
     given: Mapping[ir.Value, Array],
     *,
-    position: int = 1,
+    positions: tuple[int, ...] = (1,),
     passed: Callable[[ir.Node], bool] = lambda node: False,
     zeros: bool = False,
 ) -> Array:
-    """A value for one token of one sequence.
+    """A value for one token of one sequence, or for several.
 
     Args:
         wanted: The value.
         given: Numbers for values that it is computed from.
-        position: Of the token.
+        positions: Of the tokens.
         passed: Whether a node counts for nothing: it puts out its first input.
         zeros: Whether to take weights for zeros.
 
     Raises:
         NotComputableError: It reads a weight that is not behind a given value.
     """
-    part = _Part(given, position, passed, zeros=zeros)
+    part = _Part(given, positions, passed, zeros=zeros)
     part.add(wanted)
     return part.run(str(wanted.name))
 
@@ -51,7 +51,7 @@ class _Part:
     def __init__(
         self,
         given: Mapping[ir.Value, Array],
-        position: int,
+        positions: tuple[int, ...],
         passed: Callable[[ir.Node], bool],
         *,
         zeros: bool,
@@ -60,8 +60,9 @@ class _Part:
         self._known: dict[str, Array] = {str(value.name): array for value, array in given.items()}
         self._nodes: list[Any] = []
         self._seen: set[str] = set()
-        one = np.ones((1, 1), np.int64)
-        self._tokens = {INPUT_IDS: one, ATTENTION_MASK: one, POSITION_IDS: one * position}
+        one = np.ones((1, len(positions)), np.int64)
+        place = np.array([positions], np.int64)
+        self._tokens = {INPUT_IDS: one, ATTENTION_MASK: one, POSITION_IDS: place}
 
     def add(self, value: ir.Value) -> None:
         """Add what computes a value, which may be deep."""

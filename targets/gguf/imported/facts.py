@@ -92,7 +92,7 @@ def _facts(model: ir.Model, config: DecoderConfig, said: Stated | None) -> Facts
     nodes = attention_nodes(model)
     behind = [layer_behind(node, layers) for node in nodes]
     attentions = tuple(
-        attention_of(node, window, output, Reading(by_output, said))
+        attention_of(node, window, output, Reading(by_output, said, config.max_positions))
         for node, window, output in zip(nodes, config.windows, behind, strict=True)
     )
     own = {each.name for attention in attentions for each in attention.layers}

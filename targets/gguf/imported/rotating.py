@@ -37,10 +37,21 @@ def rotation_keys(facts: Facts, runs: Runs) -> list[Key]:
     return [*_main_keys(main, runs), *_window_keys(main, windowed, runs)]
 
 
+def long_factors(facts: Facts, runs: Runs) -> dict[str, NDArray[np.float32]]:
+    """What llama.cpp divides each frequency by in short and in long texts, ``[pairs]``, by name."""
+    main = None if runs.rotation is None else _rotations(facts, runs)[0]
+    if main is None or main.longer is None:
+        return {}
+    return {
+        "rope_factors_short.weight": main.factors.astype(np.float32),
+        "rope_factors_long.weight": main.factors_of(main.longer.frequencies).astype(np.float32),
+    }
+
+
 def rotary_factors(facts: Facts, runs: Runs) -> NDArray[np.float32] | None:
     """What llama.cpp divides each frequency by, ``[pairs]``; None if all by the same."""
     main = None if runs.rotation is None else _rotations(facts, runs)[0]
-    if main is None or main.divisor is not None or not runs.factors:
+    if main is None or main.longer is not None or main.divisor is not None or not runs.factors:
         return None
     return main.factors.astype(np.float32)
 
@@ -106,6 +117,13 @@ def _main_keys(rotation: Rotation, runs: Runs, *, scaled: bool = True) -> Iterat
 
     yield "rope_dimension_count", rotation.size
     yield "rope_freq_base", rotation.base
+    if rotation.longer is not None:
+        if not runs.long_factors or not scaled:
+            raise refusal(runs, "rotations that differ in longer texts", rotation.longer.tokens)
+        yield "rope_scaling_type", gguf.RopeScalingType.LONGROPE
+        yield "rope_scaling_orig_ctx_len", rotation.longer.tokens
+        yield "rope_scaling_attn_factors", rotation.factor
+        return
     stretch = rotation.stretch
     if rotation.divisor is None and not runs.factors:
         if stretch is None:

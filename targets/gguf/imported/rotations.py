@@ -11,11 +11,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from targets.gguf.imported.evaluating import evaluated
+from targets.gguf.imported.evaluating import NotComputableError, evaluated
 from targets.gguf.imported.yarn import Stretch, stated_stretches, stretched
 
 _CLOSE = 2e-6
 """Relative; tables are of float32."""
+_LATER = 16
+"""Angles at a power of two are exact multiples of those at position 1."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,19 @@ class Stated:
 
 
 @dataclass(frozen=True, eq=False)
+class Longer:
+    """What a rotation is in longer texts.
+
+    Args:
+        tokens: Of the longest text that is not one of them.
+        frequencies: As those of `Rotation`.
+    """
+
+    tokens: int
+    frequencies: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Rotation:
     """A rotary embedding.
 
@@ -40,12 +55,14 @@ class Rotation:
         frequencies: Angle of each pair at position 1, float64 ``[pairs]``.
         factor: What cosines and sines are multiplied by.
         stated: What the config says.
+        longer: What it is in longer texts; None for the same.
     """
 
     in_turn: bool
     frequencies: NDArray[np.float64]
     factor: float
     stated: Stated = field(default_factory=Stated)
+    longer: Longer | None = None
 
     @property
     def size(self) -> int:
@@ -74,7 +91,11 @@ class Rotation:
     @property
     def factors(self) -> NDArray[np.float64]:
         """What each frequency of the base is divided by."""
-        factors: NDArray[np.float64] = self.base ** (-self._exponents) / self.frequencies
+        return self.factors_of(self.frequencies)
+
+    def factors_of(self, frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each of other frequencies is as one of the base, divided."""
+        factors: NDArray[np.float64] = self.base ** (-self._exponents) / frequencies
         return np.where(np.isclose(factors, 1, rtol=_CLOSE, atol=0), 1.0, factors)
 
     @property
@@ -97,6 +118,12 @@ class Rotation:
             and self.size == other.size
             and bool(np.allclose(self.frequencies, other.frequencies, rtol=_CLOSE))
             and abs(self.factor - other.factor) < _CLOSE
+            and (self.longer is None) == (other.longer is None)
+            and (
+                self.longer is None
+                or other.longer is None
+                or bool(np.allclose(self.longer.frequencies, other.longer.frequencies, rtol=_CLOSE))
+            )
         )
 
 
@@ -113,25 +140,66 @@ def _bases(raw: Any) -> tuple[float, ...]:
     return (*([float(own)] if isinstance(own, int | float) else []), *inner)
 
 
-def rotation(node: ir.Node, said: Stated | None = None) -> Rotation:
+def rotation(node: ir.Node, said: Stated | None = None, longest: int = 2) -> Rotation:
     """Of a RotaryEmbedding.
 
     Args:
         node: It.
         said: What the config says.
+        longest: Tokens of the longest text.
 
     Raises:
-        NotComputableError: Its tables depend on weights.
+        NotComputableError: Its tables depend on weights, or on the length of a text in more than
+            two ways.
     """
-    cos_table, sin_table = node.inputs[1], node.inputs[2]
-    assert cos_table is not None and sin_table is not None
-    cos = evaluated(cos_table, {}).reshape(-1).astype(np.float64)
-    sin = evaluated(sin_table, {}).reshape(-1).astype(np.float64)
-    factor = float(np.sqrt(cos**2 + sin**2).mean())
+    frequencies, factor = _angles(node, min(_LATER, max(1, longest - 1)))
     in_turn = node.attributes.get("interleaved")
     return Rotation(
         in_turn is not None and in_turn.as_int() == 1,
-        np.arctan2(sin, cos),
+        frequencies,
         1.0 if abs(factor - 1) < _CLOSE else factor,
         said or Stated(),
+        _longer(node, frequencies, factor, longest),
     )
+
+
+def _angles(node: ir.Node, last: int) -> tuple[NDArray[np.float64], float]:
+    """Angles at position 1 in a text that ends at another, and what cosines are multiplied by.
+
+    Those at a later position say the same more exactly, but for whole turns.
+    """
+    angles, times = _angles_at(node, 1, last)
+    if last >= _LATER:
+        rest = _angles_at(node, _LATER, last)[0] - _LATER * angles
+        angles = angles + ((rest + np.pi) % (2 * np.pi) - np.pi) / _LATER
+    return angles, times
+
+
+def _angles_at(node: ir.Node, position: int, last: int) -> tuple[NDArray[np.float64], float]:
+    tables = []
+    for table in node.inputs[1:3]:
+        assert table is not None
+        found = evaluated(table, {}, positions=(position, last)).astype(np.float64)
+        tables.append(found.reshape(-1, found.shape[-1])[0])
+    cos, sin = tables
+    return np.arctan2(sin, cos), float(np.sqrt(cos**2 + sin**2).mean())
+
+
+def _longer(
+    node: ir.Node, frequencies: NDArray[np.float64], factor: float, longest: int
+) -> Longer | None:
+    """What the rotation of a token is where another is far away, found by halving the distance."""
+
+    def differs(last: int, known: NDArray[np.float64]) -> bool:
+        return not np.allclose(_angles(node, last)[0], known, rtol=_CLOSE)
+
+    low, high = min(_LATER, max(1, longest - 1)), max(2, longest - 1)
+    if not differs(high, frequencies):
+        return None
+    others, times = _angles(node, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if differs(middle, frequencies) else (middle, high)
+    if differs(high, others) or abs(times - factor) > _CLOSE:
+        raise NotComputableError(f"{node.name} of angles that change with the length of a text")
+    return Longer(high, others)

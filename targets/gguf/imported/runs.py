@@ -78,6 +78,7 @@ class Runs:
         window_base: What rotations of layers with a window are: as in the others, of a base of
             their own, or those of the others without their scaling.
         factors: Whether it reads factors for the rotary frequencies.
+        long_factors: Whether it reads others for contexts that are longer than a key says.
         norm_after_rotation: Whether queries and keys are normalized after they were rotated.
         head: Whether the file must hold a head, may, or must not, so that the embedding is it.
         parallel: Whether attention and MLP of a layer read the same; a key may say so.
@@ -110,6 +111,7 @@ class Runs:
     wide_scale_at: int | None = None
     window_base: Literal["same", "own", "unscaled"] = "same"
     factors: bool = False
+    long_factors: bool = False
     norm_after_rotation: bool = False
     head: Literal["own", "either", "embedding"] = "either"
     parallel: Literal["no", "yes", "key"] = "no"
@@ -155,7 +157,7 @@ _GRANITE = Runs(
     residual_scale=True,
     attention_scale=True,
 )
-_LLAMA = Runs("llama", rotation="in_turn", factors=True)
+_LLAMA = Runs("llama", rotation="in_turn", factors=True, long_factors=True)
 _DEEPSEEK_ROUTER = Mixing(gate=None, normalized=None, dense_first=True, shared_count=True)
 _DEEPSEEK = Runs(
     "deepseek2",
@@ -244,7 +246,7 @@ RUNS: Mapping[str, Runs] = {
     "hunyuan_v1_moe": Runs("hunyuan-moe", norm_after_rotation=True, mixing=Mixing(scaled=False)),
     "jais2": Runs("jais2", norm="layer", activation="relu_squared"),
     "llama": _LLAMA,
-    "minicpm3": Runs("minicpm3", latent="whole", fixed=_minicpm3_scales),
+    "minicpm3": Runs("minicpm3", latent="whole", long_factors=True, fixed=_minicpm3_scales),
     "minimax_m2": Runs("minimax-m2", head="own", mixing=Mixing(gate=None, scaled=False)),
     "ministral": _LLAMA,
     "mistral": _LLAMA,
@@ -269,8 +271,8 @@ RUNS: Mapping[str, Runs] = {
         parallel="yes",
         free_head_dim=False,
     ),
-    "phi3": Runs("phi3", free_head_dim=False),
-    "phi4_multimodal": Runs("phi3", free_head_dim=False),
+    "phi3": Runs("phi3", free_head_dim=False, long_factors=True),
+    "phi4_multimodal": Runs("phi3", free_head_dim=False, long_factors=True),
     "qwen2": Runs("qwen2", free_head_dim=False),
     "qwen2_moe": Runs(
         "qwen2moe",

@@ -22,7 +22,7 @@ from targets.gguf.imported.biases import is_read
 from targets.gguf.imported.experts import expert_names, expert_tensors, router_names
 from targets.gguf.imported.facts import Facts
 from targets.gguf.imported.latent import Latent
-from targets.gguf.imported.rotating import rotary_factors, rotated_rows
+from targets.gguf.imported.rotating import long_factors, rotary_factors, rotated_rows
 from targets.gguf.imported.runs import Runs
 from targets.gguf.tensors import StoredTensor, name_map
 
@@ -129,6 +129,8 @@ def _rotary(facts: Facts, runs: Runs) -> Iterator[StoredTensor]:
     factors = rotary_factors(facts, runs)
     if factors is not None:
         yield StoredTensor(_FACTORS, ArrayWeight(_FACTORS, factors), encoding("f32"))
+    for name, numbers in long_factors(facts, runs).items():
+        yield StoredTensor(name, ArrayWeight(name, numbers), encoding("f32"))
 
 
 def _orders(

@@ -15,8 +15,13 @@ from targets.gguf.imported.contents import TANH_NOTE, imported_contents
 from targets.gguf.imported.expressing import keys_of
 from targets.gguf.imported.facts import facts_of
 from targets.gguf.imported.metadata import context_length, smallest_window
-from targets.gguf.imported.rotating import rotary_factors, rotated_rows, rotation_keys
-from targets.gguf.imported.rotations import Rotation, Stated, stated
+from targets.gguf.imported.rotating import (
+    long_factors,
+    rotary_factors,
+    rotated_rows,
+    rotation_keys,
+)
+from targets.gguf.imported.rotations import Longer, Rotation, Stated, stated
 from targets.gguf.imported.runs import RUNS, runs_of
 from targets.gguf.imported.tensors import stored_names, stored_tensors
 from targets.gguf.imported.yarn import Stretch, stretched
@@ -194,6 +199,24 @@ def test_a_stretched_context_becomes_keys_of_yarn(facts) -> None:
     unknown = Rotation(False, frequencies, 1.3, Stated((10000.0,), (Stretch(5.0, 64),)))
     with pytest.raises(UnsupportedConfigError, match="scaling of the rotary frequencies"):
         rotation_keys(attention_with(facts, rotation=unknown), plain)
+
+
+def test_rotations_of_longer_texts_become_two_tensors_of_factors(facts) -> None:
+    stated_base = Stated((10000.0,))
+    longer = Longer(300, FREQUENCIES / np.array([1.5, 2, 3, 4]))
+    short = FREQUENCIES / np.array([1, 1.1, 1.2, 1.3])
+    both = attention_with(facts, rotation=Rotation(False, short, 1.1, stated_base, longer))
+    runs = replace(LLAMA, rotation="halves")
+    keys = dict(rotation_keys(both, runs))
+    assert (keys["rope_scaling_type"].value, keys["rope_scaling_orig_ctx_len"]) == ("longrope", 300)
+    assert keys["rope_scaling_attn_factors"] == 1.1
+    found = long_factors(both, runs)
+    np.testing.assert_allclose(found["rope_factors_short.weight"], [1, 1.1, 1.2, 1.3], rtol=1e-6)
+    np.testing.assert_allclose(found["rope_factors_long.weight"], [1.5, 2, 3, 4], rtol=1e-6)
+    assert rotary_factors(both, runs) is None
+    assert not long_factors(facts, runs)
+    with pytest.raises(UnsupportedConfigError, match="longer texts"):
+        rotation_keys(both, replace(runs, long_factors=False))
 
 
 def test_rows_of_pairs_go_where_llama_cpp_has_them() -> None:

@@ -127,6 +127,24 @@ def test_biases_are_read_where_they_are_said_to_be(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("proven_once")
+def test_rotations_of_short_and_of_long_texts(tmp_path: Path) -> None:
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0, 1.1, 1.2, 1.3]}
+    lengths = {"max_position_embeddings": 1024, "original_max_position_embeddings": 300}
+    raw = config_of("phi3", **lengths, rope_parameters={**rope, "long_factor": [1.5, 2, 3, 4]})
+    model = original(raw)
+    assert "longer than 300 tokens" in convert(raw, model, tmp_path, tmp_path / "out").notes[-1]
+    for context, tokens in ((256, 48), (1024, 320)):
+        ids = np.random.default_rng(0).integers(3, VOCABULARY, (1, tokens))
+        expected = logits_of(model, ids)[0]
+        path = tmp_path / "out" / FILE
+        with GgufRunner(path, threads=1, context=context, exact_cache=True) as runner:
+            found = runner.logits(ids[0].tolist(), tokens)
+        # An angle of hundreds is a float32 that both round; the median token hardly feels it.
+        assert np.median(np.abs(found - expected).max(-1)) / expected.std() < CLOSE
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("proven_once")
 @pytest.mark.parametrize("model_type", ["deepseek_v3", "gpt2", "gpt_oss", "granite", "phi3"])
 def test_stored_weights_are_read_back_as_the_graph_has_them(
     model_type: str, tmp_path: Path
