@@ -55,18 +55,21 @@ class ChunkWorker:
         taken()
         return self.process_rows(chunk, rows)
 
-    def multiply(self, chunk: Chunk, take: Take, place: int = 0) -> Rows:
+    def multiply(self, chunk: Chunk, take: Take, buffer: Bytes | None = None) -> Rows:
         """Hand the rows of a chunk over, as stored, cell by cell.
 
         Args:
             chunk: Of a weight.
             take: Takes in each cell.
-            place: Number of this thread's memory in which the rows are put.
+            buffer: As large as the chunk, for the rows; None for memory of this thread.
 
         Returns:
-            All of them; they are lost when this thread reads something else into the same place.
+            All of them; without a buffer they are lost when this thread reads the next chunk.
         """
-        rows = self._read(chunk, chunk.start, chunk.stop, place)
+        if buffer is None:
+            rows = self._read(chunk, chunk.start, chunk.stop)
+        else:
+            rows = chunk.weight.read_rows_into(chunk.start, chunk.stop, buffer)
         for start, stop in chunk.cells():
             cell = rows[start - chunk.start : stop - chunk.start]
             with np.errstate(all="ignore"):
@@ -89,9 +92,9 @@ class ChunkWorker:
         for start, stop in chunk.blocks():
             yield start, self._read(chunk, start, stop)
 
-    def _read(self, chunk: Chunk, start: int, stop: int, place: int = 0) -> Rows:
+    def _read(self, chunk: Chunk, start: int, stop: int) -> Rows:
         size = (stop - start) * chunk.weight.columns * chunk.weight.dtype.itemsize
-        return chunk.weight.read_rows_into(start, stop, self._buffer(f"source {place}", size))
+        return chunk.weight.read_rows_into(start, stop, self._buffer("source", size))
 
     def _encode(
         self, chunk: Chunk, jobs: Sequence[PlacedJob], blocks: Iterator[tuple[int, Rows]]

@@ -14,7 +14,6 @@ from convert.checkpoint import Checkpoint
 from convert.errors import GateError
 from convert.examining import Examined, Refused
 from convert.gating import examinations, gate_artifact, one_of_all
-from convert.hashing import in_background
 from convert.inputs import Inputs
 from convert.journal import Journal
 from convert.manifest import (
@@ -55,7 +54,6 @@ from convert.text_runs import TextRuns
 from convert.versions import installed_versions
 from convert.workers import THIS_PROCESS, Workers
 from golden.format import read
-from passes.encodings import warm_up
 from passes.quantize import coverage
 
 if TYPE_CHECKING:
@@ -135,7 +133,7 @@ def run(request: RunRequest, reporter: Reporter) -> tuple[Path, ...]:
     budget = default_budget() if request.memory is None else request.memory
     chunk_size = chunk_bytes(budget, threads=request.threads, artifacts=len(artifacts))
     kernels = {"f32", *map(main_encoding, artifacts)}
-    in_background(partial(warm_up, kernels, weighted=request.recipe.calibrate != NO_TEXT))
+    request.workers.warm_up(kernels, weighted=request.recipe.calibrate != NO_TEXT)
     with ExitStack() as stack:
         stack.enter_context(announcing_what_is_kept(request.out, artifacts, reporter.say))
         scratch = stack.enter_context(PendingFolder(request.out, "scratch"))

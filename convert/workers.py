@@ -6,10 +6,13 @@ comes of it is the same to the last bit whoever does it, and however many they a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from convert.executors import Executing, ThreadExecutor
+from convert.hashing import in_background
+from passes.encodings import warm_up
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,6 +28,12 @@ class Workers(Protocol):
     @property
     def executing(self) -> Executing:
         """Makes what does a stream's chunks."""
+
+    def warm_up(self, encodings: Collection[str], *, weighted: bool) -> None:
+        """Have whoever will do chunks get ready for it; returns at once.
+
+        See `passes.encodings.warm_up`.
+        """
 
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], *, memory: int = 0
@@ -54,6 +63,10 @@ class ThisProcess:
     def executing(self) -> Executing:
         """Threads of this process."""
         return ThreadExecutor
+
+    def warm_up(self, encodings: Collection[str], *, weighted: bool) -> None:
+        """See `Workers`."""
+        in_background(partial(warm_up, encodings, weighted=weighted))
 
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], *, memory: int = 0

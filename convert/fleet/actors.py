@@ -61,12 +61,21 @@ class Actors:
         self._coming: dict[Any, Actor] = {}
         self._cores, self._memory, self._room_for, self._lost_early = 1, 0, 1, 0
         self._patience, self._asked_at = _PATIENCE, 0.0
+        self._kernels: tuple[Sequence[str], bool] | None = None
 
     def open(self) -> None:
         """Ask for processes, unless that was done."""
         if not self._here and not self._coming:
             least = min(size.cores for size in self._sizes())
             self._ask_for_all(min(least, _MOST_CORES))
+
+    def warm_up(self, encodings: Sequence[str], weighted: bool) -> None:
+        """Have all processes, those to come too, load the kernels of encodings; it is not waited
+        for. See `passes.encodings.warm_up`.
+        """
+        self._kernels = (encodings, weighted)
+        for actor in [*self._here, *self._coming.values()]:
+            self._cluster.ask(actor.handle, "warm_up", *self._kernels)
 
     def close(self) -> None:
         """End all processes, whatever they do."""
@@ -91,15 +100,13 @@ class Actors:
         """
         return any(actor.tasks < self._most_tasks(memory) for actor in self._here)
 
-    def submit(self, method: str, *arguments: object, results: int = 1) -> tuple[Actor, Any]:
-        """Have the process that has least to do do a task; there must be one.
+    def least_busy(self) -> Actor:
+        """The process that has least to do; there must be one."""
+        return min(self._here, key=lambda each: each.tasks)
 
-        Returns:
-            Who does it, and what `convert.fleet.cluster.Cluster.ask` returns.
-        """
-        actor = min(self._here, key=lambda each: each.tasks)
-        actor.tasks += 1
-        return actor, self._cluster.ask(actor.handle, method, *arguments, results=results)
+    def ask(self, actor: Actor, method: str, *arguments: object) -> Any:
+        """See `convert.fleet.cluster.Cluster.ask`."""
+        return self._cluster.ask(actor.handle, method, *arguments)
 
     def lost(self, actor: Actor) -> None:
         """Ask for another process instead of one that has not answered."""
@@ -151,6 +158,8 @@ class Actors:
             WorkerProcess, self._agreement, cores=self._cores, memory=self._memory
         )
         self._coming[self._cluster.ask(handle, "prepare")] = Actor(handle)
+        if self._kernels is not None:
+            self._cluster.ask(handle, "warm_up", *self._kernels)
 
     def _take_in(self, begun: Any) -> None:
         actor = self._coming.pop(begun)

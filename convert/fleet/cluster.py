@@ -53,7 +53,6 @@ class Cluster:
         self._joined_before = self._ray.is_initialized()
         if not self._joined_before:
             _connect(self._ray, address, cores)
-        self.is_client = self._ray.util.client.ray.is_connected()
         self._tasks: dict[Any, Any] = {}
         self._seen_alive = time.monotonic()
 
@@ -122,24 +121,22 @@ class Cluster:
             What `ask` and `end` are asked about.
         """
         place = {"num_cpus": cores, "memory": memory, "scheduling_strategy": "SPREAD"}
-        made = self._ray.remote(max_concurrency=cores, max_restarts=0)(kind)
+        settings = {"max_concurrency": cores, "max_restarts": 0, "enable_task_events": False}
+        made = self._ray.remote(**settings)(kind)
         return made.options(**place).remote(*arguments)
 
-    def ask(self, process: Any, method: str, *arguments: object, results: int = 1) -> Any:
+    def ask(self, process: Any, method: str, *arguments: object) -> Any:
         """Have a process do a task; it is lost if the process is.
 
         Args:
             process: What `start` returned.
             method: Of its instance.
             arguments: Can be pickled, or what `put` gave.
-            results: More than one are yielded by the method, one after another.
 
         Returns:
-            What `ready` and `value` are asked about: several results come in order. Through Ray's
-            client it is a list of them.
+            What `ready` and `value` are asked about.
         """
-        returns: int | str = "streaming" if results > 1 and not self.is_client else results
-        return getattr(process, method).options(num_returns=returns).remote(*arguments)
+        return getattr(process, method).remote(*arguments)
 
     def end(self, process: Any) -> None:
         """End a process, whatever it does."""
@@ -149,7 +146,7 @@ class Cluster:
             logging.getLogger(__name__).debug("a process was not ended", exc_info=True)
 
     def ready(self, waiting: Sequence[Any]) -> list[Any]:
-        """Those of several results that are there; none after a second without any.
+        """One of the results that is there; none after a second without any.
 
         Raises:
             UnavailableWorkersError: There has been no machine for a minute.
@@ -165,17 +162,14 @@ class Cluster:
         return list(found)
 
     def value(self, result: Any) -> Any:
-        """A result that is ready, or the next one of several.
+        """A result that is ready.
 
         Raises:
             LostTaskError: The task was lost.
             Exception: What the task raised.
         """
-        streaming = isinstance(result, self._ray.ObjectRefGenerator)
         try:
-            return self._ray.get(next(result) if streaming else result)
-        except StopIteration:
-            raise
+            return self._ray.get(result)
         except Exception as error:
             raise explained(error) from None
 

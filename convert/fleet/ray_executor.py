@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -55,43 +56,51 @@ class Tally:
         )
 
 
+@dataclass(frozen=True)
+class _Call:
+    """Of a method of `convert.fleet.worker_process.WorkerProcess`, and what its result is for."""
+
+    method: str
+    arguments: tuple[object, ...]
+    take_in: Callable[[Any], None]
+
+
 @dataclass
 class _Task:
     """Chunks on their way.
 
     Args:
-        method: Of `convert.fleet.worker_process.WorkerProcess`.
-        arguments: For it.
+        calls: One after another, of the same process.
         memory: Bytes that it needs.
-        next_steps: What its next results are for, in order.
+        retries: How often it may yet be lost.
     """
 
-    method: str
-    arguments: tuple[object, ...]
+    calls: Sequence[_Call]
     memory: int
-    next_steps: list[Callable[[Any], None]]
     retries: int = RETRIES
+    answered: int = 0
     taken_in: int = 0
     actor: Actor | None = None
-    results: list[Any] = field(default_factory=list)
 
-    def begin(self, actors: Actors) -> None:
-        """Give it to a process."""
-        count = self.taken_in + len(self.next_steps)
-        self.actor, result = actors.submit(self.method, *self.arguments, results=count)
-        self.results = list(result) if isinstance(result, list) else [result] * count
-        self.next_steps = [_pass_over] * self.taken_in + self.next_steps
-        self.taken_in = 0
+    def begin(self, actors: Actors) -> Any:
+        """Give it to a process; what was taken in before it was lost is passed over."""
+        self.actor, self.answered = actors.least_busy(), 0
+        self.actor.tasks += 1
+        return self.proceed(actors)
 
-    def take_in(self, value: object) -> None:
-        """What the next result is."""
-        self.results.pop(0)
-        self.taken_in += 1
-        self.next_steps.pop(0)(value)
+    def proceed(self, actors: Actors) -> Any:
+        """Make the next call."""
+        assert self.actor is not None
+        call = self.calls[self.answered]
+        return actors.ask(self.actor, call.method, *call.arguments)
 
-
-def _pass_over(value: object) -> None:
-    pass
+    def take_in(self, value: object) -> bool:
+        """What the call has returned; whether it was the last one."""
+        if self.answered == self.taken_in:
+            self.calls[self.answered].take_in(value)
+            self.taken_in += 1
+        self.answered += 1
+        return self.answered == len(self.calls)
 
 
 class RayExecutor:
@@ -123,6 +132,7 @@ class RayExecutor:
         self._overtaken = 0
         self._working: dict[Any, _Task] = {}
         self._lost: list[_Task] = []
+        self._numbers = count()
         self._laid_down: tuple[PortableProduct, object] | None = None
         self._tally = Tally()
         actors.open()
@@ -148,11 +158,11 @@ class RayExecutor:
         given, left = list(chunks), set[int]()
         # Each process is given a part of the weight, since what comes after it waits for it.
         most = max(1, _TOGETHER // max(chunk.nbytes for chunk in given))
-        count = min(-(-len(given) // self._actors.threads), most)
-        for first in range(0, len(given), count):
+        together = min(-(-len(given) // self._actors.threads), most)
+        for first in range(0, len(given), together):
             left.add(first)
             done = partial(left.remove, first)
-            self._submit_with(given[first : first + count], product, done)
+            self._submit_with(given[first : first + together], product, done)
 
         def wait() -> None:
             while left:
@@ -194,8 +204,8 @@ class RayExecutor:
         chunks, self._gathered, self._overtaken = self._gathered, [], 0
         if chunks:
             own = tuple(chunk.alone(chunk.missing) for chunk in chunks)
-            given = (self._terms, own)
-            self._begin(_Task("encode", given, task_bytes(*own), [self._finished(*chunks)]))
+            call = _Call("encode", (self._terms, own), self._finished(*chunks))
+            self._begin(_Task([call], task_bytes(*own)))
 
     def _submit_with(
         self, chunks: Sequence[Chunk], product: PortableProduct, done: Callable[[], None]
@@ -205,9 +215,14 @@ class RayExecutor:
             done()
 
         own = tuple(chunk.alone(self._missing(chunk)) for chunk in chunks)
-        given = (self._terms, self._lay_down(product), own)
+        number = next(self._numbers)
+        given = (number, self._terms, self._lay_down(product), own)
+        calls = [
+            _Call("multiply", given, taken),
+            _Call("encode_multiplied", (number,), self._finished(*chunks)),
+        ]
         memory = task_bytes(*own) + sum(chunk.nbytes for chunk in own) + product.nbytes
-        self._begin(_Task("multiply_and_encode", given, memory, [taken, self._finished(*chunks)]))
+        self._begin(_Task(calls, memory))
 
     def _lay_down(self, product: PortableProduct) -> object:
         """Where workers find the inputs; several weights in a row may have the same."""
@@ -228,8 +243,7 @@ class RayExecutor:
     def _begin(self, task: _Task) -> None:
         while not self._actors.has_room(task.memory):
             self._collect()
-        task.begin(self._actors)
-        self._working[task.results[0]] = task
+        self._working[task.begin(self._actors)] = task
 
     def _collect(self) -> None:
         """Take in what is ready, perhaps nothing yet."""
@@ -237,21 +251,20 @@ class RayExecutor:
             task = self._working.pop(result)
             assert task.actor is not None
             try:
-                task.take_in(self._cluster.value(result))
+                is_last = task.take_in(self._cluster.value(result))
             except LostTaskError:
                 if not task.retries:
                     raise
                 self._actors.lost(task.actor)
                 self._lost.append(replace(task, retries=task.retries - 1))
                 continue
-            if task.results:
-                self._working[task.results[0]] = task
-            else:
+            if is_last:
                 task.actor.tasks -= 1
+            else:
+                self._working[task.proceed(self._actors)] = task
         while self._lost and self._actors.has_room(self._lost[0].memory):
             task = self._lost.pop(0)
-            task.begin(self._actors)
-            self._working[task.results[0]] = task
+            self._working[task.begin(self._actors)] = task
 
     def _finished(self, *chunks: Chunk) -> Callable[[Done], None]:
         journals = {placed.folder: placed.journal for chunk in chunks for placed in chunk.jobs}

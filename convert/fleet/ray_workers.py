@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Event, Thread
@@ -17,6 +17,7 @@ from convert.fleet.agreement import Agreement, of_this_process
 from convert.fleet.cluster import Cluster, imported_ray
 from convert.fleet.ray_executor import RayExecutor
 from convert.fleet.task_memory import WORKER_BYTES
+from convert.hashing import in_background
 from convert.progress import Reporter
 
 Item = TypeVar("Item")
@@ -60,6 +61,10 @@ class RayWorkers:
     def executing(self) -> Executing:
         """Makes a `RayExecutor`."""
         return self._execute
+
+    def warm_up(self, encodings: Collection[str], *, weighted: bool) -> None:
+        """See `convert.workers.Workers`."""
+        in_background(lambda: self._actors.warm_up(tuple(encodings), weighted))
 
     def map(
         self, function: Callable[[Item], Result], items: Sequence[Item], *, memory: int = 0

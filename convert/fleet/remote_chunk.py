@@ -19,7 +19,7 @@ from convert.errors import UnavailableWorkersError
 from convert.fleet.agreement import Agreement
 from convert.journal import checksum
 from convert.runs import Runs, write_all
-from convert.weights import Floats
+from convert.weights import Floats, Rows
 from passes.calibration.blas import one_thread_each
 from passes.calibration.products import PortableProduct
 from passes.calibration.reading import Block
@@ -92,35 +92,54 @@ def encode(terms: Terms, chunks: Sequence[Chunk], memory: local | None = None) -
     return _done(deliveries)
 
 
-def multiply_and_encode(
-    terms: Terms, product: PortableProduct, chunks: Sequence[Chunk], memory: local | None = None
-) -> Iterator[Floats | Done]:
-    """As `encode`, but what a text gives with the rows of all chunks comes first.
+def multiply(
+    terms: Terms,
+    product: PortableProduct,
+    chunks: Sequence[Chunk],
+    buffer: Bytes,
+    memory: local | None = None,
+) -> tuple[Floats, list[Rows]]:
+    """Multiply a text with the rows of chunks.
 
     Args:
         terms: See `Terms`.
         product: See `Product.portable`.
         chunks: Of one weight, one behind the other.
+        buffer: As large as all of them, or larger.
         memory: See `ChunkWorker`.
 
-    Yields:
-        See `Product.computed`; then as `encode`.
+    Returns:
+        See `Product.computed`; and the rows of each chunk, which lie in the buffer, for `finish`.
+
+    Raises:
+        UnavailableWorkersError: This machine cannot do it.
+        TricastError: The weight cannot be read.
     """
     terms.agreement.require_versions()
     terms.agreement.require_arithmetic()
-    deliveries = _deliveries(terms, chunks)
-    worker, start = ChunkWorker(deliveries, memory), chunks[0].start
+    worker, start, read, first = ChunkWorker({}, memory), chunks[0].start, [], 0
     part = product.of_rows(start, chunks[-1].stop, memory)
 
     def take(block: Block) -> None:
         part.multiply(Block(block.weight, block.start - start, block.stop - start, block.values))
 
     with _checkpoint_seen(chunks[0]), one_thread_each(), np.errstate(all="ignore"):
-        read = [worker.multiply(chunk, take, place) for place, chunk in enumerate(chunks)]
-    yield part.computed()
+        for chunk in chunks:
+            last = first + chunk.nbytes
+            read.append(worker.multiply(chunk, take, buffer[first:last]))
+            first = last
+    return part.computed(), read
+
+
+def finish(
+    terms: Terms, chunks: Sequence[Chunk], read: Sequence[Rows], memory: local | None = None
+) -> Done:
+    """As `encode`, of chunks whose rows were read by `multiply`."""
+    deliveries = _deliveries(terms, chunks)
+    worker = ChunkWorker(deliveries, memory)
     for chunk, rows in zip(chunks, read, strict=True):
         worker.process_rows(chunk, rows)
-    yield _done(deliveries)
+    return _done(deliveries)
 
 
 class _Delivery:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from threading import local
 
 import numpy as np
 
 from convert.chunks import Chunk
 from convert.fleet.agreement import Agreement
-from convert.fleet.remote_chunk import Done, Terms, encode, multiply_and_encode
-from convert.weights import Floats
+from convert.fleet.remote_chunk import Done, Terms, encode, finish, multiply
+from convert.weights import Floats, Rows
 from passes.calibration.blas import one_thread_each
 from passes.calibration.products import PortableProduct
-from passes.encodings import encoding
+from passes.encodings import warm_up
+from passes.encodings.base import Bytes
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Chunks that were multiplied and are to be encoded, and the memory in which their rows lie."""
+
+    terms: Terms
+    chunks: Sequence[Chunk]
+    rows: Sequence[Rows]
+    buffer: Bytes
 
 
 class WorkerProcess:
@@ -28,19 +40,23 @@ class WorkerProcess:
     def __init__(self, agreement: Agreement) -> None:
         self._agreement = agreement
         self._memory = local()
+        self._read: dict[int, _Read] = {}
+        self._buffers: list[Bytes] = []
         # It holds for all threads, so that none of them may take it back.
         self._for_good = ExitStack()
         self._for_good.enter_context(one_thread_each())
 
     def prepare(self) -> None:
-        """Be certain that this process can work for the driver, and load what encoding needs:
-        it would take the better part of a second when the first chunks are there.
+        """Be certain that this process can work for the driver.
 
         Raises:
             UnavailableWorkersError: It has other packages.
         """
         self._agreement.require_versions()
-        _encode_something()
+
+    def warm_up(self, encodings: Sequence[str], weighted: bool) -> None:
+        """See `passes.encodings.warm_up`."""
+        warm_up(encodings, weighted=weighted)
         # What was imported stays: to look through it for garbage takes longer than a chunk.
         gc.freeze()
 
@@ -48,14 +64,40 @@ class WorkerProcess:
         """See `convert.fleet.remote_chunk.encode`."""
         return encode(terms, chunks, self._memory)
 
-    def multiply_and_encode(
-        self, terms: Terms, product: PortableProduct, chunks: Sequence[Chunk]
-    ) -> Iterator[Floats | Done]:
-        """See `convert.fleet.remote_chunk.multiply_and_encode`."""
-        yield from multiply_and_encode(terms, product, chunks, self._memory)
+    def multiply(
+        self, number: int, terms: Terms, product: PortableProduct, chunks: Sequence[Chunk]
+    ) -> Floats:
+        """See `convert.fleet.remote_chunk.multiply`; rows that are to be encoded are kept.
 
+        Args:
+            number: That `encode_multiplied` will be asked for.
+            terms: See there.
+            product: See there.
+            chunks: See there.
 
-def _encode_something() -> None:
-    kind, columns = encoding("q4_0"), 32
-    planes = tuple(np.empty(plane.nbytes(1), np.uint8) for plane in kind.planes(columns))
-    kind.encode_into(np.ones((1, columns), np.float32), planes)
+        Returns:
+            See `Product.computed`.
+        """
+        buffer = self._buffer(sum(chunk.nbytes for chunk in chunks))
+        computed, rows = multiply(terms, product, chunks, buffer, self._memory)
+        self._read[number] = _Read(terms, chunks, rows, buffer)
+        return computed
+
+    def encode_multiplied(self, number: int) -> Done:
+        """Encode chunks that were multiplied before. See `convert.fleet.remote_chunk.finish`."""
+        read = self._read.pop(number)
+        try:
+            return finish(read.terms, read.chunks, read.rows, self._memory)
+        finally:
+            self._buffers.append(read.buffer)
+
+    def _buffer(self, size: int) -> Bytes:
+        """Memory that nobody uses now; what does not suffice is let go."""
+        while self._buffers:
+            try:
+                found = self._buffers.pop()
+            except IndexError:  # another thread was faster
+                break
+            if found.size >= size:
+                return found
+        return np.empty(size, np.uint8)

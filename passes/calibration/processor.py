@@ -6,8 +6,10 @@ import ctypes
 import platform
 import sys
 from functools import cache
+from pathlib import Path
 
 _FEATURES = ("amx-tile", "amx-bf16")
+_CPUINFO, _LINUX_NAME = Path("/proc/cpuinfo"), "amx_bf16"
 _SYSCALL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
 """Of x86-64: ``arch_prctl``, ``ARCH_REQ_XCOMP_PERM``, and the state component of tiles. See
 https://docs.kernel.org/arch/x86/xstate.html.
@@ -19,7 +21,15 @@ def has_matrix_tiles() -> bool:
     """Whether kernels may use tiles of bfloat16. Linux has to be asked before they do."""
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
         return False
-    return _compiles_for_tiles() and _linux_permits()
+    return _linux_shows_tiles() and _compiles_for_tiles() and _linux_permits()
+
+
+def _linux_shows_tiles() -> bool:
+    """Whether it is worth asking numba, which takes half a second to import."""
+    try:
+        return _LINUX_NAME in _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
 
 
 def _compiles_for_tiles() -> bool:

@@ -15,23 +15,20 @@ class PretendedCluster:
 
     Args:
         machines: How many, each with a core.
-        lost: Number of the task, counted from 0, whose process is lost with it.
-        lost_after: Results that it has given by then.
-        broken: Number of the task that ends in another error.
-        as_list: Give several results as a list, as Ray's client does.
+        lost: Number of the call, counted from 0, whose process is lost with it.
+        broken: Number of the call that ends in another error.
+        memory: Of each machine, in bytes.
     """
 
     def __init__(
         self,
         machines: int = 1,
         lost: int | None = None,
-        lost_after: int = 0,
         broken: int | None = None,
-        as_list: bool = False,
         memory: int = 4 << 30,
     ) -> None:
         self.machines, self.memory = machines, memory
-        self.lost, self.lost_after, self.broken, self.as_list = lost, lost_after, broken, as_list
+        self.lost, self.broken = lost, broken
         self.tasks: list[tuple[str, Any]] = []
         self.started: list[Process] = []
         self.laid_down = 0
@@ -52,14 +49,12 @@ class PretendedCluster:
         self.started.append(Process(kind(*arguments), cores, memory, running < self.machines))
         return self.started[-1]
 
-    def ask(self, process: Process, method: str, *arguments: object, results: int = 1) -> Any:
+    def ask(self, process: Process, method: str, *arguments: object) -> Task:
         number = -1
-        if method != "prepare":
+        if method not in {"prepare", "warm_up"}:
             number = len(self.tasks)
-            given = pickle.loads(pickle.dumps(arguments))
-            self.tasks.append((method, given))
-        task = Task(self, process, number, method, pickle.dumps(arguments))
-        return [task, Second(task)] if results > 1 and self.as_list else task
+            self.tasks.append((method, pickle.loads(pickle.dumps(arguments))))
+        return Task(self, process, number, method, pickle.dumps(arguments))
 
     def end(self, process: Process) -> None:
         process.ended = True
@@ -70,7 +65,7 @@ class PretendedCluster:
         return begun[:1] or [each for each in waiting if each.method != "prepare"][-1:]
 
     def value(self, result: Any) -> Any:
-        return result.next()
+        return result.result()
 
 
 class LaidDown:
@@ -85,15 +80,13 @@ class Process:
 
 
 class Task:
-    """Gives its results one after another."""
+    """A call and its result."""
 
     def __init__(
         self, cluster: PretendedCluster, process: Process, number: int, method: str, data: bytes
     ) -> None:
         self.cluster, self.process, self.number = cluster, process, number
         self.method, self.data = method, data
-        self.values: Any = None
-        self.given = 0
 
     @property
     def can_begin(self) -> bool:
@@ -102,24 +95,16 @@ class Task:
             self.process.has_room = True
         return self.process.has_room and not self.process.ended
 
-    def next(self) -> Any:
+    def result(self) -> Any:
         if self.number == self.cluster.broken:
             raise ConnectionError("the task is broken")
-        if self.number == self.cluster.lost and self.given == self.cluster.lost_after:
+        if self.number == self.cluster.lost:
             self.process.ended = True
         if self.process.ended:
             raise LostTaskError("gone", expected="a worker")
-        self.given += 1
-        if self.values is None:
-            given = [
-                pickle.loads(each.data) if isinstance(each, LaidDown) else each
-                for each in pickle.loads(self.data)
-            ]
-            made = getattr(self.process.instance, self.method)(*given)
-            self.values = made if hasattr(made, "__next__") else iter([made])
-        return pickle.loads(pickle.dumps(next(self.values)))
-
-
-class Second:
-    def __init__(self, first: Task) -> None:
-        self.method, self.next = first.method, first.next
+        given = [
+            pickle.loads(each.data) if isinstance(each, LaidDown) else each
+            for each in pickle.loads(self.data)
+        ]
+        made = getattr(self.process.instance, self.method)(*given)
+        return pickle.loads(pickle.dumps(made))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -33,6 +33,9 @@ class Elsewhere:
     @property
     def executing(self) -> Executing:
         return ThreadExecutor
+
+    def warm_up(self, encodings: Collection[str], *, weighted: bool) -> None:
+        pass
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any], *, memory: int = 0
@@ -71,6 +74,9 @@ class PoolWorkers:
     @property
     def executing(self) -> Executing:
         return ThreadExecutor
+
+    def warm_up(self, encodings: Collection[str], *, weighted: bool) -> None:
+        pass
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any], *, memory: int = 0

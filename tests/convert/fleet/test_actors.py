@@ -88,7 +88,7 @@ def test_a_process_is_given_no_more_than_fits(memory, tasks):
     actors = opened(Machines(MachineSize(2, 2 * GIB)))
     given = 0
     while actors.has_room(memory) and given < 10:
-        actors.submit("encode", None, ())
+        actors.least_busy().tasks += 1
         given += 1
     assert given == tasks
 
@@ -96,14 +96,15 @@ def test_a_process_is_given_no_more_than_fits(memory, tasks):
 def test_one_that_has_least_to_do_is_next():
     actors = opened(Machines(MachineSize(1, GIB), MachineSize(1, GIB)))
     actors.ready([])
-    doing = [actors.submit("encode", None, ())[0] for _ in range(4)]
-    assert [actor.tasks for actor in doing] == [2, 2, 2, 2]
+    for _ in range(4):
+        actors.least_busy().tasks += 1
+    assert [actor.tasks for actor in actors._here] == [2, 2]
 
 
 def test_a_lost_one_is_ended_and_replaced_once():
     cluster = PretendedCluster()
     actors = opened(cluster)
-    actor, _ = actors.submit("encode", None, ())
+    actor = actors.least_busy()
     actors.lost(actor)
     actors.lost(actor)
     assert cluster.ended == 1
@@ -140,3 +141,18 @@ def test_closed_ones_are_ended_and_asked_for_anew():
     assert all(process.ended for process in cluster.started)
     actors.open()
     assert len(cluster.started) == 4
+
+
+def test_kernels_are_loaded_by_those_that_are_there_and_those_that_come():
+    asked = []
+
+    class Told(PretendedCluster):
+        def ask(self, process, method, *arguments):
+            asked.append((self.started.index(process), method, arguments))
+            return super().ask(process, method, *arguments)
+
+    actors = opened(Told())
+    actors.warm_up(("q4_0",), True)
+    actors.lost(actors.least_busy())
+    warmed = [number for number, method, _ in asked if method == "warm_up"]
+    assert warmed == [0, 1, 2]

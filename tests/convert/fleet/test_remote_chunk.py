@@ -9,7 +9,7 @@ from convert.artifact import PendingFolder, holder
 from convert.chunks import PlacedJob, WeightJobs
 from convert.errors import UnavailableWorkersError
 from convert.fleet.agreement import of_this_process
-from convert.fleet.remote_chunk import Terms, encode, multiply_and_encode
+from convert.fleet.remote_chunk import Terms, encode, finish, multiply
 from convert.journal import checksum
 from convert.weights import ArrayWeight, FileWeight, FloatType
 from passes.calibration.products import LinearProduct
@@ -67,15 +67,16 @@ def test_who_has_lost_its_run_does_not_write_into_a_later_one(tmp_path):
         assert (pending.path / "data.bin").read_bytes() == bytes(BYTES)
 
 
-def test_the_product_with_a_text_comes_first(tmp_path):
+def test_a_text_is_multiplied_before_rows_are_encoded(tmp_path):
     inputs = [np.random.default_rng(3).normal(size=(5, COLUMNS)).astype(np.float32)]
     whole = LinearProduct(WEIGHT, inputs)
     whole.prepare()
-    for chunk in chunks(tmp_path):
-        agreed, product, alone = travelled(terms(tmp_path, None), whole.portable(), [chunk])
-        computed, done = multiply_and_encode(agreed, product, alone)
-        whole.put(chunk.start, computed)
-        assert len(done.pieces) == 1
+    parts = chunks(tmp_path)
+    agreed, product, parts = travelled(terms(tmp_path, None), whole.portable(), parts)
+    computed, rows = multiply(agreed, product, parts, np.empty(BYTES, np.uint8))
+    whole.put(0, computed)
+    done = finish(agreed, parts, rows)
+    assert b"".join(piece.data.tobytes() for piece in done.pieces) == VALUES.tobytes()
     (output,) = whole.outputs()
     assert np.allclose(output, inputs[0] @ VALUES.T, atol=1e-5)
 

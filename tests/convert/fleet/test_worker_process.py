@@ -47,6 +47,21 @@ def test_each_product_is_made_by_one_thread(process):
     assert blas.threads() in {1, None}
 
 
+def test_memory_of_rows_is_used_again(process, chunks, tmp_path):
+    whole = LinearProduct(WEIGHT, [np.ones((3, 32), np.float32)])
+    terms, found = Terms(of_this_process(), {tmp_path: None}), set()
+    for number in range(3):
+        process.multiply(number, terms, whole.portable(), chunks)
+        process.encode_multiplied(number)
+        found.add(process._buffers[-1].ctypes.data)
+    assert len(process._buffers) == len(found) == 1
+
+
+def test_kernels_are_loaded_ahead(process):
+    process.warm_up(["q4_0", "bf16"], weighted=True)
+    assert gc.get_freeze_count() > 0
+
+
 def test_chunks_are_encoded(process, chunks, tmp_path):
     done = process.encode(Terms(of_this_process(), {tmp_path: None}), chunks)
     assert b"".join(piece.data.tobytes() for piece in done.pieces) == VALUES.tobytes()
@@ -57,7 +72,7 @@ def test_chunks_are_multiplied_together_first(process, chunks, tmp_path):
     whole = LinearProduct(WEIGHT, [np.ones((3, 32), np.float32)])
     whole.prepare()
     terms = Terms(of_this_process(), {tmp_path: None})
-    computed, done = process.multiply_and_encode(terms, whole.portable(), chunks)
-    whole.put(0, computed)
+    whole.put(0, process.multiply(7, terms, whole.portable(), chunks))
+    done = process.encode_multiplied(7)
     assert np.allclose(whole.outputs()[0], np.ones((3, 32)) @ VALUES.T, atol=1e-5)
     assert b"".join(piece.data.tobytes() for piece in done.pieces) == VALUES.tobytes()

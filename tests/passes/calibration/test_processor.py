@@ -15,7 +15,7 @@ def ask_anew():
 
 
 @pytest.fixture
-def tiles(monkeypatch):
+def tiles(monkeypatch, tmp_path):
     """A processor that has them, and a system that permits them."""
     from llvmlite import binding
 
@@ -24,6 +24,8 @@ def tiles(monkeypatch):
     monkeypatch.setattr(processor.sys, "platform", "linux")
     monkeypatch.setattr(processor.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(processor, "_linux_permits", lambda: True)
+    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("flags : fpu amx_tile amx_bf16 avx2\n")
     return features
 
 
@@ -34,6 +36,16 @@ def test_a_processor_that_has_tiles(tiles):
 def test_one_that_lacks_the_instruction(tiles):
     tiles["amx-bf16"] = False
     assert not processor.has_matrix_tiles()
+
+
+def test_linux_is_asked_before_numba(tiles, tmp_path):
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx2\n")
+    assert not processor.has_matrix_tiles()
+
+
+def test_where_linux_says_nothing_numba_is_asked(tiles, tmp_path):
+    (tmp_path / "cpuinfo").unlink()
+    assert processor.has_matrix_tiles()
 
 
 def test_a_system_that_refuses(tiles, monkeypatch):
