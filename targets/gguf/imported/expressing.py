@@ -69,6 +69,8 @@ def _head_sizes(facts: Facts, config: DecoderConfig, runs: Runs) -> Iterator[Key
     values = one_of(facts, lambda each: each.values.rows.shape, "a size of values", runs)
     if not runs.free_head_dim and heads[0] * heads[1] != config.hidden:
         raise refusal(runs, "heads x head_dim that is not the hidden size", heads)
+    if not runs.grouped and heads[0] != keys[0]:
+        raise refusal(runs, "fewer heads of keys than of queries", keys[0])
     yield "head_count", heads[0]
     yield "head_count_kv", keys[0]
     yield "key_length", keys[1]

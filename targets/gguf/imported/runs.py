@@ -95,6 +95,7 @@ class Runs:
             for keys and for values are split.
         plain_queries_at: Numbers of layers at which queries are not made of a short vector.
         sinks: Whether scores of no key compete with those of keys.
+        grouped: Whether there may be fewer heads of keys than of queries.
         mixing: What it makes of experts; None if it has none.
         fixed: By what embeddings, what layers add and logits are multiplied, if no key says so.
         needs: Biases that the file must hold; where a model has none they are zeros.
@@ -126,6 +127,7 @@ class Runs:
     latent: Literal["no", "split", "whole"] = "no"
     plain_queries_at: tuple[int, ...] = ()
     sinks: bool = False
+    grouped: bool = True
     mixing: Mixing | None = None
     fixed: Callable[[DecoderConfig], Scales] | None = None
     needs: tuple[str, ...] = ()
@@ -260,6 +262,7 @@ RUNS: Mapping[str, Runs] = {
     "olmoe": Runs(
         "olmoe",
         head="own",
+        grouped=False,
         free_head_dim=False,
         mixing=Mixing(normalized=False, scaled=False),
     ),

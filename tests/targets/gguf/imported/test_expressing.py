@@ -106,6 +106,7 @@ def test_keys_are_those_of_the_hand_written_architecture(llama, tmp_path) -> Non
         ({"attention_cap": "key"}, "cap of products"),
         ({"parallel": "yes"}, "one behind the other"),
         ({"sinks": True}, "absence of attention sinks"),
+        ({"grouped": False}, "fewer heads of keys"),
     ],
 )
 def test_what_an_architecture_computes_otherwise_is_refused(llama, facts, changes, feature) -> None:
