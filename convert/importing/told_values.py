@@ -181,10 +181,17 @@ def _run(
     made = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        made.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return [np.asarray(each) for each in session.run(names, dict(given))]
+    try:
+        session = onnxruntime.InferenceSession(
+            made.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return [np.asarray(each) for each in session.run(names, dict(given))]
+    except Exception as error:  # whatever an operator makes of shapes that do not fit
+        raise UnsupportedArchitectureError(
+            "masks and positions of the model cannot be computed for every length",
+            expected=f"values for inputs of shapes {[each.shape for each in given.values()]}",
+            found=str(error).splitlines()[0][:400],
+        ) from error
 
 
 def _changing(model: ir.Model, told: list[ir.Value]) -> set[ir.Value]:

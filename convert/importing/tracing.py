@@ -20,8 +20,10 @@ _FIXED_BELOW = 1 << 20
 the model takes no longer ones.
 """
 
-_SHORTEST = 2
-"""What `torch.export` says of every axis; a trace that asks for more chose a branch, too."""
+_SHORTEST = 3
+"""`torch.export` says 2 of every axis, and 3 of one that is longer than another; a trace that asks
+for more chose a branch, too.
+"""
 
 _LONGEST = ("max_position_embeddings", "max_target_positions", "n_positions", "max_seq_len")
 """Fields of configs that say how many positions there are."""
