@@ -68,8 +68,8 @@ def _summary(findings: Sequence[Finding]) -> str:
     return (
         f"Of {len(findings)} models, {planned} are planned for OpenVINO as they are, and "
         f"{quantized} are refused because they were released quantized; small ones of {equal} "
-        f"agree with transformers in onnxruntime and OpenVINO to {PARITY:g} of the logits' deviation. "
-        "What is refused is refused by name."
+        f"agree with transformers in onnxruntime and OpenVINO to {PARITY:g} of the logits' "
+        "deviation. What is refused is refused by name."
     )
 
 
