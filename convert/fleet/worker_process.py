@@ -6,7 +6,7 @@ import gc
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from threading import local
+from threading import Lock, local
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class WorkerProcess:
         self._memory = local()
         self._read: dict[int, _Read] = {}
         self._buffers: list[Bytes] = []
+        self._choosing = Lock()
         # It holds for all threads, so that none of them may take it back.
         self._for_good = ExitStack()
         self._for_good.enter_context(one_thread_each())
@@ -92,12 +93,10 @@ class WorkerProcess:
             self._buffers.append(read.buffer)
 
     def _buffer(self, size: int) -> Bytes:
-        """Memory that nobody uses now; what does not suffice is let go."""
-        while self._buffers:
-            try:
-                found = self._buffers.pop()
-            except IndexError:  # another thread was faster
-                break
-            if found.size >= size:
-                return found
+        """The smallest memory that suffices and that nobody uses now."""
+        with self._choosing:
+            fitting = [each.size for each in self._buffers if each.size >= size]
+            if fitting:
+                sizes = [each.size for each in self._buffers]
+                return self._buffers.pop(sizes.index(min(fitting)))
         return np.empty(size, np.uint8)
