@@ -39,7 +39,9 @@ def test_logits_are_those_of_the_whole_model(name, tmp_path, monkeypatch):
     whole = list(reference.load(folder, 1).all_logits(prompts))
     found = list(layered.load(folder, 1).all_logits(prompts))
     for one, other in zip(found, whole, strict=True):
-        np.testing.assert_array_equal(one, other)
+        # Equal to float32 rounding: torch multiplies other shapes by other kernels, which round
+        # alike on some processors and not on all.
+        assert np.abs(one - other).max() < 1e-5 * other.std()
 
 
 @pytest.mark.slow
