@@ -24,6 +24,13 @@ def explained(error: Exception) -> Exception:
             found=_first_line(error),
             remedy="allow less with --memory, or use machines with more",
         )
+    if isinstance(error, exceptions.RayActorError) and error.actor_init_failed:
+        return UnavailableWorkersError(
+            "a worker of the cluster cannot begin",
+            expected="Tricast and its packages on every machine, of the driver's versions",
+            found=_last_line(error),
+            remedy="install the same versions on all machines, for instance by one image",
+        )
     if isinstance(error, (exceptions.RayError, ConnectionError)):
         return LostTaskError(
             "the cluster lost a task and could not do it again",
@@ -51,6 +58,11 @@ def no_workers(seconds: float) -> UnavailableWorkersError:
         expected="at least one worker",
         remedy=f"start one, and {_KEPT}",
     )
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1][:300]
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from convert.errors import OutOfMemoryError
+from convert.errors import OutOfMemoryError, UnavailableWorkersError
 from convert.fleet.ray_errors import LostTaskError, explained, no_workers
 
 ray = pytest.importorskip("ray")
@@ -25,6 +25,14 @@ def test_losses_are_explained(raised, expected):
     error = explained(raised())
     assert type(error) is expected
     assert error.remedy
+
+
+def test_a_worker_that_lacks_a_package_is_not_asked_for_again():
+    message = "RuntimeError: failed to import\n\nModuleNotFoundError: No module named 'convert'"
+    error = explained(ray.exceptions.RayActorError(None, message, actor_init_failed=True))
+    assert type(error) is UnavailableWorkersError
+    assert error.found == "ModuleNotFoundError: No module named 'convert'"
+    assert "install" in error.remedy
 
 
 def test_other_errors_are_left_alone():
