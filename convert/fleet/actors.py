@@ -113,6 +113,7 @@ class Actors:
         if actor in self._here:
             self._here.remove(actor)
             self._cluster.end(actor.handle)
+            self._asked_at = time.monotonic()
             self._ask()
 
     def ready(self, results: Sequence[Any]) -> list[Any]:

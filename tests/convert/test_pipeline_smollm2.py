@@ -10,9 +10,11 @@ from convert.manifest import read_manifest
 from convert.pipeline import RunRequest, run
 from convert.progress import Reporter
 from convert.recipe import Artifact, Gate, Recipe
+from passes.calibration.processor import has_matrix_tiles
 from tests.support.runs import ROOT
 
 SMOLLM2 = ROOT / "models" / "smollm2"
+AMX = has_matrix_tiles()
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,6 +24,8 @@ pytestmark = [
 
 def test_eight_and_sixteen_bits_keep_smollm2(tmp_path):
     eight_bit = Gate(mean_kld=0.006, top1=0.95)
+    # With VNNI and without AMX the plugin rounds activations, too; see docs/xeon.md.
+    rounded = Gate(mean_kld=0.01, top1=0.95)
     recipe = Recipe(
         name="smollm2",
         model=str(SMOLLM2),
@@ -34,8 +38,7 @@ def test_eight_and_sixteen_bits_keep_smollm2(tmp_path):
                 gate=eight_bit,
                 options={"dynamic_quantization_group_size": 0},
             ),
-            # With VNNI and without AMX the plugin rounds activations, too; see docs/xeon.md.
-            Artifact(format="openvino", encoding="int8", gate=Gate(mean_kld=0.01, top1=0.95)),
+            Artifact(format="openvino", encoding="int8", gate=eight_bit if AMX else rounded),
             Artifact(format="gaudi", encoding="bf16", gate=Gate(mean_kld=0.003)),
         ),
     )

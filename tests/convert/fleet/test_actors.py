@@ -112,6 +112,17 @@ def test_a_lost_one_is_ended_and_replaced_once():
     assert not actors.has_room(1)
 
 
+def test_when_the_last_one_is_lost_late_its_like_is_waited_for():
+    cluster = Machines(MachineSize(4, 8 * GIB))
+    cluster.machines = 1
+    actors = opened(cluster)
+    actors._asked_at -= 2 * module._PATIENCE
+    cluster.machines = 0
+    actors.lost(actors.least_busy())
+    actors.ready([])
+    assert [process.cores for process in cluster.started] == [4, 4, 4]
+
+
 def test_processes_that_end_as_they_begin_end_the_run():
     class Failing(PretendedCluster):
         def value(self, result):
